@@ -1,0 +1,46 @@
+# Two commands do everything: `make demo` and `make test`.  Both set up their own virtual
+# environment; they need Python 3.11 or newer with `venv`, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check format bench fuzz clean
+
+demo: $(VENV)/.runtime
+	$(BIN)/replication demo $(if $(DATA),--data $(DATA))
+
+test: $(VENV)/.test check
+	$(BIN)/python -bb -m pytest
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test
+	$(BIN)/python -m bench $(BENCH)
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m fuzz $(FUZZ)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,test]"
+	touch $@ $(VENV)/.runtime
+
+$(VENV)/.fuzz: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[fuzz]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

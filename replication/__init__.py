@@ -1,0 +1,1 @@
+"""Replication: objects edited offline on many devices converge through a server."""

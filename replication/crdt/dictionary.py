@@ -1,0 +1,39 @@
+"""Dictionaries: last writer wins for each key; removing a key is a write. [MERGE-DICT]
+
+State: `[incarnation, groups, {key: embedded object}]`. Plain values live in the groups (see
+`register`), ERASED where a key was removed; in a dictionary of embedded objects the third item
+holds them and the groups are empty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from replication.crdt.incarnation import Collection, merge_incarnated
+from replication.crdt.register import flat, merge_groups
+from replication.model.encoding import sorted_map
+from replication.model.values import ERASED
+
+if TYPE_CHECKING:
+    from replication.crdt.parts import Parts, Path
+
+
+def merge_dictionary(
+    state: Collection, delta: Collection, parts: Parts | None, path: Path
+) -> Collection:
+    """The later incarnation, or key by key."""
+    from replication.crdt.object import merge_objects  # the types nest in each other
+
+    def merge_keys(state: Collection, delta: Collection) -> None:
+        state[1] = merge_groups(state[1], delta[1])
+        state[2] = sorted_map(merge_objects(state[2], delta[2], parts, path))
+
+    if parts is not None and delta[0] > state[0]:
+        parts.drop(path)
+    return merge_incarnated(state, delta, merge_keys)
+
+
+def plain_items(state: Collection) -> dict[str, Any]:
+    """The keys that are there, with plain values, by key."""
+    items = ((key, value) for key, value in flat(state[1]).items() if value is not ERASED)
+    return dict(sorted(items))

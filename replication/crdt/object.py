@@ -1,0 +1,136 @@
+"""Objects, top-level and embedded: causal length and fields. [MERGE-OBJ]
+
+State: `[length, at, incarnation, fields]`.
+
+* `length` is the causal length: odd says alive, even says deleted. Only create and delete raise it.
+* `fields` belong to the incarnation `(at, incarnation)`. For a top-level object and for an
+  embedded one created from null the second is `[]`; assigning over a living embedded object keeps
+  the length and starts a new one by stamp.
+* alive iff the length is odd and equals `at`. A delta that only edits has length 0.
+
+Rule 1: lengths merge by maximum. [MERGE-OBJ-1]
+Rule 2: the fields of the greater `(at, incarnation)` replace those of the lesser whole; equal
+        ones merge. [MERGE-OBJ-2]
+Rule 3: fields of a length that has been passed can never show again and are dropped
+        (`at` 0, incarnation `[]`, no fields). [MERGE-OBJ-3]
+Rule 4: fields of a length not reached yet are kept and not shown. [MERGE-OBJ-4]
+
+`fields` maps a kind to what is held under it, so that contradicting writes of different types
+stand side by side and the schema says which is shown:
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+from replication.crdt.counter import merge_totals
+from replication.crdt.dictionary import merge_dictionary
+from replication.crdt.incarnation import clone
+from replication.crdt.list import merge_list
+from replication.crdt.parts import Parts, Path
+from replication.crdt.register import merge_groups
+from replication.crdt.set import merge_set
+from replication.model.encoding import sorted_map
+
+#: Plain values, links and mixed: groups. See `register`.
+REGISTER: Final = 0
+#: {name: total}. See `counter`.
+COUNTER: Final = 1
+#: {name: set}, {name: dictionary}, {name: list}, {name: embedded object}.
+SET: Final = 2
+DICTIONARY: Final = 3
+LIST: Final = 4
+EMBEDDED: Final = 5
+#: Reserved for collaborative text and for collections inside mixed properties.
+TEXT: Final = 6
+CONTAINER: Final = 7
+
+Fields: TypeAlias = dict[int, Any]
+#: [length, at, incarnation, fields]
+ObjectState: TypeAlias = list[Any]
+
+
+def absent() -> ObjectState:
+    """The state of an object nobody has written."""
+    return [0, 0, [], {}]
+
+
+def is_alive(state: ObjectState) -> bool:
+    """Whether a reader sees the object."""
+    length: int = state[0]
+    return length == state[1] and length % 2 == 1
+
+
+def merge(state: ObjectState, delta: ObjectState, parts: Parts | None = None) -> ObjectState:
+    """The merge function: Rules 1 to 4, for a top-level object.
+
+    Args:
+        parts: where the parts of ``state`` are; needed once any list of it is spread over parts.
+    """
+    return merge_object(state, delta, parts, ())
+
+
+def merge_object(
+    state: ObjectState, delta: ObjectState, parts: Parts | None, path: Path
+) -> ObjectState:
+    """The same for an object at a path inside another one. A delta is never spread over parts."""
+    held, theirs = (state[1], state[2]), (delta[1], delta[2])
+    if theirs > held:
+        if parts is not None and state[3]:
+            parts.drop(path)
+        state[1], state[2] = delta[1], list(delta[2])
+        # Merged into nothing rather than copied, so that long lists are spread over parts.
+        state[3] = merge_fields({}, delta[3], parts, path)
+    elif theirs == held and delta[3]:
+        state[3] = merge_fields(state[3], delta[3], parts, path)
+    state[0] = max(state[0], delta[0])
+    if state[1] < state[0]:
+        if parts is not None and state[3]:
+            parts.drop(path)
+        state[1], state[2], state[3] = 0, [], {}
+    return state
+
+
+def merge_fields(state: Fields, delta: Fields, parts: Parts | None, path: Path) -> Fields:
+    """Kind by kind, name by name."""
+    known = len(state)
+    for kind, news in delta.items():
+        held = state.get(kind)
+        if kind == REGISTER:
+            state[REGISTER] = merge_groups(held or [], news)
+        elif kind == COUNTER:
+            state[COUNTER] = merge_totals(held or {}, news)
+            if not state[COUNTER]:
+                del state[COUNTER]
+        elif kind == EMBEDDED:
+            state[EMBEDDED] = sorted_map(merge_objects(held or {}, news, parts, path))
+        else:
+            state[kind] = sorted_map(_merge_collections(kind, held or {}, news, parts, path))
+    return sorted_map(state) if len(state) != known else state
+
+
+def merge_objects(
+    state: dict[str, ObjectState], delta: dict[str, ObjectState], parts: Parts | None, path: Path
+) -> dict[str, ObjectState]:
+    """Embedded objects by name."""
+    for name, news in delta.items():
+        state[name] = merge_object(state.get(name) or absent(), news, parts, (*path, name))
+    return state
+
+
+def _merge_collections(
+    kind: int, state: dict[str, Any], delta: dict[str, Any], parts: Parts | None, path: Path
+) -> dict[str, Any]:
+    for name, news in delta.items():
+        here = (*path, name)
+        if kind == LIST:
+            state[name] = merge_list(
+                state.get(name) or [[], [[], [], [], [], []]], news, parts, here
+            )
+        elif name not in state:
+            state[name] = clone(news)
+        elif kind == SET:
+            state[name] = merge_set(state[name], news)
+        else:
+            state[name] = merge_dictionary(state[name], news, parts, here)
+    return state

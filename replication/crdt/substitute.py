@@ -1,0 +1,97 @@
+"""Renaming files and times inside a state. [SUBST]
+
+Two occasions: a device that wrote before it was identified (or as a copied file) gets its ident,
+and a device whose clock ran ahead stamps its pending deltas anew. Both rename consistently
+wherever a stamp or id stands, so that what refers to one another keeps doing so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from replication.crdt import object as obj
+from replication.crdt.list import ROOT, Elements, Id, contract, expand
+from replication.crdt.register import Groups, Stamp, grouped, order_of
+
+StampMap = Callable[[int, int], Stamp]
+IdMap = Callable[[int, int], Id]
+
+
+class Substitution:
+    """One renaming.
+
+    Args:
+        stamp: the new (time, origin) of an old one.
+        id: the new (ident, sequence) of an old one.
+    """
+
+    __slots__ = ("_id", "_stamp")
+
+    def __init__(self, stamp: StampMap, id: IdMap) -> None:  # noqa: A002  the field's word
+        self._stamp = stamp
+        self._id = id
+
+    def object(self, state: obj.ObjectState) -> obj.ObjectState:
+        """An object state or delta, renamed; its lists must not be spread over parts."""
+        length, at, incarnation, fields = state
+        return [length, at, self._incarnation(incarnation), self.fields(fields)]
+
+    def fields(self, fields: obj.Fields) -> obj.Fields:
+        """The fields of one object, renamed."""
+        out: obj.Fields = {}
+        for kind, held in fields.items():
+            if kind == obj.REGISTER:
+                out[kind] = self._groups(held)
+            elif kind == obj.COUNTER:
+                out[kind] = dict(held)
+            elif kind == obj.EMBEDDED:
+                out[kind] = {name: self.object(state) for name, state in held.items()}
+            else:
+                out[kind] = {name: self._collection(kind, state) for name, state in held.items()}
+        return out
+
+    def _collection(self, kind: int, state: Any) -> Any:
+        incarnation = self._incarnation(state[0])
+        if kind == obj.SET:
+            return [incarnation, self._groups(state[1])]
+        if kind == obj.DICTIONARY:
+            embedded = {key: self.object(held) for key, held in state[2].items()}
+            return [incarnation, self._groups(state[1]), embedded]
+        return [incarnation, contract(self._elements(expand(state[1])))]
+
+    def _incarnation(self, incarnation: list[int]) -> list[int]:
+        if not incarnation:
+            return []
+        return [*self._stamp(incarnation[0], incarnation[1]), *self._id(*incarnation[2:])]
+
+    def _groups(self, groups: Groups) -> Groups:
+        writes = {}
+        for group in groups:
+            first, second, default, *own = order_of(group)
+            seen = self._stamp(first, second) if (first, second) != (0, 0) else (0, 0)
+            order = (*seen, default, *self._stamp(own[0], own[1]))
+            for name, value in group[2].items():
+                writes[name] = (order, value)
+        return grouped(writes)
+
+    def _elements(self, old: Elements) -> Elements:
+        def new(here: Id) -> Id:
+            return ROOT if here == ROOT else self._id(*here)
+
+        return Elements(
+            {
+                new(here): (new(parent), side, *self._stamp(time, origin))
+                for here, (parent, side, time, origin) in old.places.items()
+            },
+            {
+                new(here): (*self._stamp(time, origin), value)
+                for here, (time, origin, value) in old.values.items()
+            },
+            {
+                new(here): (*self._stamp(time, origin), new(place))
+                for here, (time, origin, place) in old.moves.items()
+            },
+            {new(here) for here in old.erased},
+            {new(here): self.fields(fields) for here, fields in old.contents.items()},
+        )

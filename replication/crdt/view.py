@@ -1,0 +1,110 @@
+"""What a reader sees of a state, without metadata. [STATE-VIEW]
+
+`fields_view` needs no schema: where a name holds several kinds (contradicting writes), the
+greatest kind that shows something wins. The client engine reads by schema instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from replication.crdt import object as obj
+from replication.crdt.counter import shown
+from replication.crdt.dictionary import plain_items
+from replication.crdt.list import all_elements
+from replication.crdt.parts import Parts, Path
+from replication.crdt.sequence import Sequence
+from replication.crdt.set import members
+from replication.model.encoding import unpack_trusted
+from replication.model.values import ERASED, Container
+
+
+def register_value(fields: obj.Fields, name: str) -> Any:
+    """The value of a register together with its increments, None where there is neither."""
+    total = fields.get(obj.COUNTER, {}).get(name, 0)
+    for group in fields.get(obj.REGISTER, ()):
+        if name in group[2]:
+            return shown(group[2][name], total)
+    return total if total else None
+
+
+def registers(fields: obj.Fields) -> dict[str, Any]:
+    """All registers and counters, by name."""
+    totals = fields.get(obj.COUNTER, {})
+    out: dict[str, Any] = dict(totals)
+    for group in fields.get(obj.REGISTER, ()):
+        for name, stored in group[2].items():
+            out[name] = (
+                shown(stored, totals.get(name, 0)) if type(stored) is not Container else None
+            )
+    return out
+
+
+def list_values(
+    state: Any, parts: Parts | None = None, path: Path = ()
+) -> Iterator[tuple[Any, obj.Fields | None]]:
+    """Value and embedded fields of each visible element, in order."""
+    elements = all_elements(state, parts, path)
+    for here in Sequence(elements).visible:
+        yield elements.values[here][2], elements.contents.get(here)
+
+
+def query_values(head: bytes) -> Mapping[str, Any]:
+    """What queries see of a stored head: plain values, and lists and sets of them.
+
+    A list that is spread over parts, dictionaries and embedded objects are left out: subscriptions
+    don't query them.
+    """
+    return queryable(unpack_trusted(head))
+
+
+def queryable(state: obj.ObjectState) -> dict[str, Any]:
+    """The same of a decoded state; empty for one that is not alive."""
+    if not obj.is_alive(state):
+        return {}
+    fields = state[3]
+    out = registers(fields)
+    for name, held in fields.get(obj.SET, {}).items():
+        out[name] = members(held)
+    for name, held in fields.get(obj.LIST, {}).items():
+        if len(held) == 2:
+            out[name] = [value for value, _ in list_values(held)]
+    return out
+
+
+def object_view(state: obj.ObjectState, parts: Parts | None = None) -> dict[str, Any] | None:
+    """Canonical value of an object: everything a reader sees; None if it is not alive.
+
+    Collections become lists, dictionaries dicts, sets lists in the order of their bytes, embedded
+    objects dicts.
+    """
+    return fields_view(state[3], parts) if obj.is_alive(state) else None
+
+
+def fields_view(fields: obj.Fields, parts: Parts | None = None, path: Path = ()) -> dict[str, Any]:
+    """The same for the fields of one object."""
+    out = registers(fields)
+    for name, held in fields.get(obj.SET, {}).items():
+        out[name] = members(held)
+    for name, held in fields.get(obj.DICTIONARY, {}).items():
+        items = plain_items(held)
+        for key, embedded in held[2].items():
+            if obj.is_alive(embedded):
+                items[key] = fields_view(embedded[3], parts, (*path, name, key))
+        out[name] = dict(sorted(items.items()))
+    for name, held in fields.get(obj.LIST, {}).items():
+        here = (*path, name)
+        elements = all_elements(held, parts, here)
+        out[name] = [
+            fields_view(elements.contents[i], parts, (*here, i))
+            if i in elements.contents
+            else elements.values[i][2]
+            for i in Sequence(elements).visible
+        ]
+    for name, embedded in fields.get(obj.EMBEDDED, {}).items():
+        out[name] = (
+            fields_view(embedded[3], parts, (*path, name)) if obj.is_alive(embedded) else None
+        )
+    assert ERASED not in out.values()
+    return dict(sorted(out.items()))

@@ -1,0 +1,162 @@
+"""Changesets: what one write transaction wrote, in the bytes that travel and are stored. [CHG]
+
+    [time, cursor, flags, schema, objects]
+    object   [class, key, delta] or [class, key, delta, 1] for a blind create
+
+* `time`: of the transaction's stamp; its origin is the file ident of whoever uploads.
+* `cursor`: the author's download cursor: the server version it had seen.
+* `flags`: 1 = atomic, refused whole if any part is.
+* `schema`: classes and properties this transaction added, as `Schema.to_packed` gives them.
+* `objects`: in ascending order of (class, canonical bytes of the key), each once.
+
+Rule 1: equal changesets are equal bytes. [CHG-1]
+Rule 2: `decode` accepts what `encode` writes and nothing else. [CHG-2]
+Rule 3: exactly once is checked by a digest chain per file: digest(n) = the first 16 bytes of
+        SHA-256(digest(n-1) + bytes of changeset n), from 16 zero bytes on. [CHG-3]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from replication.crdt.check import check_object
+from replication.crdt.object import ObjectState
+from replication.errors import DecodeError, LimitExceededError
+from replication.limits import (
+    CHANGESET_BYTES_MAX,
+    CHANGESET_OBJECTS_MAX,
+    CLASS_NAME_BYTES_MAX,
+    TIME_MAX,
+)
+from replication.model.encoding import is_key, key_bytes, pack, unpack, unpack_trusted
+from replication.model.values import Key
+
+ATOMIC: Final = 1
+#: The digest before the first changeset.
+DIGEST_START: Final = bytes(16)
+
+
+class ObjectDelta(NamedTuple):
+    """What a transaction wrote to one object."""
+
+    class_name: str
+    key: Key
+    delta: ObjectState
+    #: A create of a key its author does not hold: the server starts it from the length the key
+    #: had at the author's cursor.
+    blind: bool = False
+
+
+@dataclass(slots=True)
+class Changeset:
+    """One transaction's writes, decoded."""
+
+    time: int
+    cursor: int
+    objects: list[ObjectDelta]
+    flags: int = 0
+    schema: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def atomic(self) -> bool:
+        """Whether it is refused whole if any part of it is."""
+        return bool(self.flags & ATOMIC)
+
+
+def encode(changeset: Changeset) -> bytes:
+    """The canonical bytes; sorts the objects.
+
+    Raises:
+        LimitExceededError: too many objects or bytes for one transaction.
+    """
+    if len(changeset.objects) > CHANGESET_OBJECTS_MAX:
+        raise LimitExceededError(
+            f"{len(changeset.objects)} objects in one transaction; at most "
+            f"{CHANGESET_OBJECTS_MAX} are allowed, so split it"
+        )
+    objects = changeset.objects
+    if len(objects) > 1:
+        objects = sorted(objects, key=_position)
+    data = pack(
+        [
+            changeset.time,
+            changeset.cursor,
+            changeset.flags,
+            changeset.schema,
+            [[*item[:3], 1] if item.blind else list(item[:3]) for item in objects],
+        ]
+    )
+    if len(data) > CHANGESET_BYTES_MAX:
+        raise LimitExceededError(
+            f"a transaction of {len(data)} bytes; at most {CHANGESET_BYTES_MAX} are allowed, "
+            "so split it"
+        )
+    return data
+
+
+def _position(item: ObjectDelta) -> tuple[str, bytes]:
+    return (item.class_name, key_bytes(item.key))
+
+
+def decode_trusted(data: bytes) -> Changeset:
+    """What `encode` wrote and this process, or one that checked it, stored."""
+    time, cursor, flags, schema, objects = unpack_trusted(data)
+    items = [ObjectDelta(item[0], item[1], item[2], len(item) == 4) for item in objects]
+    return Changeset(time, cursor, items, flags, schema)
+
+
+def decode(data: bytes) -> Changeset:
+    """A changeset from a peer.
+
+    Raises:
+        DecodeError: anything that `encode` would not have written.
+    """
+    items = unpack(data, CHANGESET_BYTES_MAX)
+    if type(items) is not list or len(items) != 5:
+        raise DecodeError("a changeset has 5 items")
+    time, cursor, flags, schema, objects = items
+    if type(time) is not int or not 0 < time <= TIME_MAX:
+        raise DecodeError(f"{time!r} is no time")
+    if type(cursor) is not int or not 0 <= cursor <= TIME_MAX:
+        raise DecodeError(f"{cursor!r} is no download cursor")
+    if type(flags) is not int or flags not in (0, ATOMIC):
+        raise DecodeError(f"flags {flags!r} are not in use")
+    if type(schema) is not dict or type(objects) is not list:
+        raise DecodeError("a changeset's schema is a map and its objects are a list")
+    if len(objects) > CHANGESET_OBJECTS_MAX:
+        raise LimitExceededError(
+            f"{len(objects)} objects where at most {CHANGESET_OBJECTS_MAX} are allowed"
+        )
+    deltas = [_object(item) for item in objects]
+    if len(deltas) > 1:
+        positions = [_position(item) for item in deltas]
+        if any(left >= right for left, right in itertools.pairwise(positions)):
+            raise DecodeError("objects of a changeset that do not ascend")
+    return Changeset(time, cursor, deltas, flags, schema)
+
+
+def _object(item: Any) -> ObjectDelta:
+    if type(item) is not list or len(item) not in (3, 4) or (len(item) == 4 and item[3] != 1):
+        raise DecodeError("an object of a changeset is [class, key, delta] or [..., 1]")
+    check_class_name(item[0])
+    if not is_key(item[1]):
+        raise DecodeError(f"{item[1]!r} is no primary key")
+    check_object(item[2])
+    delta = ObjectDelta(item[0], item[1], item[2], len(item) == 4)
+    if delta.blind and delta.delta[0] % 2 == 0:
+        raise DecodeError("a blind create that creates nothing")
+    return delta
+
+
+def check_class_name(name: Any) -> None:
+    """Raise DecodeError unless ``name`` may name a class."""
+    if type(name) is not str or not name or len(name.encode()) > CLASS_NAME_BYTES_MAX:
+        raise DecodeError(f"{name!r} is no class name")
+
+
+def next_digest(digest: bytes, data: bytes) -> bytes:
+    """The next link of a file's digest chain. [CHG-3]"""
+    return hashlib.sha256(digest + data).digest()[:16]

@@ -1,0 +1,86 @@
+"""What is bounded, and by how much: every limit of the project, in one place.
+
+Rule 1: a limit is checked before memory is allocated for what it bounds.
+Rule 2: a peer that passes a limit gets a `LimitExceeded` naming the value and the limit.
+Rule 3: a number here is also in `spec/limits.md`; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# -- values and changesets -------------------------------------------------------------------
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+#: Nesting of collections and embedded objects in one object, and of any decoded body.
+DEPTH_MAX: Final = 100
+#: UTF-8 bytes of one string or bytes of one binary value.
+VALUE_BYTES_MAX: Final = 16 * 1024 * 1024 - 1024
+#: UTF-8 bytes of a class name and of a property name.
+CLASS_NAME_BYTES_MAX: Final = 57
+PROPERTY_NAME_BYTES_MAX: Final = 63
+PROPERTIES_MAX: Final = 1000
+CLASSES_MAX: Final = 1000
+#: UTF-8 bytes of a dictionary key.
+DICTIONARY_KEY_BYTES_MAX: Final = 1024
+#: Bytes of one encoded changeset, of one head, and of one part.
+CHANGESET_BYTES_MAX: Final = 16 * 1024 * 1024
+#: Objects one changeset may touch.
+CHANGESET_OBJECTS_MAX: Final = 100_000
+#: Elements of a list that one part holds; a longer list is split.
+LIST_PART_ELEMENTS_MAX: Final = 256
+#: Bare places and erased elements one chunk may name: ranges of them cost no bytes.
+LIST_BARE_IDS_MAX: Final = 200_000
+#: File idents: 1 is the server, clients start at 2.
+IDENT_MAX: Final = 2**48 - 1
+SEQUENCE_MAX: Final = 2**53 - 1
+
+# -- clock -----------------------------------------------------------------------------------
+#: The largest time of a stamp: 48 bits of milliseconds, 16 bits of counter, one bit to spare.
+TIME_MAX: Final = 2**63 - 1
+#: How far ahead of the server's clock a stamp may be, in milliseconds.
+CLOCK_SKEW_MS_MAX: Final = 60_000
+
+# -- frames and sessions ---------------------------------------------------------------------
+#: Bytes of one WebSocket message, compressed or not.
+FRAME_BYTES_MAX: Final = 24 * 1024 * 1024
+#: Bytes a compressed body may grow to.
+BODY_BYTES_MAX: Final = 24 * 1024 * 1024
+#: A body is compressed above this many bytes.
+COMPRESS_BYTES_MIN: Final = 512
+SESSIONS_PER_CONNECTION_MAX: Final = 1000
+TOKEN_BYTES_MAX: Final = 64 * 1024
+NAMESPACE_BYTES_MAX: Final = 128
+ERROR_MESSAGE_BYTES_MAX: Final = 8 * 1024
+#: Changesets in one UPLOAD, and the bytes after which a client starts another one.
+UPLOAD_CHANGESETS_MAX: Final = 1000
+UPLOAD_BYTES_TARGET: Final = 1024 * 1024
+#: Log entries that one exact DOWNLOAD covers; a client further behind is staged by state.
+DOWNLOAD_ENTRIES_MAX: Final = 1000
+#: Bytes after which the server starts another DOWNLOAD.
+DOWNLOAD_BYTES_TARGET: Final = 1024 * 1024
+#: UPLOADs of one session the server holds before it stops reading from that connection.
+UPLOADS_IN_FLIGHT_MAX: Final = 4
+#: Changesets the server integrates in one commit.
+COMMIT_CHANGESETS_MAX: Final = 1000
+#: Refusals remembered for one client file until the client has confirmed them.
+REFUSALS_MAX: Final = 100_000
+
+# -- queries and subscriptions ---------------------------------------------------------------
+QUERY_BYTES_MAX: Final = 256 * 1024
+QUERY_DEPTH_MAX: Final = 100
+QUERY_LIST_MAX: Final = 10_000
+SUBSCRIPTIONS_MAX: Final = 1000
+
+# -- timers of the network shell, in seconds ---------------------------------------------------
+CONNECT_TIMEOUT_S: Final = 30.0
+PING_PERIOD_S: Final = 60.0
+PONG_TIMEOUT_S: Final = 120.0
+BACKOFF_FIRST_S: Final = 1.0
+BACKOFF_MAX_S: Final = 300.0
+#: The part of a delay that jitter may take away.
+BACKOFF_JITTER: Final = 0.25
+#: How long a graceful shutdown waits for connections to say goodbye.
+SHUTDOWN_GRACE_S: Final = 5.0
+#: How long a connection may take until its first session is bound.
+HANDSHAKE_TIMEOUT_S: Final = 30.0

@@ -1,0 +1,1 @@
+"""Values, ids and schemas: what an object is made of."""

@@ -1,0 +1,1 @@
+"""Where objects and history live: the store contract and its back ends."""
