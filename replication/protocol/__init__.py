@@ -1,0 +1,1 @@
+"""The protocol: messages, their bytes, and the two session state machines, without any I/O."""

@@ -1,0 +1,191 @@
+"""Bodies: the changesets of an UPLOAD, the operations of a DOWNLOAD, compressed where it pays.
+
+An UPLOAD's body is a list of changesets. A DOWNLOAD's is a list of operations: [BODY]
+
+    [0, class, key, version, delta]         merge the delta that server version `version` made
+    [1, class, key, version, head, parts]   replace the object by its state as of `version`;
+                                            parts: [name, version, data], data null for one that
+                                            has not changed since the client's cursor
+    [2, class, key]                         the object left the view: forget it, delete nothing
+    [3, schema]                             classes and properties the server knows
+
+Heads, deltas and parts are the bytes as they are stored.
+
+Rule 1: a body longer than COMPRESS_BYTES_MIN is compressed with zstd if that is shorter; `size`
+        is then its length before, else 0. [BODY-1]
+Rule 2: decompression stops at `size`, which is at most BODY_BYTES_MAX. [BODY-2]
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from replication.crdt.check import check_object, check_part
+from replication.errors import DecodeError, LimitExceededError
+from replication.history.changeset import check_class_name
+from replication.limits import (
+    BODY_BYTES_MAX,
+    CHANGESET_BYTES_MAX,
+    COMPRESS_BYTES_MIN,
+    TIME_MAX,
+    UPLOAD_CHANGESETS_MAX,
+)
+from replication.model.encoding import is_key, pack, unpack
+from replication.model.values import Key
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+DELTA: Final = 0
+STATE: Final = 1
+EVICT: Final = 2
+SCHEMA: Final = 3
+
+
+class DeltaOp(NamedTuple):
+    """Merge a delta."""
+
+    class_name: str
+    key: Key
+    version: int
+    delta: bytes
+
+
+class StateOp(NamedTuple):
+    """Replace an object by a state. `parts`: [name, version, data or None]."""
+
+    class_name: str
+    key: Key
+    version: int
+    head: bytes
+    parts: list[list[Any]]
+
+
+class EvictOp(NamedTuple):
+    """Forget an object."""
+
+    class_name: str
+    key: Key
+
+
+class SchemaOp(NamedTuple):
+    """Learn classes and properties."""
+
+    schema: dict[str, Any]
+
+
+Operation: TypeAlias = DeltaOp | StateOp | EvictOp | SchemaOp
+
+_NUMBERS: Final[dict[type, int]] = {
+    DeltaOp: DELTA,
+    StateOp: STATE,
+    EvictOp: EVICT,
+    SchemaOp: SCHEMA,
+}
+
+
+def compressed(body: bytes) -> tuple[int, bytes]:
+    """(size, bytes) as messages carry a body. Rule 1."""
+    if len(body) > COMPRESS_BYTES_MIN:
+        packed = zstd.compress(body, level=3)
+        if len(packed) < len(body):
+            return len(body), packed
+    return 0, body
+
+
+def decompressed(size: int, body: bytes) -> bytes:
+    """The body again.
+
+    Raises:
+        DecodeError: not zstd, or not of the size that was stated.
+    """
+    if size == 0:
+        return body
+    if size > BODY_BYTES_MAX:
+        raise LimitExceededError(f"a body of {size} bytes; at most {BODY_BYTES_MAX} are allowed")
+    try:
+        decompressor = zstd.ZstdDecompressor()
+        out: bytes = decompressor.decompress(body, max_length=size + 1)
+    except zstd.ZstdError as error:
+        raise DecodeError(f"a body that is not zstd: {error}") from None
+    if len(out) != size or not decompressor.eof or decompressor.unused_data:
+        raise DecodeError(f"a compressed body that is not the {size} bytes it says")
+    return out
+
+
+def encode_changesets(changesets: list[bytes]) -> tuple[int, bytes]:
+    """(size, body) of an UPLOAD."""
+    return compressed(pack(changesets))
+
+
+def decode_changesets(size: int, body: bytes) -> list[bytes]:
+    """The changesets of an UPLOAD, each still to be decoded."""
+    items = unpack(decompressed(size, body))
+    if type(items) is not list or any(type(item) is not bytes for item in items):
+        raise DecodeError("the body of an UPLOAD is a list of changesets")
+    if not 0 < len(items) <= UPLOAD_CHANGESETS_MAX:
+        raise LimitExceededError(
+            f"{len(items)} changesets in one UPLOAD; 1 to {UPLOAD_CHANGESETS_MAX} are allowed"
+        )
+    for item in items:
+        if len(item) > CHANGESET_BYTES_MAX:
+            raise LimitExceededError(f"a changeset of {len(item)} bytes")
+    return items
+
+
+def encode_operations(operations: list[Operation]) -> tuple[int, bytes]:
+    """(size, body) of a DOWNLOAD."""
+    return compressed(pack([[_NUMBERS[type(item)], *item] for item in operations]))
+
+
+def decode_operations(size: int, body: bytes) -> list[Operation]:
+    """The operations of a DOWNLOAD, each checked: heads, deltas and parts are well-formed.
+
+    Raises:
+        DecodeError: anything else.
+    """
+    items = unpack(decompressed(size, body))
+    if type(items) is not list:
+        raise DecodeError("the body of a DOWNLOAD is a list of operations")
+    return [_operation(item) for item in items]
+
+
+def _operation(item: Any) -> Operation:
+    if type(item) is not list or not item:
+        raise DecodeError(f"{item!r:.60} is no operation")
+    kind = item[0]
+    if kind == SCHEMA and len(item) == 2 and type(item[1]) is dict:
+        return SchemaOp(item[1])
+    if kind not in (DELTA, STATE, EVICT) or len(item) != (5, 6, 3)[kind]:
+        raise DecodeError(f"{item!r:.60} is no operation")
+    check_class_name(item[1])
+    if not is_key(item[2]):
+        raise DecodeError(f"{item[2]!r} is no primary key")
+    if kind == EVICT:
+        return EvictOp(item[1], item[2])
+    if type(item[3]) is not int or not 0 < item[3] <= TIME_MAX or type(item[4]) is not bytes:
+        raise DecodeError(f"{item!r:.60} is no operation")
+    if kind == DELTA:
+        check_object(unpack(item[4]))
+        return DeltaOp(*item[1:])
+    check_object(unpack(item[4]), spread=True)
+    _check_parts(item[5])
+    return StateOp(*item[1:])
+
+
+def _check_parts(parts: Any) -> None:
+    if type(parts) is not list:
+        raise DecodeError("the parts of a state are a list")
+    for part in parts:
+        if type(part) is not list or len(part) != 3 or type(part[0]) is not bytes:
+            raise DecodeError(f"{part!r:.60} is no part")
+        if type(part[1]) is not int or not 0 <= part[1] <= TIME_MAX:
+            raise DecodeError(f"{part[1]!r} is no version of a part")
+        unpack(part[0])
+        if part[2] is not None:
+            if type(part[2]) is not bytes:
+                raise DecodeError(f"{part[2]!r:.60} are no bytes of a part")
+            check_part(part[2])

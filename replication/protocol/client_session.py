@@ -1,0 +1,285 @@
+"""One session, seen from the client file it belongs to.
+
+`start` it with where the file stands, then feed it messages with `receive` and perform the
+effects; call `adopted`, `applied` when those are durable. In between offer it what there is to
+send: `upload`, `query`, `mark`.
+
+Rule 1: this file does no I/O and reads no clock.
+Rule 2: uploads are consecutive; nothing is sent before the file is identified. [SESSION-5]
+Rule 3: cursors never run backwards: a DOWNLOAD at or below the cursor is ignored, one that covers
+        changesets the server has not acknowledged is a violation. [SESSION-6]
+Rule 4: a query set is sent when everything written before it was sent. [SESSION-7]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from replication.errors import ErrorCode, RemoteProtocolError
+from replication.protocol.body import encode_changesets
+from replication.protocol.legality import State, after
+from replication.protocol.messages import (
+    Ack,
+    Assign,
+    Bind,
+    Download,
+    Error,
+    Ident,
+    Mark,
+    Message,
+    Nack,
+    Progress,
+    Query,
+    QueryState,
+    Token,
+    Unbind,
+    Unbound,
+    Upload,
+    error_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a client file stands: what IDENT says, and its salt."""
+
+    ident: int
+    salt: int
+    cursor: int
+    cursor_salt: int
+    client_version: int
+    digest: bytes
+    query_version: int
+    queries: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this to the server."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Make the ident durable everywhere in the file; then `adopted`."""
+
+    ident: int
+    salt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Changesets are durable at the server; refusals and rewrites are to be taken over."""
+
+    ack: Ack
+
+
+@dataclass(frozen=True, slots=True)
+class Restamp:
+    """A stamp was too far in the server's future: stamp pending changes anew, then go on."""
+
+    nack: Nack
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Stage or apply a DOWNLOAD durably; then `applied`."""
+
+    download: Download
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFailed:
+    """The server can't serve a subscription set."""
+
+    query_version: int
+    code: ErrorCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Everything the server had when MARK reached it is here."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The session is over; `code` None: as asked."""
+
+    code: ErrorCode | None
+    message: str
+
+
+Effect: TypeAlias = Send | Adopt | Acknowledge | Restamp | Apply | QueryFailed | Passed | Ended
+
+
+class ClientSession:
+    """The state machine.
+
+    Attributes:
+        number: of the session on its connection.
+        state: see `legality`.
+        uploaded: the client version up to which changesets were sent in this session.
+        acknowledged: the client version up to which they were acknowledged.
+        cursor: the server version this file stands at.
+        query_version: the last subscription set that was sent or is active.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.state = State.UNIDENTIFIED
+        self.uploaded = 0
+        self.acknowledged = 0
+        self.cursor = 0
+        self.query_version = 0
+        self._mark = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether uploads, queries and marks may be sent."""
+        return self.state is State.CONNECTED
+
+    def start(self, namespace: str, token: str, position: Position) -> list[Effect]:
+        """Bind; a file that has an ident identifies itself at once."""
+        bind = Bind(self.number, namespace, token, position.ident, position.salt)
+        if position.ident == 0:
+            return [Send(bind)]
+        self.state = State.CONNECTED
+        return [Send(bind), self._identify(position)]
+
+    def adopted(self, position: Position) -> list[Effect]:
+        """The ident the server gave is durable."""
+        return [self._identify(position)]
+
+    def _identify(self, position: Position) -> Send:
+        self.uploaded = self.acknowledged = position.client_version
+        self.cursor = position.cursor
+        self.query_version = position.query_version
+        return Send(
+            Ident(
+                self.number,
+                position.ident,
+                position.cursor,
+                position.cursor_salt,
+                position.client_version,
+                position.digest,
+                position.query_version,
+                position.queries,
+            )
+        )
+
+    # -- what there is to send -------------------------------------------------------------------
+    def upload(self, first: int, changesets: list[bytes]) -> list[Effect]:
+        """Send consecutive changesets, the first of which follows the last one sent."""
+        assert self.ready
+        assert first == self.uploaded + 1
+        self.uploaded += len(changesets)
+        return [Send(Upload(self.number, first, *encode_changesets(changesets)))]
+
+    def query(
+        self, query_version: int, queries: dict[str, str], base: int, position: bytes
+    ) -> list[Effect]:
+        """Send a subscription set, newer than the last one."""
+        assert self.ready
+        assert query_version > self.query_version
+        self.query_version = query_version
+        return [Send(Query(self.number, query_version, queries, base, position))]
+
+    def mark(self, request: int) -> list[Effect]:
+        """Ask for a barrier."""
+        assert self.ready
+        return [Send(Mark(self.number, request))]
+
+    def token(self, token: str) -> list[Effect]:
+        """Hand in a fresh token."""
+        return [Send(Token(self.number, token))]
+
+    def unbind(self) -> list[Effect]:
+        """Say goodbye; over when `Ended` comes."""
+        if self.state is State.CLOSED:
+            return []
+        self.state = State.UNBINDING
+        return [Send(Unbind(self.number))]
+
+    def applied(self, cursor: int) -> list[Effect]:
+        """A last DOWNLOAD is durable up to ``cursor``."""
+        self.cursor = cursor
+        return [Send(Progress(self.number, cursor))] if self.ready else []
+
+    # -- what comes ------------------------------------------------------------------------------
+    def receive(self, message: Message) -> list[Effect]:
+        """Advance by one message.
+
+        Raises:
+            RemoteProtocolError: not legal here; drop the session.
+        """
+        closing = self.state is State.UNBINDING
+        self.state = after(self.state, message)
+        match message:
+            case Error():
+                return [Ended(error_of(message), message.message)]
+            case Unbound():
+                return [Ended(None, "")]
+            case _ if closing:
+                return []
+            case Assign():
+                return [Adopt(message.ident, message.salt)]
+            case Ack():
+                return self._acknowledged(message)
+            case Nack():
+                return self._refused(message)
+            case Download():
+                return self._download(message)
+            case QueryState():
+                code = error_of(message)
+                return [QueryFailed(message.query_version, code, message.message)]
+            case Mark():
+                return [Passed(message.request)]
+        raise AssertionError(f"{message} is legal but unheard of")
+
+    def _acknowledged(self, ack: Ack) -> list[Effect]:
+        if ack.client_version > self.uploaded:
+            # The server integrated it in an earlier session and we sent it again, or not yet.
+            self.uploaded = ack.client_version
+        if ack.client_version <= self.acknowledged:
+            return []
+        self.acknowledged = ack.client_version
+        return [Acknowledge(ack)]
+
+    def _refused(self, nack: Nack) -> list[Effect]:
+        if not self.acknowledged < nack.client_version <= self.uploaded:
+            raise RemoteProtocolError(
+                f"NACK of client version {nack.client_version}, but {self.acknowledged} is "
+                f"acknowledged and {self.uploaded} was sent"
+            )
+        self.uploaded = self.acknowledged = nack.client_version - 1
+        return [Restamp(nack)]
+
+    def _download(self, download: Download) -> list[Effect]:
+        if download.version < self.cursor or download.mark < self._mark:
+            raise RemoteProtocolError(
+                f"DOWNLOAD to {download.version} with mark {download.mark}, but the cursor is "
+                f"{self.cursor} and the mark was {self._mark}"
+            )
+        if download.mark > self.acknowledged:
+            raise RemoteProtocolError(
+                f"DOWNLOAD covers client version {download.mark}, but only "
+                f"{self.acknowledged} is acknowledged"
+            )
+        if download.query_version > self.query_version:
+            raise RemoteProtocolError(
+                f"DOWNLOAD for query version {download.query_version}, but the last one sent "
+                f"is {self.query_version}"
+            )
+        self._mark = download.mark
+        if (
+            download.last
+            and download.version == self.cursor
+            and (download.query_version == 0 or download.base == 0)
+        ):
+            return []  # a repeat
+        return [Apply(download)]
