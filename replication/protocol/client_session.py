@@ -136,6 +136,7 @@ class ClientSession:
         self.acknowledged = 0
         self.cursor = 0
         self.query_version = 0
+        self._active = 0
         self._mark = 0
 
     @property
@@ -158,7 +159,7 @@ class ClientSession:
     def _identify(self, position: Position) -> Send:
         self.uploaded = self.acknowledged = position.client_version
         self.cursor = position.cursor
-        self.query_version = position.query_version
+        self.query_version = self._active = position.query_version
         return Send(
             Ident(
                 self.number,
@@ -205,9 +206,10 @@ class ClientSession:
         self.state = State.UNBINDING
         return [Send(Unbind(self.number))]
 
-    def applied(self, cursor: int) -> list[Effect]:
-        """A last DOWNLOAD is durable up to ``cursor``."""
+    def applied(self, cursor: int, query_version: int) -> list[Effect]:
+        """A last DOWNLOAD is durable: the file stands at ``cursor`` with that query set."""
         self.cursor = cursor
+        self._active = query_version
         return [Send(Progress(self.number, cursor))] if self.ready else []
 
     # -- what comes ------------------------------------------------------------------------------
@@ -242,21 +244,20 @@ class ClientSession:
         raise AssertionError(f"{message} is legal but unheard of")
 
     def _acknowledged(self, ack: Ack) -> list[Effect]:
-        if ack.client_version > self.uploaded:
-            # The server integrated it in an earlier session and we sent it again, or not yet.
-            self.uploaded = ack.client_version
+        # The server may have integrated more in an earlier session than we have sent in this one.
+        self.uploaded = max(self.uploaded, ack.client_version)
         if ack.client_version <= self.acknowledged:
             return []
         self.acknowledged = ack.client_version
         return [Acknowledge(ack)]
 
     def _refused(self, nack: Nack) -> list[Effect]:
-        if not self.acknowledged < nack.client_version <= self.uploaded:
+        if nack.client_version != self.acknowledged + 1 or nack.client_version > self.uploaded:
             raise RemoteProtocolError(
                 f"NACK of client version {nack.client_version}, but {self.acknowledged} is "
                 f"acknowledged and {self.uploaded} was sent"
             )
-        self.uploaded = self.acknowledged = nack.client_version - 1
+        self.uploaded = self.acknowledged
         return [Restamp(nack)]
 
     def _download(self, download: Download) -> list[Effect]:
@@ -279,7 +280,7 @@ class ClientSession:
         if (
             download.last
             and download.version == self.cursor
-            and (download.query_version == 0 or download.base == 0)
+            and download.query_version <= self._active
         ):
             return []  # a repeat
         return [Apply(download)]

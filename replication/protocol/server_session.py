@@ -182,8 +182,8 @@ class ServerSession:
     def integrated(self, answer: Ack | Nack) -> list[Effect]:
         """The changesets are durable (ACK), or refused from some client version on (NACK)."""
         if isinstance(answer, Nack):
+            assert answer.client_version == self.acknowledged + 1, "what came before was acked"
             self._refused_from = answer.client_version
-            self.acknowledged = max(self.acknowledged, answer.client_version - 1)
             return [Send(answer)]
         assert answer.client_version >= self.acknowledged
         self.acknowledged = answer.client_version
