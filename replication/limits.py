@@ -21,6 +21,10 @@ CLASS_NAME_BYTES_MAX: Final = 57
 PROPERTY_NAME_BYTES_MAX: Final = 63
 PROPERTIES_MAX: Final = 1000
 CLASSES_MAX: Final = 1000
+#: Properties of all classes of one schema together.
+SCHEMA_PROPERTIES_MAX: Final = 20_000
+#: UTF-8 bytes of a string primary key.
+KEY_BYTES_MAX: Final = 1024
 #: UTF-8 bytes of a dictionary key.
 DICTIONARY_KEY_BYTES_MAX: Final = 1024
 #: Bytes of one encoded changeset, of one head, and of one part.
