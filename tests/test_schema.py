@@ -426,8 +426,25 @@ class TestMerge:
         merged, refused = one.merge(two)
         assert "n" in merged["g"].properties
         assert [str(each) for each in refused] == [
-            "g.e as list<embedded:e> is refused: g would contain itself"
+            "g.e as list<embedded:e> is refused: an embedded class would contain itself"
         ]
+
+    def test_all_additions_on_a_circle_are_refused_and_no_others(self) -> None:
+        one = make(e={"f": "embedded:f"}, f={})
+        two = make(
+            A={"e": "embedded:e"},
+            f={"g": "embedded:g", "h": "embedded:h"},
+            g={"e": "embedded:e"},
+            e={"h": "embedded:h"},
+            h={},
+        )
+        merged, refused = one.merge(two)
+        assert [(each.class_name, each.property_name) for each in refused] == [
+            ("f", "g"),
+            ("g", "e"),
+        ]
+        assert merged["A"]["e"].target == "e"
+        assert merged["f"]["h"].target == merged["e"]["h"].target == "h"
 
     def test_queryable_is_added_and_stays(self) -> None:
         plain = Schema([ClassSchema("A", [Property.of("p", "int")], key="int")])

@@ -2,13 +2,14 @@
 
 Rule 1: what stands first stays. A property of another type, a class of another key or kind, and
         whatever would lead to a refused class are refused, each with its reason.
-Rule 2: a property that the addition of another makes illegal (an embedded class that would come
-        to contain itself) is refused as well, so that the outcome is always a sound schema.
+Rule 2: embedded classes never come to contain themselves: where additions close a circle, all
+        that stand on it (or between two) are refused, whatever order they come in.
 Rule 3: being queryable is added like a property, and never taken back.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -55,9 +56,6 @@ class Merger:
         self._key_types: dict[str, str | None] = {}
         self._properties: dict[str, dict[str, Property]] = {}
         self._count = 0
-        # Which classes a class contains, at any depth: a bit each, kept closed as edges come.
-        self._bits: dict[str, int] = {}
-        self._contains: dict[str, int] = {}
 
     def classes(self) -> Iterator[tuple[str, str | None, Iterable[Property]]]:
         """Name, key type and properties of each class that stands."""
@@ -68,9 +66,15 @@ class Merger:
         """Add a sound schema, as far as it does not contradict."""
         # First all classes, so that properties find what they lead to.
         accepted = [item for item in classes if self._add_class(item)]
-        for item in accepted:
-            for each in item.properties.values():
-                self._add_property(item.name, each)
+        additions = [
+            (item.name, each)
+            for item in accepted
+            for each in item.properties.values()
+            if not each.is_within(self._properties[item.name].get(each.name))
+        ]
+        circle = self._circle(additions)
+        for class_name, each in additions:
+            self._add_property(class_name, each, circle)
 
     def _add_class(self, item: _Class) -> bool:
         refused = item.key_type or "embedded"
@@ -84,17 +88,15 @@ class Merger:
         if len(self._key_types) == CLASSES_MAX:
             self._refuse(item.name, None, "", refused, f"there are {CLASSES_MAX} classes already")
             return False
-        self._bits[item.name] = 1 << len(self._bits)
-        self._contains[item.name] = 0
         self._key_types[item.name] = item.key_type
         self._properties[item.name] = {}
         return True
 
-    def _add_property(self, class_name: str, item: Property) -> None:
+    def _add_property(self, class_name: str, item: Property, circle: set[str]) -> None:
         own = self._properties[class_name]
         kept = own.get(item.name)
         if kept is None:
-            reason = self._broken_addition(class_name, item)
+            reason = self._broken_addition(class_name, item, circle)
             if reason is not None:
                 self._refuse(class_name, item.name, "", item.spelling, reason)
                 return
@@ -103,10 +105,10 @@ class Merger:
         elif kept.spelling != item.spelling:
             reason = f"it is {kept.spelling}"
             self._refuse(class_name, item.name, kept.spelling, item.spelling, reason)
-        elif item.queryable and not kept.queryable:
+        else:
             own[item.name] = replace(kept, queryable=True)
 
-    def _broken_addition(self, class_name: str, item: Property) -> str | None:
+    def _broken_addition(self, class_name: str, item: Property, circle: set[str]) -> str | None:
         if len(self._properties[class_name]) == PROPERTIES_MAX:
             return f"{class_name} has {PROPERTIES_MAX} properties already"
         if self._count == SCHEMA_PROPERTIES_MAX:
@@ -118,22 +120,36 @@ class Merger:
             return f"class {target} was refused"
         if (self._key_types[target] is None) != (item.type == "embedded"):
             return f"class {target} is {'' if self._key_types[target] is None else 'not '}embedded"
-        if item.type == "embedded" and not self._add_edge(class_name, target):
-            return f"{class_name} would contain itself"
+        if item.type == "embedded" and class_name in circle and target in circle:
+            return "an embedded class would contain itself"
         return None
 
-    def _add_edge(self, outer: str, inner: str) -> bool:
-        reached = self._contains[inner] | self._bits[inner]
-        if reached & self._bits[outer]:
-            return False
-        if self._contains[outer] & self._bits[inner]:
-            return True
-        for name in self._contains:
-            if name == outer or self._contains[name] & self._bits[outer]:
-                self._contains[name] |= reached
-        return True
+    def _circle(self, additions: list[tuple[str, Property]]) -> set[str]:
+        # The classes on a way that leads from a circle to a circle: what is left when those that
+        # nothing leads to, and those that lead nowhere, are taken away again and again.
+        standing = ((name, each) for name, own in self._properties.items() for each in own.values())
+        edges = {
+            (name, str(each.target))
+            for name, each in (*standing, *additions)
+            if each.type == "embedded" and self._key_types.get(str(each.target), "") is None
+        }
+        return _behind_circles(edges) & _behind_circles({(inner, outer) for outer, inner in edges})
 
     def _refuse(
         self, class_name: str, property_name: str | None, kept: str, refused: str, reason: str
     ) -> None:
         self.refused.append(Contradiction(class_name, property_name, kept, refused, reason))
+
+
+def _behind_circles(edges: set[tuple[str, str]]) -> set[str]:
+    inside = defaultdict(list)
+    for outer, inner in edges:
+        inside[outer].append(inner)
+    holders = Counter(inner for _, inner in edges)
+    free = [name for name in inside if name not in holders]
+    while free:
+        for inner in inside[free.pop()]:
+            holders[inner] -= 1
+            if holders[inner] == 0:
+                free.append(inner)
+    return {name for name, count in holders.items() if count}
