@@ -335,7 +335,10 @@ def encode(message: Message) -> bytes:
         LimitExceededError: longer than FRAME_BYTES_MAX.
     """
     kind = type(message)
-    data = pack([kind.number, *(getattr(message, name) for name in _NAMES[kind])])
+    values = (getattr(message, name) for name in _NAMES[kind])
+    # An ErrorCode is an integer to whoever makes a message, but not to `pack`.
+    plain = (int(value) if type(value) is ErrorCode else value for value in values)
+    data = pack([kind.number, *plain])
     if len(data) > FRAME_BYTES_MAX:
         raise LimitExceededError(
             f"a message of {len(data)} bytes; at most {FRAME_BYTES_MAX} fit a frame"
