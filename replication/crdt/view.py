@@ -6,7 +6,7 @@ greatest kind that shows something wins. The client engine reads by schema inste
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from replication.crdt import object as obj
@@ -108,3 +108,14 @@ def fields_view(fields: obj.Fields, parts: Parts | None = None, path: Path = ())
         )
     assert ERASED not in out.values()
     return dict(sorted(out.items()))
+
+
+def column_values(state: obj.ObjectState, names: Iterable[str]) -> dict[str, Any] | None:
+    """The queryable fields ``names`` of an object as a store keeps them; None if not alive."""
+    if not obj.is_alive(state):
+        return None
+    fields = state[3]
+    if obj.SET in fields or obj.LIST in fields:
+        values = queryable(state)
+        return {name: values.get(name) for name in names}
+    return {name: register_value(fields, name) for name in names}

@@ -1,0 +1,247 @@
+"""The agent of a client file: ties its database to a session, without any I/O of its own.
+
+The shell hands it what arrives and sends what it returns. Calls may block on the disk; one thread
+at a time.
+
+Rule 1: uploads go out in order, up to the next unsent subscription set; the set follows behind
+        what was written before it. [SUB-3]
+Rule 2: after a subscription set's objects are here, a MARK makes sure of it: then it is COMPLETE.
+Rule 3: what an error asks of the data (a new ident, stamps anew) is done here; what it asks of
+        the connection is left to the shell, see `ended`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from replication.client import apply
+from replication.client.database import Database
+from replication.client.restamp import adopt, pull_back
+from replication.client.subscriptions import SubscriptionState, set_state
+from replication.errors import Action, ErrorCode
+from replication.limits import UPLOAD_BYTES_TARGET, UPLOAD_CHANGESETS_MAX
+from replication.protocol import client_session as session
+from replication.protocol.client_session import ClientSession, Position
+from replication.protocol.legality import State
+from replication.protocol.messages import Ack, Download, Message, Nack
+
+#: UPLOADs that may be on their way unacknowledged, so that a long queue stays in the file.
+_UPLOADS_AHEAD = 4 * UPLOAD_CHANGESETS_MAX
+
+
+class Agent:
+    """One session of a client file.
+
+    Args:
+        db: the client file; one agent at a time.
+        number: of the session on its connection.
+        namespace: the data set at the server.
+        token: who the user is.
+
+    Attributes:
+        ended: None while the session lives, then (code or None, message).
+    """
+
+    def __init__(self, db: Database, number: int, namespace: str, token: str) -> None:
+        self.db = db
+        self.namespace = namespace
+        self.ended: tuple[ErrorCode | None, str] | None = None
+        self._session = ClientSession(number)
+        self._token = token
+        self._marks: dict[int, Callable[[], None]] = {}
+        self._request = 0
+        self._waiting: list[Callable[[], None]] = []
+        self._uploading: list[tuple[int, Callable[[], None]]] = []
+        self._marking = 0
+
+    @property
+    def number(self) -> int:
+        """The session's number."""
+        return self._session.number
+
+    @property
+    def next_action(self) -> Action | None:
+        """What the shell does next, once the session has ended with an error."""
+        if self.ended is None or self.ended[0] is None:
+            return None
+        action = self.ended[0].action
+        # The file has been renamed by then: what is left to do is to connect again.
+        return Action.RETRY if action in (Action.FORK, Action.RESTAMP) else action
+
+    # -- what the shell calls ------------------------------------------------------------------
+    def start(self) -> list[Message]:
+        """Open the session."""
+        return self._perform(self._session.start(self.namespace, self._token, self._position()))
+
+    def receive(self, message: Message) -> list[Message]:
+        """Take in one message; returns what to send.
+
+        Raises:
+            RemoteProtocolError: the server broke the protocol; drop the connection.
+            StoreError: the file can't be written; drop the session, nothing was lost.
+        """
+        return [*self._perform(self._session.receive(message)), *self.wake()]
+
+    def wake(self) -> list[Message]:
+        """What there is to send now: changesets, a subscription set, marks."""
+        if not self._session.ready or self.ended is not None:
+            return []
+        out = self._next_uploads()
+        marking = self._to_mark()
+        if marking:
+            self._marking = marking
+            out += self._mark(lambda: self._completed(marking))
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            out += self._mark(done)
+        return out
+
+    def refresh(self, token: str) -> list[Message]:
+        """Hand in a fresh token."""
+        self._token = token
+        return self._perform(self._session.token(token)) if self._session.ready else []
+
+    def stop(self) -> list[Message]:
+        """Say goodbye."""
+        if self._session.state is State.CLOSED or self.ended is not None:
+            return []
+        return self._perform(self._session.unbind())
+
+    def barrier(self, done: Callable[[], None]) -> None:
+        """Call ``done`` once everything the server has now is here. Any thread; wakes the shell."""
+        self._waiting.append(done)
+        self.db.outgoing()
+
+    def uploaded(self, done: Callable[[], None]) -> None:
+        """Call ``done`` once everything committed so far is durable at the server."""
+        self._uploading.append((self.db.local.client_version, done))
+        self._tell_uploaded()
+
+    # -- sending -------------------------------------------------------------------------------
+    def _next_uploads(self) -> list[Message]:
+        out: list[Message] = []
+        while True:
+            query = self.db.subscriptions.next_unsent(self._session.query_version)
+            first = self._session.uploaded + 1
+            end = self.db.local.client_version if query is None else query.after
+            ahead = self._session.uploaded - self._session.acknowledged
+            if first <= end and ahead < _UPLOADS_AHEAD:
+                count = min(UPLOAD_CHANGESETS_MAX, end - first + 1)
+                changesets = self.db.unsent(first, count, UPLOAD_BYTES_TARGET)
+                out += self._perform(self._session.upload(first, changesets))
+            elif query is not None and first > end:
+                synced = self.db.synced
+                resume = synced.staged_query == query.version and synced.staged_base
+                out += self._perform(
+                    self._session.query(
+                        query.version,
+                        query.queries(),
+                        synced.staged_base if resume else 0,
+                        synced.staged_position if resume else b"",
+                    )
+                )
+            else:
+                return out
+
+    def _to_mark(self) -> int:
+        active = self.db.subscriptions.active
+        unmarked = active.state is SubscriptionState.AWAITING_MARK
+        return active.version if unmarked and active.version > self._marking else 0
+
+    def _mark(self, done: Callable[[], None]) -> list[Message]:
+        self._request += 1
+        self._marks[self._request] = done
+        return self._perform(self._session.mark(self._request))
+
+    def _completed(self, version: int) -> None:
+        with self.db.integrating() as work:
+            set_state(work.writer, version, SubscriptionState.COMPLETE)
+        self.db.subscriptions.reload()
+
+    # -- effects -------------------------------------------------------------------------------
+    def _position(self) -> Position:
+        local, synced = self.db.local, self.db.synced
+        return Position(
+            0 if local.forking else local.ident,
+            local.salt,
+            synced.cursor,
+            synced.cursor_salt,
+            synced.acknowledged,
+            synced.digest,
+            synced.query_version,
+            self.db.subscriptions.get(synced.query_version).queries(),
+        )
+
+    def _perform(self, effects: list[session.Effect]) -> list[Message]:
+        out: list[Message] = []
+        for effect in effects:
+            match effect:
+                case session.Send(message):
+                    out.append(message)
+                case session.Adopt(ident, salt):
+                    with self.db.integrating() as work:
+                        adopt(work, ident, salt)
+                    out += self._perform(self._session.adopted(self._position()))
+                case session.Acknowledge(ack):
+                    self._acknowledge(ack)
+                case session.Apply(download):
+                    out += self._apply(download)
+                case session.Restamp(nack):
+                    self._pull_back(nack)
+                case session.QueryFailed(version, _, message):
+                    with self.db.integrating() as work:
+                        set_state(work.writer, version, SubscriptionState.ERROR, message)
+                    self.db.subscriptions.reload()
+                case session.Passed(request):
+                    self._marks.pop(request)()
+                case session.Ended(code, message):
+                    self._end(code, message)
+        return out
+
+    def _acknowledge(self, ack: Ack) -> None:
+        with self.db.integrating() as work:
+            apply.acknowledge(work, ack)
+        self.db.refused(ack.refusals)
+        self._tell_uploaded()
+
+    def _tell_uploaded(self) -> None:
+        # Any thread may add to the list meanwhile: take it, and put back what has to wait.
+        waiting, self._uploading = self._uploading, []
+        acknowledged = self.db.synced.acknowledged
+        for target, done in waiting:
+            if target <= acknowledged:
+                done()
+            else:
+                self._uploading.append((target, done))
+
+    def _apply(self, download: Download) -> list[Message]:
+        fresh = download.query_version > self.db.synced.query_version
+        with self.db.integrating() as work:
+            if download.last:
+                apply.apply(work, download)
+            else:
+                apply.stage(work, download)
+            if fresh:
+                state = (
+                    SubscriptionState.AWAITING_MARK
+                    if download.last
+                    else SubscriptionState.BOOTSTRAPPING
+                )
+                set_state(work.writer, download.query_version, state)
+        if fresh:
+            self.db.subscriptions.reload()
+        if not download.last:
+            return []
+        return self._perform(self._session.applied(download.version, download.query_version))
+
+    def _pull_back(self, nack: Nack) -> None:
+        with self.db.integrating() as work:
+            pull_back(work, nack.client_version, nack.server_ms, self.db.wall_ms())
+
+    def _end(self, code: ErrorCode | None, message: str) -> None:
+        if code is not None and code.action is Action.FORK:
+            # The next BIND asks for an ident; taking it renames what is pending.
+            with self.db.integrating() as work:
+                work.local = replace(work.local, forking=True)
+        self.ended = (code, message)

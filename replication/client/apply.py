@@ -1,0 +1,305 @@
+"""What comes from the server, taken into a client file: acknowledgements and downloads.
+
+Each function here runs inside one `Database.integrating` transaction.
+
+Rule 1: a DOWNLOAD takes effect once, whole, in cursor order. Messages that belong together are
+        staged durably; the last one applies them all in one transaction. [CLIENT-10]
+Rule 2: first the pending deltas up to the mark fold into the synced state, then the operations
+        apply, in order; what is pending beyond the mark stays on top. [CLIENT-11]
+Rule 3: a delta whose version the object has reached already is skipped. [CLIENT-12]
+Rule 4: what the server rewrote replaces the pending original; what it refused goes to the journal
+        and the view is computed again. [CLIENT-13]
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeAlias
+
+from replication.client.database import Integration, ObjectName
+from replication.client.records import JOURNAL, PENDING, STAGED
+from replication.client.replica import Change, state_of
+from replication.crdt.incarnation import clone
+from replication.crdt.object import ObjectState, absent, merge
+from replication.crdt.stamps import latest_in_chunk, latest_time
+from replication.errors import DecodeError
+from replication.history.changeset import decode, decode_trusted, next_digest
+from replication.model.encoding import key_bytes, pack, unpack_trusted
+from replication.model.schema import Schema
+from replication.model.values import Key
+from replication.protocol.body import (
+    DeltaOp,
+    EvictOp,
+    Operation,
+    SchemaOp,
+    StateOp,
+    decode_operations,
+    decompressed,
+)
+from replication.protocol.messages import Ack, Download
+from replication.storage.contract import int_key
+
+
+def acknowledge(work: Integration, ack: Ack) -> None:
+    """Take over an ACK: advance, replace what was rewritten, journal what was refused. Rule 4.
+
+    Raises:
+        DecodeError: a rewrite that is no changeset, or one of a version not covered.
+    """
+    rewrites = {}
+    for item in ack.rewrites:
+        if type(item) is not list or len(item) != 2 or type(item[1]) is not bytes:
+            raise DecodeError(f"{item!r:.60} is no rewritten changeset")
+        decode(item[1])
+        rewrites[item[0]] = item[1]
+    digest = work.synced.digest
+    touched: dict[ObjectName, Key] = {}
+    for version in range(work.synced.acknowledged + 1, ack.client_version + 1):
+        data = work.writer.record(PENDING, int_key(version))
+        if data is None:
+            raise DecodeError(f"ACK of client version {version}, which is not pending")
+        changeset, sequence = unpack_trusted(data)
+        digest = next_digest(digest, changeset)
+        rewritten = rewrites.pop(version, None)
+        if rewritten is not None:
+            touched.update(_replace(work, version, changeset, rewritten))
+            work.writer.put_record(PENDING, int_key(version), pack([rewritten, sequence]))
+    if rewrites:
+        raise DecodeError(f"client version {min(rewrites)} is rewritten but not acknowledged now")
+    for name, key in touched.items():
+        rebuild(work, name, key)
+    _journal(work, ack)
+    work.synced = replace(work.synced, acknowledged=ack.client_version, digest=digest)
+
+
+def _replace(
+    work: Integration, version: int, original: bytes, rewritten: bytes
+) -> dict[ObjectName, Key]:
+    """Index the rewritten changeset in place of the original; returns the objects of both."""
+    pending = work.pending
+    touched: dict[ObjectName, Key] = {}
+    for item in decode_trusted(original).objects:
+        name = (item.class_name, key_bytes(item.key))
+        touched[name] = item.key
+        pending[name].remove(version)
+    for item in decode_trusted(rewritten).objects:
+        name = (item.class_name, key_bytes(item.key))
+        touched[name] = item.key
+        pending.setdefault(name, []).append(version)
+        pending[name].sort()
+    return touched
+
+
+def _journal(work: Integration, ack: Ack) -> None:
+    if not ack.refusals:
+        return
+    last = next(iter(work.writer.records(JOURNAL, reverse=True, limit=1)), None)
+    number = 0 if last is None else int.from_bytes(last[0], "big")
+    for refusal in ack.refusals:
+        if type(refusal) is not list or len(refusal) != 6:
+            raise DecodeError(f"{refusal!r:.60} is no refusal")
+        number += 1
+        work.writer.put_record(JOURNAL, int_key(number), pack(refusal))
+
+
+def rebuild(work: Integration, name: ObjectName, key: Key) -> None:
+    """Compute the view of an object anew from its base and what is pending."""
+    class_name = name[0]
+    before = state_of(work.replica.row(class_name, key))
+    version, synced = work.replica.restore(class_name, key)
+    versions = work.pending.get(name, [])
+    if not versions:
+        work.pending.pop(name, None)
+    after, parts_changed = work.replica.reapply(
+        class_name, key, version, synced, work.deltas(name, versions)
+    )
+    work.changes.append(Change(class_name, key, before, after, parts_changed))
+
+
+#: Name, version and bytes of a part; None for one that has not changed.
+Part: TypeAlias = tuple[bytes, int, bytes | None]
+
+# -- downloads -------------------------------------------------------------------------------
+
+
+def stage(work: Integration, download: Download) -> None:
+    """Keep one of several messages that take effect together. Rule 1.
+
+    Raises:
+        DecodeError: its operations are not well-formed; nothing was kept.
+    """
+    decode_operations(download.size, download.body)
+    synced = work.synced
+    if (synced.staged_query, synced.staged_base) != (download.query_version, download.base):
+        discard_staged(work)
+    count = work.synced.staged_count + 1
+    body = decompressed(download.size, download.body)
+    work.writer.put_record(STAGED, int_key(count), pack([0, body]))
+    work.synced = replace(
+        work.synced,
+        staged_query=download.query_version,
+        staged_base=download.base,
+        staged_position=download.position,
+        staged_count=count,
+    )
+
+
+def discard_staged(work: Integration) -> None:
+    """Drop what was staged: another download takes its place."""
+    work.writer.delete_records(STAGED)
+    work.synced = replace(
+        work.synced, staged_query=0, staged_base=0, staged_position=b"", staged_count=0
+    )
+
+
+def apply(work: Integration, download: Download) -> None:
+    """Apply a download whose last message this is. Rules 1 to 3.
+
+    Raises:
+        DecodeError: its operations are not well-formed; nothing was applied.
+    """
+    operations = decode_operations(download.size, download.body)
+    synced = work.synced
+    belongs = (synced.staged_query, synced.staged_base) == (download.query_version, download.base)
+    _fold(work, download.mark)
+    if belongs and synced.staged_count:
+        for _, record in list(work.writer.records(STAGED)):
+            size, body = unpack_trusted(record)
+            _operate(work, decode_operations(size, body))
+    _operate(work, operations)
+    discard_staged(work)
+    work.synced = replace(
+        work.synced,
+        cursor=download.version,
+        cursor_salt=download.salt,
+        folded=max(download.mark, work.synced.folded),
+        query_version=max(download.query_version, work.synced.query_version),
+    )
+
+
+def _fold(work: Integration, mark: int) -> None:
+    """Pending deltas up to the mark become synced state."""
+    pending = work.pending
+    folding: dict[ObjectName, Key] = {}
+    deltas: dict[ObjectName, list[ObjectState]] = {}
+    if mark > work.synced.acknowledged:
+        raise DecodeError(f"a mark of {mark}, but {work.synced.acknowledged} is acknowledged")
+    for version in range(work.synced.folded + 1, mark + 1):
+        for item in work.changeset(version).objects:
+            name = (item.class_name, key_bytes(item.key))
+            folding[name] = item.key
+            deltas.setdefault(name, []).append(item.delta)
+        work.writer.delete_record(PENDING, int_key(version))
+    for name, key in folding.items():
+        left = [version for version in pending[name] if version > mark]
+        if left:
+            pending[name] = left
+            _merge_base(work, name[0], key, None, deltas[name])
+        else:
+            del pending[name]
+            work.replica.drop_base(name[0], key)
+
+
+def _merge_base(
+    work: Integration,
+    class_name: str,
+    key: Key,
+    version: int | None,
+    deltas: list[ObjectState],
+) -> None:
+    """Merge into the synced state of an object that keeps pending deltas."""
+    base = work.replica.base(class_name, key)
+    held, state = (0, absent()) if base is None else (base[0], unpack_trusted(base[1]))
+    parts = work.replica.base_parts(class_name, key, work.replica.row(class_name, key))
+    for delta in deltas:
+        state = merge(state, delta, parts)
+    work.replica.put_base(class_name, key, held if version is None else version, state, parts)
+
+
+def _operate(work: Integration, operations: list[Operation]) -> None:
+    for operation in operations:
+        match operation:
+            case DeltaOp():
+                _delta(work, operation)
+            case StateOp():
+                _state(work, operation)
+            case EvictOp():
+                _evict(work, operation)
+            case SchemaOp():
+                work.learn(Schema.from_packed(operation.schema))
+
+
+def _known_class(work: Integration, class_name: str) -> None:
+    if class_name not in work.columns:
+        work.declare(class_name)
+
+
+def _delta(work: Integration, operation: DeltaOp) -> None:
+    class_name, key, version, data = operation
+    _known_class(work, class_name)
+    name = (class_name, key_bytes(key))
+    row = work.replica.row(class_name, key)
+    delta = unpack_trusted(data)
+    if name in work.pending:
+        base = work.replica.base(class_name, key)
+        if base is not None and version <= base[0]:
+            return
+        _merge_base(work, class_name, key, version, [clone(delta)])
+    elif row is not None and version <= row.version:
+        return
+    before = state_of(row)
+    parts = work.replica.parts(class_name, row)
+    after = merge(state_of(row), delta, parts)
+    work.replica.put_view(class_name, key, version, after, parts)
+    _received(work, delta)
+    work.changes.append(Change(class_name, key, before, after, bool(parts.changes())))
+
+
+def _state(work: Integration, operation: StateOp) -> None:
+    class_name, key, version, head, parts = operation
+    changed: list[Part] = [(name, at, data) for name, at, data in parts]
+    _known_class(work, class_name)
+    name = (class_name, key_bytes(key))
+    versions = work.pending.get(name)
+    if versions:
+        before = state_of(work.replica.row(class_name, key))
+        work.replica.restore(class_name, key)
+        state = work.replica.replace(class_name, key, version, head, changed)
+        _received(work, state, changed)
+        after, _ = work.replica.reapply(
+            class_name, key, version, state, work.deltas(name, versions)
+        )
+        work.changes.append(Change(class_name, key, before, after, parts_changed=bool(parts)))
+        return
+    before = state_of(work.replica.row(class_name, key))
+    after = work.replica.replace(class_name, key, version, head, changed)
+    _received(work, after, changed)
+    work.changes.append(Change(class_name, key, before, after, parts_changed=bool(parts)))
+
+
+def _evict(work: Integration, operation: EvictOp) -> None:
+    class_name, key = operation
+    row = work.replica.row(class_name, key)
+    if row is None:
+        return
+    name = (class_name, key_bytes(key))
+    before = state_of(row)
+    versions = work.pending.get(name, [])
+    if versions:
+        work.replica.restore(class_name, key)
+    work.writer.delete_object(class_name, key)
+    after = absent()
+    if versions:
+        after, _ = work.replica.reapply(class_name, key, 0, absent(), work.deltas(name, versions))
+    work.changes.append(Change(class_name, key, before, after))
+
+
+def _received(work: Integration, state: ObjectState, parts: list[Part] | None = None) -> None:
+    """The clock follows every stamp that arrives. [CLOCK-3]"""
+    latest = latest_time(state)
+    for _, _, data in parts or ():
+        if data is not None:
+            latest = max(latest, latest_in_chunk(unpack_trusted(data)))
+    if latest > work.local.received:
+        clock = max(work.local.clock, latest)
+        work.local = replace(work.local, clock=clock, received=latest)

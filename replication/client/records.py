@@ -1,0 +1,107 @@
+"""What a client file keeps beside its objects, and how.
+
+| table | key | value |
+| --- | --- | --- |
+| meta | b"local" | `Local`: what every commit changes |
+| meta | b"synced" | `Synced`: what only synchronisation changes |
+| meta | b"schema" | the schema this file knows, packed |
+| pending | client version | [changeset, first sequence minted in it] |
+| base | class, key | [version, head]: the synced state of an object with pending deltas, or null |
+| base_parts | class, key, part name | [version, data] of a part pending deltas changed, or null |
+| staged | position in the download | the body of a staged DOWNLOAD |
+| subscriptions | query version | see `subscriptions.py` |
+| journal | number | [client version, class, key, path, reason, message] of a refusal |
+
+Rule 1: the object row is the view, `merge(synced, pending)`; `base` holds the synced state only
+        while the object has pending deltas: copied on the first local write, gone with the last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Final
+
+from replication.history.changeset import DIGEST_START
+from replication.model.encoding import pack, unpack_trusted
+from replication.model.values import Key
+from replication.storage.contract import Reader, Writer
+
+META: Final = "meta"
+PENDING: Final = "pending"
+BASE: Final = "base"
+BASE_PARTS: Final = "base_parts"
+STAGED: Final = "staged"
+SUBSCRIPTIONS: Final = "subscriptions"
+JOURNAL: Final = "journal"
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What every local commit changes.
+
+    `ident` 0: not identified yet. `clock` is the last time given out or received, `received` the
+    last one received, `skew_ms` what is added to the wall clock since a server refused stamps too
+    far ahead. `forking`: the ident turned out to be used by a copy of this file, and another one
+    is to be asked for. `former` are idents this file had before and minted ids under.
+    """
+
+    ident: int = 0
+    salt: int = 0
+    clock: int = 0
+    received: int = 0
+    skew_ms: int = 0
+    sequence: int = 0
+    client_version: int = 0
+    forking: bool = False
+    former: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What only synchronisation changes.
+
+    `folded` is the last mark: pending up to there is gone. `acknowledged` and `digest` are the
+    last ACK. `staged_query`, `staged_base`, `staged_position`, `staged_count` describe a staged
+    download that is under way.
+    """
+
+    cursor: int = 0
+    cursor_salt: int = 0
+    folded: int = 0
+    acknowledged: int = 0
+    digest: bytes = DIGEST_START
+    query_version: int = 0
+    staged_query: int = 0
+    staged_base: int = 0
+    staged_position: bytes = b""
+    staged_count: int = 0
+
+
+def load_local(reader: Reader) -> Local:
+    """The stored `Local`, or a fresh one."""
+    data = reader.record(META, b"local")
+    if data is None:
+        return Local()
+    items = unpack_trusted(data)
+    return Local(*items[:-1], former=tuple(items[-1]))
+
+
+def store_local(writer: Writer, local: Local) -> None:
+    """Write it."""
+    writer.put_record(META, b"local", pack(astuple(local)))
+
+
+def load_synced(reader: Reader) -> Synced:
+    """The stored `Synced`, or a fresh one."""
+    data = reader.record(META, b"synced")
+    return Synced() if data is None else Synced(*unpack_trusted(data))
+
+
+def store_synced(writer: Writer, synced: Synced) -> None:
+    """Write it."""
+    writer.put_record(META, b"synced", pack(astuple(synced)))
+
+
+def object_key(class_name: str, key: Key) -> bytes:
+    """The record key of an object in `base`, and the prefix of its parts in `base_parts`."""
+    return pack(class_name) + pack(key)

@@ -1,0 +1,241 @@
+"""The objects of a client file as synchronisation sees them: view, base and pending deltas.
+
+`Replica` works inside one write transaction of the store. It loads an object's view and base on
+demand, merges into either or both, and writes back what changed.
+
+Rule 1: the view of an object is `merge(base, pending deltas)`. A delta from the server merges
+        into both; a state replaces the base, and the view is computed again. [CLIENT-1]
+Rule 2: an object whose last pending delta was folded keeps its view as its synced state, and its
+        base goes. [CLIENT-2]
+Rule 3: parts are copied to the base one by one, when a pending delta first changes them.
+        [CLIENT-3]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from replication.client.records import BASE, BASE_PARTS, object_key
+from replication.crdt.object import ObjectState, absent, merge
+from replication.crdt.parts import Parts
+from replication.crdt.view import column_values
+from replication.model.encoding import pack, unpack_trusted
+from replication.model.values import Key
+from replication.storage.contract import StoredObject, Writer
+
+
+@dataclass(slots=True)
+class Change:
+    """What a transaction did to one object: its state before and after, decoded.
+
+    `parts_changed` is true where a list spread over parts changed, which the heads don't show.
+    """
+
+    class_name: str
+    key: Key
+    before: ObjectState
+    after: ObjectState
+    parts_changed: bool = False
+
+
+class Replica:
+    """Access to the objects of a client file within one write transaction.
+
+    Args:
+        writer: the transaction.
+        columns: the queryable fields of each class.
+    """
+
+    def __init__(self, writer: Writer, columns: dict[str, list[str]]) -> None:
+        self._writer = writer
+        self._columns = columns
+
+    # -- the view ----------------------------------------------------------------------------
+    def row(self, class_name: str, key: Key) -> StoredObject | None:
+        """The stored view of an object."""
+        return self._writer.get_object(class_name, key)
+
+    def parts(self, class_name: str, row: StoredObject | None) -> Parts:
+        """The parts of the view."""
+        if row is None:
+            return Parts()
+        number = row.row
+
+        def read(name: bytes) -> bytes | None:
+            part = self._writer.part(class_name, number, name)
+            return None if part is None else part.data
+
+        return Parts(read, lambda: (part.name for part in self._writer.parts(class_name, number)))
+
+    def put_view(
+        self, class_name: str, key: Key, version: int, state: ObjectState, parts: Parts
+    ) -> int:
+        """Write the view of an object; returns its row."""
+        row = self._writer.put_object(
+            class_name,
+            key,
+            version,
+            pack(state),
+            column_values(state, self._columns.get(class_name, ())),
+        )
+        for name, data in parts.changes().items():
+            if data is None:
+                self._writer.delete_part(class_name, row, name)
+            else:
+                self._writer.put_part(class_name, row, name, version, data)
+        return row
+
+    def drop(self, class_name: str, key: Key) -> None:
+        """Forget an object and its base."""
+        self._writer.delete_object(class_name, key)
+        self.drop_base(class_name, key)
+
+    # -- the base ----------------------------------------------------------------------------
+    def keep_base(
+        self,
+        class_name: str,
+        key: Key,
+        synced: tuple[int, bytes] | None,
+        row: StoredObject | None,
+        changing: Iterable[bytes],
+    ) -> None:
+        """Copy to the base what a pending delta is about to change, where that is not done yet.
+
+        Args:
+            synced: version and head of the synced state; None where there is none.
+            row: where the parts of the view are.
+            changing: the names of the parts that will change.
+        """
+        name = object_key(class_name, key)
+        if self._writer.record(BASE, name) is None:
+            self._writer.put_record(BASE, name, pack(None if synced is None else list(synced)))
+        for part_name in changing:
+            if self._writer.record(BASE_PARTS, name + part_name) is None:
+                part = None if row is None else self._writer.part(class_name, row.row, part_name)
+                old = None if part is None else [part.version, part.data]
+                self._writer.put_record(BASE_PARTS, name + part_name, pack(old))
+
+    def base(self, class_name: str, key: Key) -> tuple[int, bytes] | None:
+        """Version and head of the synced state of an object with pending deltas."""
+        data = self._writer.record(BASE, object_key(class_name, key))
+        held = None if data is None else unpack_trusted(data)
+        return None if held is None else (held[0], held[1])
+
+    def base_parts(self, class_name: str, key: Key, row: StoredObject | None) -> Parts:
+        """The parts of the synced state: those kept, else those of the view."""
+        view = self.parts(class_name, row)
+        prefix = object_key(class_name, key)
+
+        def read(name: bytes) -> bytes | None:
+            data = self._writer.record(BASE_PARTS, prefix + name)
+            if data is None:
+                return view.read(name)
+            held = unpack_trusted(data)
+            return None if held is None else held[1]
+
+        def names() -> Iterable[bytes]:
+            kept = self._kept_parts(prefix)
+            yield from (name for name, held in kept.items() if held is not None)
+            yield from (name for name in view.names() if name not in kept)
+
+        return Parts(read, names)
+
+    def _kept_parts(self, prefix: bytes) -> dict[bytes, Any]:
+        return {
+            name[len(prefix) :]: unpack_trusted(data)
+            for name, data in self._writer.records(
+                BASE_PARTS, first=prefix, last=prefix + b"\xff" * 64
+            )
+            if name.startswith(prefix)
+        }
+
+    def put_base(
+        self, class_name: str, key: Key, version: int, state: ObjectState, parts: Parts
+    ) -> None:
+        """Replace the synced state of an object that keeps its pending deltas."""
+        name = object_key(class_name, key)
+        self._writer.put_record(BASE, name, pack([version, pack(state)]))
+        for part_name, data in parts.changes().items():
+            kept = None if data is None else [version, data]
+            self._writer.put_record(BASE_PARTS, name + part_name, pack(kept))
+
+    def drop_base(self, class_name: str, key: Key) -> None:
+        """The object has no pending deltas any more: its view is its synced state. Rule 2."""
+        name = object_key(class_name, key)
+        self._writer.delete_record(BASE, name)
+        for part_name in self._kept_parts(name):
+            self._writer.delete_record(BASE_PARTS, name + part_name)
+
+    # -- between the two ---------------------------------------------------------------------
+    def restore(self, class_name: str, key: Key) -> tuple[int, ObjectState]:
+        """Take the pending deltas out: parts become the base's again, the base is dropped.
+
+        Returns version and state of the synced object; its row is for the caller to write
+        (`reapply` does).
+        """
+        row = self.row(class_name, key)
+        base = self.base(class_name, key)
+        if row is not None:
+            for name, held in self._kept_parts(object_key(class_name, key)).items():
+                if held is None:
+                    self._writer.delete_part(class_name, row.row, name)
+                else:
+                    self._writer.put_part(class_name, row.row, name, held[0], held[1])
+        self.drop_base(class_name, key)
+        return (0, absent()) if base is None else (base[0], unpack_trusted(base[1]))
+
+    def replace(
+        self,
+        class_name: str,
+        key: Key,
+        version: int,
+        head: bytes,
+        parts: Iterable[tuple[bytes, int, bytes | None]],
+    ) -> ObjectState:
+        """Make a state from the server the row of an object, parts included.
+
+        A part without data has not changed since this file's cursor: it stays as it is.
+        """
+        state: ObjectState = unpack_trusted(head)
+        row = self.put_view(class_name, key, version, state, Parts())
+        gone = {part.name for part in self._writer.parts(class_name, row)}
+        for name, part_version, data in parts:
+            gone.discard(name)
+            if data is not None:
+                self._writer.put_part(class_name, row, name, part_version, data)
+        for name in gone:
+            self._writer.delete_part(class_name, row, name)
+        return state
+
+    def reapply(
+        self,
+        class_name: str,
+        key: Key,
+        version: int,
+        state: ObjectState,
+        deltas: Iterable[ObjectState],
+    ) -> tuple[ObjectState, bool]:
+        """Write a synced state with pending deltas on top; returns the view and whether parts
+        changed by them.
+        """
+        synced = None if state == absent() else (version, pack(state))
+        row = self.row(class_name, key)
+        parts = self.parts(class_name, row)
+        pending = False
+        for delta in deltas:
+            state = merge(state, delta, parts)
+            pending = True
+        if pending:
+            self.keep_base(class_name, key, synced, row, parts.changes())
+        if state == absent():
+            self._writer.delete_object(class_name, key)
+        else:
+            self.put_view(class_name, key, version, state, parts)
+        return state, bool(parts.changes())
+
+
+def state_of(row: StoredObject | None) -> ObjectState:
+    """The decoded state of a row, fresh; absent for None."""
+    return absent() if row is None else unpack_trusted(row.head)

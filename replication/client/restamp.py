@@ -1,0 +1,142 @@
+"""Pending deltas renamed: at the first IDENT, as a forked file, and when the clock ran ahead.
+
+Rule 1: ident 0 (or a copied file's old ident) becomes the new one everywhere this file's pending
+        deltas put it: stamps and the ids they minted, in pending changesets and views, in one
+        transaction. Ids minted earlier, which others know, stay. [SUBST-1]
+Rule 2: when the server refuses a stamp as too far in its future, all pending stamps from there on
+        move back, keeping their order, and the clock goes on from them. [SUBST-2]
+Rule 3: views are computed again from the synced state and the renamed deltas. [SUBST-3]
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from replication.client.apply import rebuild
+from replication.client.database import Integration, ObjectName
+from replication.client.records import PENDING
+from replication.clock import time_from_ms
+from replication.crdt.list import Id
+from replication.crdt.register import Stamp
+from replication.crdt.substitute import Substitution
+from replication.history.changeset import (
+    DIGEST_START,
+    Changeset,
+    ObjectDelta,
+    decode_trusted,
+    encode,
+)
+from replication.model.encoding import key_bytes, pack, unpack_trusted
+from replication.model.values import Key
+from replication.storage.contract import int_from_key, int_key
+
+
+class Pending(NamedTuple):
+    """One pending changeset and the first sequence minted in it."""
+
+    version: int
+    changeset: Changeset
+    sequence: int
+
+
+def adopt(work: Integration, ident: int, salt: int) -> None:
+    """Take the ident the server assigned: Rule 1.
+
+    A forked file's unacknowledged changesets are numbered from 1 in the new ident's history; what
+    was acknowledged under the old one comes back with the next DOWNLOAD, as another file's.
+    """
+    old = work.local.ident
+    first = work.synced.acknowledged + 1
+    dropped = _drop(work, work.synced.folded + 1, first) if old else {}
+    pending = _pending(work, first)
+    minted_from = min((sequence for _, _, sequence in pending), default=work.local.sequence + 1)
+
+    def new_stamp(time: int, origin: int) -> Stamp:
+        return (time, ident if origin == old else origin)
+
+    def new_id(owner: int, sequence: int) -> Id:
+        mine = owner == old and sequence >= minted_from
+        return (ident if mine else owner, sequence)
+
+    work.local = replace(work.local, ident=ident, salt=salt, forking=False)
+    if old:
+        former = (*work.local.former, old)
+        work.local = replace(work.local, former=former, client_version=len(pending))
+        work.synced = replace(work.synced, acknowledged=0, folded=0, digest=DIGEST_START)
+        pending = _renumber(work, pending, 1 - first)
+    _rename(work, pending, Substitution(new_stamp, new_id), {}, dropped)
+
+
+def pull_back(work: Integration, first: int, server_ms: int, wall_ms: int) -> None:
+    """Stamp everything from client version ``first`` on anew: Rule 2.
+
+    Args:
+        server_ms, wall_ms: what the server's and this device's clocks say now.
+    """
+    pending = _pending(work, first)
+    own = work.local.ident
+    floor = max(time_from_ms(server_ms), work.local.received)
+    for version in range(work.synced.folded + 1, first):
+        floor = max(floor, work.changeset(version).time)
+    times: dict[int, int] = {}
+    for _, changeset, _ in pending:
+        floor += 1
+        times[changeset.time] = floor
+
+    def new_stamp(time: int, origin: int) -> Stamp:
+        return (times.get(time, time) if origin == own else time, origin)
+
+    work.local = replace(work.local, clock=floor, skew_ms=min(0, server_ms - wall_ms))
+    same_ids = Substitution(new_stamp, lambda ident, sequence: (ident, sequence))
+    _rename(work, pending, same_ids, times, {})
+
+
+def _pending(work: Integration, first: int) -> list[Pending]:
+    out = []
+    for version, data in work.writer.records(PENDING, first=int_key(first)):
+        changeset, sequence = unpack_trusted(data)
+        out.append(Pending(int_from_key(version), decode_trusted(changeset), sequence))
+    return out
+
+
+def _drop(work: Integration, first: int, end: int) -> dict[ObjectName, Key]:
+    """Forget the pending changesets ``first <= version < end``; returns the objects in them."""
+    touched: dict[ObjectName, Key] = {}
+    for version in range(first, end):
+        for item in work.changeset(version).objects:
+            name = (item.class_name, key_bytes(item.key))
+            touched[name] = item.key
+            work.pending[name].remove(version)
+        work.writer.delete_record(PENDING, int_key(version))
+    return touched
+
+
+def _renumber(work: Integration, pending: list[Pending], shift: int) -> list[Pending]:
+    for version, _, _ in pending:
+        work.writer.delete_record(PENDING, int_key(version))
+    for name, versions in work.pending.items():
+        work.pending[name] = [version + shift for version in versions]
+    return [item._replace(version=item.version + shift) for item in pending]
+
+
+def _rename(
+    work: Integration,
+    pending: list[Pending],
+    substitution: Substitution,
+    times: dict[int, int],
+    touched: dict[ObjectName, Key],
+) -> None:
+    """Write the renamed changesets, then compute the views of their objects anew. Rule 3."""
+    for version, changeset, sequence in pending:
+        objects = [
+            ObjectDelta(item.class_name, item.key, substitution.object(item.delta), item.blind)
+            for item in changeset.objects
+        ]
+        time = times.get(changeset.time, changeset.time)
+        renamed = encode(replace(changeset, time=time, objects=objects))
+        work.writer.put_record(PENDING, int_key(version), pack([renamed, sequence]))
+        for item in objects:
+            touched[item.class_name, key_bytes(item.key)] = item.key
+    for name, key in touched.items():
+        rebuild(work, name, key)

@@ -1,0 +1,285 @@
+"""Write transactions: what an app does to its objects, as one changeset.
+
+`Transaction` is the engine's own interface, by class name, key and path; the object handles of
+`objects.py` are built on it, and so are the importer and the scenario runner.
+
+Rule 1: a transaction sees what it wrote; nobody else does before its commit.
+Rule 2: a commit is durable on return and gives the changeset the next client version; one that
+        wrote nothing leaves no trace.
+Rule 3: creating a key that this file does not hold is a blind create. [CLIENT-4]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from replication.client.replica import Change, Replica, state_of
+from replication.crdt import object as obj
+from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
+from replication.crdt.incarnation import clone
+from replication.crdt.list import Id, all_elements, empty_chunk
+from replication.crdt.object import ObjectState, absent, is_alive, merge
+from replication.crdt.parts import Parts, Path
+from replication.errors import NoSuchObjectError, NoTransactionError, ObjectExistsError
+from replication.history.changeset import ATOMIC, Changeset, ObjectDelta
+from replication.model.encoding import key_bytes
+from replication.model.values import Key
+from replication.storage.contract import StoredObject
+
+
+class ObjectEdit:
+    """One object while a transaction edits it.
+
+    Attributes:
+        view: its state as the transaction sees it; lists in it stay as they were (see `editor`).
+        delta: what the transaction wrote.
+    """
+
+    __slots__ = ("_editors", "_starts", "author", "class_name", "delta", "key", "parts", "row",
+                 "start", "view")  # fmt: skip
+
+    def __init__(
+        self, class_name: str, key: Key, row: StoredObject | None, parts: Parts, author: Author
+    ) -> None:
+        self.class_name = class_name
+        self.key = key
+        self.row = row
+        self.parts = parts
+        self.author = author
+        self.start = state_of(row)[0]
+        self.view = state_of(row)
+        self.delta: ObjectState = [0, self.view[1], [], {}]
+        self._starts: dict[tuple[Any, ...], int] = {}
+        self._editors: dict[tuple[Path, str], ListEditor] = {}
+
+    # -- existence ---------------------------------------------------------------------------
+    def create(self) -> None:
+        """Bring the object to life, empty."""
+        length = raised(self.start, self.view[0], alive=True)
+        self._restart([length, length, [], {}])
+
+    def delete(self) -> None:
+        """Delete it."""
+        self._restart([raised(self.start, self.view[0], alive=False), 0, [], {}])
+
+    def _restart(self, state: ObjectState) -> None:
+        self.view = clone(state)
+        self.delta = state
+        self._starts.clear()
+        self._editors.clear()
+
+    # -- fields ------------------------------------------------------------------------------
+    def scope(self, path: Path = ()) -> Scope:
+        """The fields at a path, to read and edit.
+
+        Args:
+            path: () for the object's own; each step enters an embedded object: a field name, a
+                field name and a dictionary key, or a field name and an element's id.
+
+        Raises:
+            NoSuchObjectError: the object or an embedded object on the way is not there.
+        """
+        if not is_alive(self.view):
+            raise NoSuchObjectError(f"{self.class_name} {self.key!r} is deleted")
+        scope = Scope(self.view[3], self.delta[3], self.author)
+        position = 0
+        while position < len(path):
+            name = path[position]
+            assert isinstance(name, str)
+            step = path[position + 1] if position + 1 < len(path) else None
+            if isinstance(step, tuple):
+                editor = self.editor(path[:position], name)
+                if step not in editor.elements.values:
+                    raise NoSuchObjectError(f"that element of {name!r} is erased")
+                scope = scope.element(name, editor, step)
+                position += 2
+            elif name in scope.view.get(obj.EMBEDDED, {}):
+                if not is_alive(scope.view[obj.EMBEDDED][name]):
+                    raise NoSuchObjectError(f"{name!r} of {self.class_name} {self.key!r} is null")
+                scope = scope.embedded(name)
+                position += 1
+            else:
+                held = scope.view.get(obj.DICTIONARY, {}).get(name)
+                if held is None or step is None or not is_alive(held[2].get(step, absent())):
+                    raise NoSuchObjectError(f"{name!r} of {self.class_name} {self.key!r} is null")
+                scope = scope.item(name, step)
+                position += 2
+        return scope
+
+    def starting_length(self, *place: Any, now: int) -> int:
+        """The causal length an embedded object's place had before the transaction.
+
+        Args:
+            place: its path and name, hashable.
+            now: its length, asked before this operation changes it.
+        """
+        return self._starts.setdefault(place, now)
+
+    def editor(self, path: Path, name: str) -> ListEditor:
+        """The list ``name`` of the fields at ``path``, open for reading and editing."""
+        if (path, name) not in self._editors:
+            state = self.scope(path).view.get(obj.LIST, {}).get(name) or [[], empty_chunk()]
+            self._editors[path, name] = ListEditor(
+                list(state[0]), all_elements(state, self.parts, (*path, name))
+            )
+        return self._editors[path, name]
+
+    def restart_list(self, path: Path, name: str) -> ListEditor:
+        """Start a new incarnation of a list: clear, or the first half of assigning."""
+        self.scope(path).restart(obj.LIST, name)
+        for known in list(self._editors):
+            if known == (path, name) or known[0][: len(path) + 1] == (*path, name):
+                del self._editors[known]
+        return self.editor(path, name)
+
+    def forget_element(self, path: Path, name: str, here: Id) -> None:
+        """Close the lists inside an erased embedded object."""
+        gone = (*path, name, here)
+        for known in list(self._editors):
+            if known[0][: len(gone)] == gone:
+                del self._editors[known]
+
+    def forget_below(self, path: Path) -> None:
+        """Close the lists inside an embedded object that was replaced or removed."""
+        for known in list(self._editors):
+            if known[0][: len(path)] == path:
+                del self._editors[known]
+
+    # -- the end -----------------------------------------------------------------------------
+    def sealed(self) -> ObjectDelta | None:
+        """What was written, or None."""
+        length, at, incarnation, fields = self.delta
+        fields = seal(fields)
+        if length == 0 and not _says_something(fields):
+            return None
+        blind = self.row is None and length % 2 == 1
+        delta = [length, at, incarnation, fields]
+        return ObjectDelta(self.class_name, self.key, delta, blind)
+
+    def result(self, delta: ObjectState) -> ObjectState:
+        """The state after the transaction."""
+        if self._editors:
+            return merge(state_of(self.row), delta, self.parts)
+        if not is_alive(self.view):
+            return merge(state_of(self.row), delta, self.parts)
+        return self.view
+
+
+def _says_something(fields: obj.Fields) -> bool:
+    # Entering an embedded object or a list to read it leaves an empty shell behind.
+    for kind, held in fields.items():
+        if kind in (obj.REGISTER, obj.COUNTER):
+            return True
+        for state in held.values():
+            if kind == obj.EMBEDDED and not _is_shell(state):
+                return True
+            if kind == obj.LIST and (state[0] or state[1] != empty_chunk()):
+                return True
+            if kind in (obj.SET, obj.DICTIONARY):
+                return True
+    return False
+
+
+def _is_shell(state: ObjectState) -> bool:
+    return state[0] == 0 and not state[2] and not _says_something(state[3])
+
+
+class Transaction:
+    """One write transaction of a client file. Made by `Database.write`.
+
+    Args:
+        replica: access to the objects, inside the store's write transaction.
+        author: the stamp and ids of what is written.
+        check_open: raises when this transaction is not the running one.
+    """
+
+    def __init__(self, replica: Replica, author: Author, check_open: Callable[[], None]) -> None:
+        self._replica = replica
+        self._check_open = check_open
+        self.author = author
+        self.atomic = False
+        self.schema: dict[str, Any] = {}
+        self._edits: dict[tuple[str, bytes], ObjectEdit] = {}
+
+    def edit(self, class_name: str, key: Key) -> ObjectEdit:
+        """An object, whether it exists or not, to read and edit.
+
+        Raises:
+            NoTransactionError: the transaction is over.
+        """
+        self._check_open()
+        name = (class_name, key_bytes(key))
+        if name not in self._edits:
+            row = self._replica.row(class_name, key)
+            parts = self._replica.parts(class_name, row)
+            self._edits[name] = ObjectEdit(class_name, key, row, parts, self.author)
+        return self._edits[name]
+
+    def create(self, class_name: str, key: Key) -> ObjectEdit:
+        """Create an object.
+
+        Raises:
+            ObjectExistsError: it is alive already.
+        """
+        edit = self.edit(class_name, key)
+        if is_alive(edit.view):
+            raise ObjectExistsError(
+                f"{class_name} {key!r} exists already; edit it, or delete it first"
+            )
+        edit.create()
+        return edit
+
+    def delete(self, class_name: str, key: Key) -> None:
+        """Delete an object.
+
+        Raises:
+            NoSuchObjectError: it is not there.
+        """
+        edit = self.edit(class_name, key)
+        if not is_alive(edit.view):
+            raise NoSuchObjectError(f"there is no {class_name} {key!r} to delete")
+        edit.delete()
+
+    def state(self, class_name: str, key: Key) -> ObjectState | None:
+        """The state of an object as this transaction sees it, if it wrote to it."""
+        edit = self._edits.get((class_name, key_bytes(key)))
+        return None if edit is None else edit.view
+
+    def touched(self) -> list[ObjectEdit]:
+        """The objects this transaction looked at to edit."""
+        return list(self._edits.values())
+
+    def finish(self, cursor: int) -> tuple[Changeset, list[Change]] | None:
+        """Write the views and bases; returns the changeset and what changed, None for nothing."""
+        deltas: list[ObjectDelta] = []
+        changes: list[Change] = []
+        for edit in self._edits.values():
+            sealed = edit.sealed()
+            if sealed is None:
+                continue
+            deltas.append(sealed)
+            changes.append(self._write(edit, sealed.delta))
+        if not deltas and not self.schema:
+            return None
+        flags = ATOMIC if self.atomic else 0
+        changeset = Changeset(self.author.stamp[0], cursor, deltas, flags, self.schema)
+        return changeset, changes
+
+    def _write(self, edit: ObjectEdit, delta: ObjectState) -> Change:
+        row = edit.row
+        before = state_of(row)
+        after = edit.result(delta)
+        changing = edit.parts.changes()
+        synced = None if row is None else (row.version, row.head)
+        self._replica.keep_base(edit.class_name, edit.key, synced, row, changing)
+        version = 0 if row is None else row.version
+        self._replica.put_view(edit.class_name, edit.key, version, after, edit.parts)
+        return Change(edit.class_name, edit.key, before, after, bool(changing))
+
+
+def closed() -> None:
+    """The `check_open` of a transaction that is over."""
+    raise NoTransactionError(
+        "this write transaction is over; open another with `with db.write() as tx:`"
+    )
