@@ -6,6 +6,7 @@ import datetime
 import decimal
 import enum
 import math
+import struct
 import uuid
 from typing import Any
 
@@ -550,6 +551,7 @@ class TestCheck:
             ("mixed", [1], "pass None, a bool"),
             ("mixed", 2**64, "64 bits"),
             ("mixed", Link("A", 1.5), "a key here is int, string, objectId or uuid"),
+            ("mixed", Link("$A", 1), "no class name"),
             ("int", None, "only int[?] could hold null"),
             ("counter", None, "null"),
             ("list<string>", None, "only string[?] could hold null"),
@@ -567,6 +569,13 @@ class TestCheck:
             prop.check(given_)
         assert str(caught.value).startswith(f"Book.p is {text}, got ")
         assert len(str(caught.value)) < 400
+
+    @pytest.mark.parametrize("text", ["double", "float", "mixed"])
+    def test_there_is_one_nan(self, text: str) -> None:
+        for bits in (0x7FF8000000000001, 0xFFF8000000000000, 0x7FF0000000000001):
+            (number,) = struct.unpack(">d", bits.to_bytes(8))
+            found = Property.of("p", text).check(number)
+            assert pack(unpack(pack(found))) == pack(Property.of("p", text).check(math.nan))
 
     def test_values_that_are_too_large(self) -> None:
         most = limits.VALUE_BYTES_MAX

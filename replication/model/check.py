@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 import reprlib
 import uuid
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from replication.limits import (
     KEY_BYTES_MAX,
     VALUE_BYTES_MAX,
 )
+from replication.model.types import broken_class_name
 from replication.model.values import Float32, Key, Link, Timestamp, Value, type_name
 
 _repr = reprlib.Repr()
@@ -93,7 +95,8 @@ def _int(value: object) -> int:
 
 def _double(value: object) -> float:
     if isinstance(value, float):
-        return float(value)
+        # There are many NaNs, and the encoding has one.
+        return float(value) if value == value else math.nan
     if not isinstance(value, int) or isinstance(value, bool):
         raise WrongTypeError("pass a float")
     try:
@@ -169,7 +172,11 @@ def _uuid(value: object) -> uuid.UUID:
 def _link(value: object) -> Link:
     if not isinstance(value, Link):
         raise WrongTypeError("pass an object of that class, a Link or None")
-    return Link(_string(value.class_name), convert_key(None, value.key))
+    class_name = _string(value.class_name)
+    reason = broken_class_name(class_name)
+    if reason is not None:
+        raise WrongTypeError(reason)
+    return Link(class_name, convert_key(None, value.key))
 
 
 #: Tried in this order: bool before int, Float32 before float.
