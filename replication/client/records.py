@@ -83,7 +83,8 @@ def load_local(reader: Reader) -> Local:
     if data is None:
         return Local()
     items = unpack_trusted(data)
-    return Local(*items[:-1], former=tuple(items[-1]))
+    items[-1] = tuple(items[-1])
+    return Local(*items)
 
 
 def store_local(writer: Writer, local: Local) -> None:
