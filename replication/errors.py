@@ -167,14 +167,17 @@ class ErrorCode(IntEnum):
 
     @property
     def fault(self) -> Fault:
+        """Whose mistake it is."""
         return _TABLE[self].fault
 
     @property
     def action(self) -> Action:
+        """What the client does next."""
         return _TABLE[self].action
 
     @property
     def meaning(self) -> str:
+        """What went wrong, in words."""
         return _TABLE[self].meaning
 
     @property
