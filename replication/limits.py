@@ -88,3 +88,5 @@ BACKOFF_JITTER: Final = 0.25
 SHUTDOWN_GRACE_S: Final = 5.0
 #: How long a connection may take until its first session is bound.
 HANDSHAKE_TIMEOUT_S: Final = 30.0
+#: How long closing a connection waits for the other end's goodbye.
+CLOSE_TIMEOUT_S: Final = 2.0

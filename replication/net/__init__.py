@@ -1,0 +1,1 @@
+"""The network shell: WebSocket over Trio streams, timers, back-off, tokens. Decides nothing."""
