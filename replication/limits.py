@@ -12,8 +12,10 @@ from typing import Final
 # -- values and changesets -------------------------------------------------------------------
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
-#: Nesting of collections and embedded objects in one object, and of any decoded body.
-DEPTH_MAX: Final = 100
+#: Lists and maps inside each other in any encoded body (MessagePack's encoder ends at 511).
+DEPTH_MAX: Final = 400
+#: Embedded objects inside each other. Each costs up to six lists and maps of the encoded body.
+NESTING_MAX: Final = 64
 #: UTF-8 bytes of one string or bytes of one binary value.
 VALUE_BYTES_MAX: Final = 16 * 1024 * 1024 - 1024
 #: UTF-8 bytes of a class name and of a property name.

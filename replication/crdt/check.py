@@ -1,201 +1,285 @@
 """What a well-formed state is: the gate before merge. [STATE]
 
-`check_object` accepts exactly the structures that merging and writing of this package produce
-(given that their bytes are canonical MessagePack, which `model.encoding.unpack` has seen to), so
-that nothing past this gate can make a merge raise. Everything else is a DecodeError that says what
-is wrong and where.
+`unpack_object` and `check_object` accept exactly the structures that merging and writing of this
+package produce, so that nothing past this gate can make a merge raise. Everything else is a
+DecodeError that says what is wrong.
+
+Rule 1: every map, list, number and value is visited once, here: what `model.encoding` leaves
+        open in `unpack_for_check` is closed here.
+Rule 2: ids that cost no bytes (ranges of bare places and of erased elements) are counted before
+        anything is made of them: for one changeset together, in a head or part for each chunk.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from functools import lru_cache
+from reprlib import repr as _short
+from typing import Any, Final, TypeAlias
 
 from replication.crdt import object as obj
 from replication.crdt.list import ROOT, contract, expand
 from replication.crdt.register import order_of
 from replication.errors import DecodeError, LimitExceededError
 from replication.limits import (
-    DEPTH_MAX,
+    CHANGESET_BYTES_MAX,
     DICTIONARY_KEY_BYTES_MAX,
     IDENT_MAX,
     INT64_MAX,
     INT64_MIN,
     LIST_BARE_IDS_MAX,
     LIST_PART_ELEMENTS_MAX,
+    NESTING_MAX,
     PROPERTY_NAME_BYTES_MAX,
     SEQUENCE_MAX,
     TIME_MAX,
 )
-from replication.model.encoding import is_value, unpack
-from replication.model.values import ERASED, Based
+from replication.model.encoding import VALUE_TYPES, check_ascending, unpack, unpack_for_check
+from replication.model.values import ERASED, Based, Container
 
 #: A causal length grows by at most 2 a transaction; this many are out of any honest reach.
-_LENGTH_MAX: Final = 2**40
+LENGTH_MAX: Final = 2**40
+
+_Map: TypeAlias = dict[Any, Any]
+_FIELD_TYPES: Final = VALUE_TYPES - {type(ERASED)}
+_ITEM_TYPES: Final = VALUE_TYPES - {Based}
+_ELEMENT_TYPES: Final = _ITEM_TYPES - {type(ERASED)}
+_MEMBER_TYPES: Final = _ELEMENT_TYPES - {Container}
 
 
-def check_object(state: Any, *, spread: bool = False, depth: int = DEPTH_MAX) -> None:
-    """Raise DecodeError unless ``state`` is a well-formed object state or delta.
+class Bounds:
+    """What is being checked: a head or part, or the deltas of one changeset.
+
+    Attributes:
+        spread: whether lists may be spread over parts (a head) or not (a delta).
+        bare_ids: how many ids without bytes of their own the deltas may still name.
+    """
+
+    __slots__ = ("bare_ids", "spread")
+
+    def __init__(self, *, spread: bool) -> None:
+        self.spread = spread
+        self.bare_ids = LIST_BARE_IDS_MAX
+
+    def take(self, bare_ids: int) -> None:
+        """Count the bare ids of one chunk. Rule 2."""
+        if self.spread:
+            if bare_ids > LIST_PART_ELEMENTS_MAX:
+                raise LimitExceededError(f"{bare_ids} bare places and erased elements in one part")
+            return
+        self.bare_ids -= bare_ids
+        if self.bare_ids < 0:
+            raise LimitExceededError(
+                f"more than {LIST_BARE_IDS_MAX} bare places and erased elements in one changeset"
+            )
+
+
+_HEAD: Final = Bounds(spread=True)  # which counts nothing, so one will do
+
+
+def unpack_object(data: bytes, *, spread: bool = False) -> obj.ObjectState:
+    """An object state from its bytes: `unpack` and `check_object` in one go, and faster.
 
     Args:
         spread: whether lists may be spread over parts (a head) or not (a delta).
+
+    Raises:
+        DecodeError: bytes that are not the canonical encoding of a well-formed state.
+    """
+    state: obj.ObjectState = unpack_for_check(data, CHANGESET_BYTES_MAX)
+    check_within(state, _HEAD if spread else Bounds(spread=False), NESTING_MAX)
+    return state
+
+
+def check_object(state: Any, *, spread: bool = False) -> None:
+    """Raise DecodeError unless ``state`` is a well-formed object state or delta."""
+    check_within(state, Bounds(spread=spread), NESTING_MAX)
+
+
+def check_within(state: Any, bounds: Bounds, nesting: int) -> None:
+    """The same as a part of something greater.
+
+    Args:
+        nesting: how many embedded objects may still stand inside each other.
     """
     if type(state) is not list or len(state) != 4:
         raise DecodeError(f"an object state has 4 items, this one is {_short(state)}")
     length, at, incarnation, fields = state
-    if type(length) is not int or not 0 <= length <= _LENGTH_MAX:
+    if type(length) is not int or not 0 <= length <= LENGTH_MAX:
         raise DecodeError(f"a causal length of {_short(length)}")
-    if type(at) is not int or not 0 <= at <= _LENGTH_MAX or (at and at % 2 == 0):
-        raise DecodeError(f"fields of causal length {_short(at)}: only odd ones have any")
-    if incarnation:
+    if type(at) is not int or not 0 <= at <= LENGTH_MAX:
+        raise DecodeError(f"fields of causal length {_short(at)}")
+    if incarnation != []:
         _check_incarnation(incarnation)
-    elif type(incarnation) is not list:
-        raise DecodeError(f"{_short(incarnation)} is no incarnation")
-    if at == 0 and (incarnation or fields):
-        raise DecodeError("fields that belong to no causal length")
-    if at and at < length:
-        raise DecodeError(f"fields of causal length {at} in an object of length {length}")
     if type(fields) is not dict:
         raise DecodeError(f"fields are a map, these are {_short(fields)}")
-    check_fields(fields, spread=spread, depth=depth)
+    if at == 0:
+        if incarnation or fields:
+            raise DecodeError("fields that belong to no causal length")
+    elif at % 2 == 0:
+        raise DecodeError(f"fields of causal length {at}: only odd ones have any")
+    elif at < length:
+        raise DecodeError(f"fields of causal length {at} in an object of length {length}")
+    _check_fields(fields, bounds, nesting)
 
 
-def check_fields(fields: dict[Any, Any], *, spread: bool, depth: int) -> None:
-    """The same for the fields of one object."""
-    if depth <= 0:
-        raise LimitExceededError(f"objects nested deeper than {DEPTH_MAX}")
+def _check_fields(fields: _Map, bounds: Bounds, nesting: int) -> None:
+    if nesting < 0:
+        raise LimitExceededError(f"more than {NESTING_MAX} embedded objects inside each other")
+    if len(fields) > 1:
+        check_ascending(fields)
     for kind, content in fields.items():
         if kind == obj.REGISTER and type(kind) is int:
-            _check_groups(content, _check_name, _check_field)
+            _check_groups(content, _check_names, _FIELD_TYPES)
             continue
-        if type(content) is not dict or not content:
-            raise DecodeError(f"what kind {_short(kind)} holds is a map, this is {_short(content)}")
-        for name in content:
-            _check_name(name)
         check_one = _CHECKS.get(kind)
-        if check_one is None:
+        if check_one is None or type(kind) is not int:
             raise DecodeError(f"kind {_short(kind)} is not in use")
+        if type(content) is not dict or not content:
+            raise DecodeError(f"what kind {kind} holds is a map, this is {_short(content)}")
+        _check_names(content)
         for item in content.values():
-            check_one(item, spread, depth - 1)
+            check_one(item, bounds, nesting - 1)
 
 
-def _check_groups(groups: Any, check_name: Any, check_value: Any) -> None:
-    if type(groups) is not list or not groups:
-        raise DecodeError(f"groups are a list that is not empty, these are {_short(groups)}")
-    last: Any = None
-    count = 0
-    for group in groups:
-        if type(group) is not list or len(group) not in (3, 5) or type(group[2]) is not dict:
-            raise DecodeError(f"{_short(group)} is no group")
-        writes = group[2]
-        if len(group) == 3:
-            _check_stamp(group[0], group[1])
-        else:
-            _check_stamp(group[3], group[4])
-            if [group[0], group[1]] != [0, 0] or {type(group[0]), type(group[1])} != {int}:
-                _check_stamp(group[0], group[1])
-        order = order_of(group)
-        if last is not None and order <= last:
-            raise DecodeError(f"group {_short(group)} is not later than the one before it")
-        last = order
-        if not writes:
-            raise DecodeError("a group without a write")
-        count += len(writes)
-        for name, value in writes.items():
-            check_name(name)
-            check_value(value)
-    if len(groups) > 1 and count != len({name for group in groups for name in group[2]}):
-        raise DecodeError("a name that stands in two groups")
+# -- names, keys, members --------------------------------------------------------------------
+def _check_names(named: _Map) -> None:
+    # The names of a class's fields repeat from object to object.
+    if len(named) <= _NAMES_REMEMBERED:
+        _check_few_names(tuple(named))
+    else:
+        check_ascending(named)
+        for name in named:
+            _check_name(name)
+
+
+_NAMES_REMEMBERED: Final = 64
+
+
+@lru_cache(maxsize=1024)
+def _check_few_names(names: tuple[Any, ...]) -> None:
+    check_ascending(dict.fromkeys(names))
+    for name in names:
+        _check_name(name)
 
 
 def _check_name(name: Any) -> None:
     if type(name) is not str or not name:
         raise DecodeError(f"{_short(name)} is no property name")
-    if len(name) > PROPERTY_NAME_BYTES_MAX or (
-        len(name) > PROPERTY_NAME_BYTES_MAX // 4 and len(name.encode()) > PROPERTY_NAME_BYTES_MAX
-    ):
+    if len(name.encode()) > PROPERTY_NAME_BYTES_MAX:
         raise LimitExceededError(
             f"property name {_short(name)} has more than {PROPERTY_NAME_BYTES_MAX} bytes"
         )
 
 
-def _check_field(value: Any) -> None:
-    if not is_value(value) or value is ERASED:
-        raise DecodeError(f"{_short(value)} is no value of a property")
+def _check_keys(keyed: _Map) -> None:
+    check_ascending(keyed)
+    for key in keyed:
+        if type(key) is not str:
+            raise DecodeError(f"{_short(key)} is no dictionary key")
+        if len(key.encode()) > DICTIONARY_KEY_BYTES_MAX:
+            raise LimitExceededError(
+                f"dictionary key {_short(key)} has more than {DICTIONARY_KEY_BYTES_MAX} bytes"
+            )
 
 
-def _check_dictionary_key(key: Any) -> None:
-    if type(key) is not str:
-        raise DecodeError(f"{_short(key)} is no dictionary key")
-    if len(key.encode()) > DICTIONARY_KEY_BYTES_MAX:
-        raise LimitExceededError(
-            f"dictionary key {_short(key)} has more than {DICTIONARY_KEY_BYTES_MAX} bytes"
+def _check_members(members: _Map) -> None:
+    check_ascending(members)
+    for member in members:
+        if type(member) is not bytes:
+            raise DecodeError(f"a set member is the bytes of a value, this is {_short(member)}")
+        _check_value(unpack(member), _MEMBER_TYPES)
+
+
+# -- values and groups -----------------------------------------------------------------------
+def _check_value(value: Any, types: frozenset[type]) -> None:
+    if type(value) not in types:
+        raise DecodeError(
+            f"a value of type {type(value).__name__} can't stand here: {_short(value)}"
         )
 
 
-def _check_item(value: Any) -> None:
-    if not is_value(value) or type(value) is Based:
-        raise DecodeError(f"{_short(value)} is no value of a collection")
+def _check_groups(groups: Any, check_names: Callable[[_Map], None], types: frozenset[type]) -> None:
+    if type(groups) is not list or not groups:
+        raise DecodeError(f"groups are a list that is not empty, these are {_short(groups)}")
+    last: Any = None
+    for group in groups:
+        if type(group) is not list or len(group) not in (3, 5) or type(group[2]) is not dict:
+            raise DecodeError(f"{_short(group)} is no group")
+        if len(group) == 3:
+            _check_stamp(group[0], group[1])
+        else:
+            _check_default(*group)
+        if len(groups) > 1:
+            order = order_of(group)
+            if last is not None and order <= last:
+                raise DecodeError(f"group {_short(group)} is not later than the one before it")
+            last = order
+        writes = group[2]
+        if not writes:
+            raise DecodeError("a group without a write")
+        check_names(writes)
+        if not types.issuperset(map(type, writes.values())):
+            for value in writes.values():
+                _check_value(value, types)
+    if len(groups) > 1:
+        names = set().union(*(group[2] for group in groups))
+        if len(names) != sum(len(group[2]) for group in groups):
+            raise DecodeError("a name that stands in two groups")
 
 
-def _check_element(value: Any) -> None:
-    _check_item(value)
-    if value is ERASED:
-        raise DecodeError("an erased list element is not marked by its value")
+def _check_default(seen: Any, seen_origin: Any, _writes: _Map, time: Any, origin: Any) -> None:
+    _check_stamp(time, origin)
+    if type(seen) is not int or seen != 0 or type(seen_origin) is not int or seen_origin != 0:
+        _check_stamp(seen, seen_origin)
+    if seen >= time:
+        raise DecodeError(f"a default of time {time} that saw a write of time {seen}")
 
 
-def _check_member(member: Any) -> None:
-    if type(member) is not bytes:
-        raise DecodeError(f"a set member is the bytes of a value, this is {_short(member)}")
-    _check_element(unpack(member))
-
-
-def _check_present(value: Any) -> None:
-    if type(value) is not bool:
-        raise DecodeError(f"a set member is there or not, this one is {_short(value)}")
-
-
-def _check_total(total: Any, _spread: bool, _depth: int) -> None:
+# -- kinds -----------------------------------------------------------------------------------
+def _check_total(total: Any, _bounds: Bounds, _nesting: int) -> None:
     if type(total) is not int or not INT64_MIN <= total <= INT64_MAX or total == 0:
         raise DecodeError(f"{_short(total)} is no total of a counter")
 
 
-def _check_set(state: Any, _spread: bool, _depth: int) -> None:
+def _check_set(state: Any, _bounds: Bounds, _nesting: int) -> None:
     _check_collection(state, 2)
-    if state[1] != []:
-        _check_groups(state[1], _check_member, _check_present)
+    _check_writes(state[1], _check_members, frozenset({bool}))
 
 
-def _check_dictionary(state: Any, spread: bool, depth: int) -> None:
+def _check_dictionary(state: Any, bounds: Bounds, nesting: int) -> None:
     _check_collection(state, 3)
-    if state[1] != []:
-        _check_groups(state[1], _check_dictionary_key, _check_item)
-        if any(len(group) == 5 for group in state[1]):
-            raise DecodeError("a default in a dictionary")
+    _check_writes(state[1], _check_keys, _ITEM_TYPES)
     if type(state[2]) is not dict:
         raise DecodeError(f"embedded objects by key are a map, these are {_short(state[2])}")
-    for key, embedded in state[2].items():
-        _check_dictionary_key(key)
-        check_object(embedded, spread=spread, depth=depth)
+    _check_keys(state[2])
+    for embedded in state[2].values():
+        check_within(embedded, bounds, nesting)
 
 
-def _check_embedded(state: Any, spread: bool, depth: int) -> None:
-    check_object(state, spread=spread, depth=depth)
+def _check_writes(groups: Any, check_names: Callable[[_Map], None], types: frozenset[type]) -> None:
+    if groups == []:
+        return
+    _check_groups(groups, check_names, types)
+    if any(len(group) == 5 for group in groups):
+        raise DecodeError("a default in a set or dictionary")
 
 
-def _check_list(state: Any, spread: bool, depth: int) -> None:
-    if type(state) is list and len(state) == 3 and spread:
+def _check_list(state: Any, bounds: Bounds, nesting: int) -> None:
+    if bounds.spread and type(state) is list and len(state) == 3:
         _check_collection(state, 3)
         _check_directory(state[1], state[2])
         return
     _check_collection(state, 2)
-    check_chunk(state[1], spread=spread, depth=depth)
+    _check_chunk(state[1], bounds, nesting)
 
 
 def _check_directory(directory: Any, following: Any) -> None:
+    if type(directory) is not list or not directory:
+        raise DecodeError(f"{_short(directory)} is no directory of parts")
+    _check_number(following, SEQUENCE_MAX, "part number")
     numbers = set()
     last = [-1]
-    if type(directory) is not list or not directory or type(following) is not int:
-        raise DecodeError(f"{_short(directory)} is no directory of parts")
     for entry in directory:
         if type(entry) is not list or len(entry) != 3:
             raise DecodeError(f"{_short(entry)} is no entry of a directory of parts")
@@ -212,25 +296,25 @@ def _check_directory(directory: Any, following: Any) -> None:
 
 def check_part(data: bytes) -> None:
     """Raise DecodeError unless ``data`` is a part a list may be spread over."""
-    chunk = unpack(data)
-    check_chunk(chunk, spread=True, depth=DEPTH_MAX)
-    if len(expand(chunk).ids()) > LIST_PART_ELEMENTS_MAX:
-        raise LimitExceededError(f"a part of more than {LIST_PART_ELEMENTS_MAX} elements")
+    chunk = unpack_for_check(data, CHANGESET_BYTES_MAX)
+    _check_chunk(chunk, _HEAD, NESTING_MAX - 1)
+    ids = len(expand(chunk).ids())
+    if not 0 < ids <= LIST_PART_ELEMENTS_MAX:
+        raise LimitExceededError(f"a part of {ids} elements, not 1 to {LIST_PART_ELEMENTS_MAX}")
 
 
-def check_chunk(chunk: Any, *, spread: bool, depth: int) -> None:
-    """Raise DecodeError unless ``chunk`` is a chunk of a list in canonical form."""
+def _check_chunk(chunk: Any, bounds: Bounds, nesting: int) -> None:
     if type(chunk) is not list or len(chunk) != 5 or any(type(x) is not list for x in chunk):
         raise DecodeError(f"a chunk has 5 lists, this one is {_short(chunk)}")
     runs, sets, moves, erased, contents = chunk
-    bare = 0  # ids that cost no bytes: what `expand` would make of them is bounded first
+    bare = 0
     for run in runs:
         _check_run(run)
         bare += run[5] if type(run[5]) is int else 0
     for item in sets:
         _check_entry(item, 5)
         _check_stamp(item[2], item[3])
-        _check_element(item[4])
+        _check_value(item[4], _ELEMENT_TYPES)
     for item in moves:
         _check_entry(item, 6)
         _check_stamp(item[2], item[3])
@@ -239,13 +323,12 @@ def check_chunk(chunk: Any, *, spread: bool, depth: int) -> None:
         _check_entry(item, 3)
         _check_count(item[1], item[2])
         bare += item[2]
-    if bare > LIST_BARE_IDS_MAX:
-        raise LimitExceededError(f"{bare} bare places and erased elements in one chunk")
     for item in contents:
         _check_entry(item, 3)
         if type(item[2]) is not dict:
             raise DecodeError(f"{_short(item[2])} are no fields of an embedded object")
-        check_fields(item[2], spread=spread, depth=depth)
+        _check_fields(item[2], bounds, nesting)
+    bounds.take(bare)
     if runs or sets or moves or erased or contents:
         elements = expand(chunk)
         if contract(elements) != chunk:
@@ -263,8 +346,8 @@ def _check_run(run: Any) -> None:
         if len(link) != 3 or type(link[2]) is not int or link[2] not in (0, 1):
             raise DecodeError(f"{_short(link)} is no link to a parent")
         if link[:2] == list(ROOT):
-            if link[2] != 0:
-                raise DecodeError("the root has a shorter form")
+            _check_number(link[0], 0, "file ident")
+            _check_number(link[1], 0, "sequence")
         else:
             _check_id(link[0], link[1])
     elif type(link) is not int or abs(link) >= sequence:
@@ -272,7 +355,7 @@ def _check_run(run: Any) -> None:
     if type(content) is list:
         _check_count(sequence, len(content))
         for value in content:
-            _check_element(value)
+            _check_value(value, _ELEMENT_TYPES)
     else:
         _check_count(sequence, content)
 
@@ -284,10 +367,11 @@ def _check_entry(item: Any, length: int) -> None:
 
 
 def _check_count(sequence: int, count: Any) -> None:
-    if type(count) is not int or not 0 < count <= SEQUENCE_MAX - sequence:
+    if type(count) is not int or not 0 < count <= SEQUENCE_MAX - sequence + 1:
         raise DecodeError(f"{_short(count)} elements from {sequence} on")
 
 
+# -- stamps and ids --------------------------------------------------------------------------
 def _check_collection(state: Any, length: int) -> None:
     if type(state) is not list or len(state) != length:
         raise DecodeError(f"{_short(state)} has not the {length} items of its kind")
@@ -305,7 +389,8 @@ def _check_incarnation(incarnation: Any) -> None:
 def _check_stamp(time: Any, origin: Any) -> None:
     if type(time) is not int or not 0 < time <= TIME_MAX:
         raise DecodeError(f"{_short(time)} is no time")
-    _check_number(origin, IDENT_MAX, "file ident")
+    if type(origin) is not int or not 0 <= origin <= IDENT_MAX:
+        raise DecodeError(f"{_short(origin)} is no file ident")
 
 
 def _check_id(ident: Any, sequence: Any) -> None:
@@ -320,15 +405,10 @@ def _check_number(number: Any, most: int, what: str) -> None:
         raise DecodeError(f"{_short(number)} is no {what}")
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-_CHECKS: Final[dict[Any, Any]] = {
+_CHECKS: Final[dict[Any, Callable[[Any, Bounds, int], None]]] = {
     obj.COUNTER: _check_total,
     obj.SET: _check_set,
     obj.DICTIONARY: _check_dictionary,
     obj.LIST: _check_list,
-    obj.EMBEDDED: _check_embedded,
+    obj.EMBEDDED: check_within,
 }

@@ -20,18 +20,28 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass, field
+from reprlib import repr as _short
 from typing import Any, Final, NamedTuple
 
-from replication.crdt.check import check_object
+from replication.crdt.check import Bounds, check_within
 from replication.crdt.object import ObjectState
 from replication.errors import DecodeError, LimitExceededError
 from replication.limits import (
     CHANGESET_BYTES_MAX,
     CHANGESET_OBJECTS_MAX,
     CLASS_NAME_BYTES_MAX,
+    KEY_BYTES_MAX,
+    NESTING_MAX,
     TIME_MAX,
 )
-from replication.model.encoding import is_key, key_bytes, pack, unpack, unpack_trusted
+from replication.model.encoding import (
+    check_shape,
+    is_key,
+    key_bytes,
+    pack,
+    unpack_for_check,
+    unpack_trusted,
+)
 from replication.model.values import Key
 
 ATOMIC: Final = 1
@@ -114,23 +124,26 @@ def decode(data: bytes) -> Changeset:
     Raises:
         DecodeError: anything that `encode` would not have written.
     """
-    items = unpack(data, CHANGESET_BYTES_MAX)
+    items = unpack_for_check(data, CHANGESET_BYTES_MAX)
     if type(items) is not list or len(items) != 5:
         raise DecodeError("a changeset has 5 items")
     time, cursor, flags, schema, objects = items
     if type(time) is not int or not 0 < time <= TIME_MAX:
-        raise DecodeError(f"{time!r} is no time")
+        raise DecodeError(f"{_short(time)} is no time")
     if type(cursor) is not int or not 0 <= cursor <= TIME_MAX:
-        raise DecodeError(f"{cursor!r} is no download cursor")
+        raise DecodeError(f"{_short(cursor)} is no download cursor")
     if type(flags) is not int or flags not in (0, ATOMIC):
-        raise DecodeError(f"flags {flags!r} are not in use")
+        raise DecodeError(f"flags {_short(flags)} are not in use")
     if type(schema) is not dict or type(objects) is not list:
         raise DecodeError("a changeset's schema is a map and its objects are a list")
     if len(objects) > CHANGESET_OBJECTS_MAX:
         raise LimitExceededError(
             f"{len(objects)} objects where at most {CHANGESET_OBJECTS_MAX} are allowed"
         )
-    deltas = [_object(item) for item in objects]
+    if schema:
+        check_shape(schema)
+    bounds = Bounds(spread=False)
+    deltas = [_object(item, bounds) for item in objects]
     if len(deltas) > 1:
         positions = [_position(item) for item in deltas]
         if any(left >= right for left, right in itertools.pairwise(positions)):
@@ -138,23 +151,34 @@ def decode(data: bytes) -> Changeset:
     return Changeset(time, cursor, deltas, flags, schema)
 
 
-def _object(item: Any) -> ObjectDelta:
-    if type(item) is not list or len(item) not in (3, 4) or (len(item) == 4 and item[3] != 1):
+def _object(item: Any, bounds: Bounds) -> ObjectDelta:
+    if type(item) is not list or len(item) not in (3, 4):
         raise DecodeError("an object of a changeset is [class, key, delta] or [..., 1]")
-    check_class_name(item[0])
-    if not is_key(item[1]):
-        raise DecodeError(f"{item[1]!r} is no primary key")
-    check_object(item[2])
-    delta = ObjectDelta(item[0], item[1], item[2], len(item) == 4)
-    if delta.blind and delta.delta[0] % 2 == 0:
+    class_name, key, delta = item[:3]
+    check_class_name(class_name)
+    check_key(key)
+    check_within(delta, bounds, NESTING_MAX)
+    if len(item) == 3:
+        return ObjectDelta(class_name, key, delta)
+    if type(item[3]) is not int or item[3] != 1:
+        raise DecodeError(f"{_short(item[3])} does not mark a blind create, 1 does")
+    if delta[0] % 2 == 0:
         raise DecodeError("a blind create that creates nothing")
-    return delta
+    return ObjectDelta(class_name, key, delta, blind=True)
 
 
 def check_class_name(name: Any) -> None:
     """Raise DecodeError unless ``name`` may name a class."""
     if type(name) is not str or not name or len(name.encode()) > CLASS_NAME_BYTES_MAX:
-        raise DecodeError(f"{name!r} is no class name")
+        raise DecodeError(f"{_short(name)} is no class name")
+
+
+def check_key(key: Any) -> None:
+    """Raise DecodeError unless ``key`` may be a primary key."""
+    if not is_key(key):
+        raise DecodeError(f"{_short(key)} is no primary key")
+    if type(key) is str and len(key.encode()) > KEY_BYTES_MAX:
+        raise LimitExceededError(f"primary key {_short(key)} has more than {KEY_BYTES_MAX} bytes")
 
 
 def next_digest(digest: bytes, data: bytes) -> bytes:

@@ -3,16 +3,20 @@
 Rule 1: `pack` writes the shortest form; map keys are written in the order they stand in, so
         whoever builds a structure sorts it (`sorted_map`).
 Rule 2: `unpack` is total: it returns what `pack` could have written, or raises DecodeError.
-        It bounds depth, re-encodes and compares, and walks the result once for what a
-        comparison can't see: the order of keys, NaN payloads, integers past 64 bits.
-Rule 3: the ext types below are the whole vocabulary beside MessagePack's own.
+        It re-encodes and compares, looks in the bytes for what a comparison can't see (integers
+        past 64 bits, NaN payloads), and walks the result once for the order of keys, foreign
+        types and the depth.
+Rule 3: the ext types below are the whole vocabulary beside MessagePack's own. A link holds a
+        key, a based value holds a link at most: exts never nest deeper.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import uuid
 from collections.abc import Callable
+from reprlib import repr as _short
 from typing import Any, Final, TypeAlias
 
 import msgpack
@@ -22,9 +26,11 @@ from bson.objectid import ObjectId
 from replication.errors import DecodeError, LimitExceededError, WrongTypeError
 from replication.limits import (
     BODY_BYTES_MAX,
+    CLASS_NAME_BYTES_MAX,
     DEPTH_MAX,
+    IDENT_MAX,
     INT64_MAX,
-    INT64_MIN,
+    SEQUENCE_MAX,
     VALUE_BYTES_MAX,
 )
 from replication.model.values import (
@@ -71,13 +77,14 @@ def _pack_timestamp(value: Timestamp) -> bytes:
 
 
 def _unpack_timestamp(data: bytes) -> Timestamp:
-    if len(data) == 4:
-        return Timestamp(_U32.unpack(data)[0])
     if len(data) == 8:
         both = _U64.unpack(data)[0]
-        return Timestamp(both & (2**34 - 1), both >> 34)
-    seconds, nanoseconds = _WIDE.unpack(data)
-    return Timestamp(seconds, nanoseconds)
+        seconds, nanoseconds = both & (2**34 - 1), both >> 34
+    elif len(data) == 4:
+        seconds, nanoseconds = _U32.unpack(data)[0], 0
+    else:
+        seconds, nanoseconds = _WIDE.unpack(data)
+    return Timestamp.read(seconds, nanoseconds)
 
 
 _WRITERS: Final[dict[type, tuple[int, Callable[[Any], bytes]]]] = {
@@ -100,40 +107,48 @@ _WRITERS: Final[dict[type, tuple[int, Callable[[Any], bytes]]]] = {
 
 
 def _default(value: object) -> Any:
-    if type(value) is tuple:
-        return list(value)
     writer = _WRITERS.get(type(value))
     if writer is None:
-        raise WrongTypeError(f"{value!r} of type {type(value).__name__} can't be stored")
-    return msgpack.ExtType(writer[0], writer[1](value))
+        if type(value) is tuple:
+            return list(value)
+        raise WrongTypeError(f"{_short(value)} of type {type(value).__name__} can't be stored")
+    # Past ExtType's own constructor, which checks in Python what is known here.
+    return tuple.__new__(msgpack.ExtType, (writer[0], writer[1](value)))
 
 
 def _read_link(data: bytes) -> Link:
-    class_name, key = _inner(data, 2)
+    class_name, key = _inner(data, 2, _KEY_READERS)
     if type(class_name) is not str or not is_key(key):
-        raise DecodeError(f"a link to {class_name!r} {key!r} is no link")
+        raise DecodeError(f"a link to {_short(class_name)} {_short(key)} is no link")
+    if not 0 < len(class_name.encode()) <= CLASS_NAME_BYTES_MAX:
+        raise DecodeError(f"{class_name!r} is no class name")
     return Link(class_name, key)
 
 
 def _read_based(data: bytes) -> Based:
-    value, seen = _inner(data, 2)
-    if type(seen) is not int or type(value) in (Based, _Erased, list, dict):
-        raise DecodeError(f"a value {value!r} based on {seen!r} is no value")
+    value, seen = _inner(data, 2, _VALUE_READERS)
+    if type(seen) is not int or seen == 0 or not is_value(value):
+        raise DecodeError(f"a value {_short(value)} based on {_short(seen)} is no value")
     return Based(value, seen)
 
 
 def _read_container(data: bytes) -> Container:
-    parts = _inner(data, 3)
-    if any(type(part) is not int or part < 0 for part in parts):
-        raise DecodeError(f"{parts!r} names no collection")
-    return Container(*parts)
+    kind, ident, sequence = _inner(data, 3, {})
+    if type(kind) is not int or kind not in (3, 4):
+        raise DecodeError(f"{kind!r} is no kind of collection")
+    if type(ident) is not int or not 0 <= ident <= IDENT_MAX:
+        raise DecodeError(f"{ident!r} is no file ident")
+    if type(sequence) is not int or not 0 <= sequence <= SEQUENCE_MAX:
+        raise DecodeError(f"{sequence!r} is no sequence")
+    return Container(kind, ident, sequence)
 
 
-def _inner(data: bytes, length: int) -> list[Any]:
-    # An ext inside an ext stops here: links hold keys, Based holds a link at most.
-    items = unpack(data)
+def _inner(data: bytes, length: int, readers: Readers) -> list[Any]:
+    # An ext inside an ext decodes with fewer exts, so that hostile bytes can't nest them.
+    items = _decode(data, _hook(readers))
     if type(items) is not list or len(items) != length:
-        raise DecodeError(f"{items!r} has not the {length} items of its type")
+        raise DecodeError(f"{_short(items)} has not the {length} items of its type")
+    _check_leaves(items)
     return items
 
 
@@ -143,45 +158,65 @@ def _read_erased(data: bytes) -> _Erased:
     return ERASED
 
 
-_READERS: Final[dict[int, Callable[[bytes], Any]]] = {
+Readers: TypeAlias = dict[int, Callable[[bytes], Any]]
+_KEY_READERS: Final[Readers] = {
     EXT_OBJECT_ID: ObjectId,
     EXT_UUID: lambda data: uuid.UUID(bytes=data),
+}
+_VALUE_READERS: Final[Readers] = _KEY_READERS | {
     EXT_DECIMAL128: Decimal128.from_bid,
     EXT_TIMESTAMP: _unpack_timestamp,
     EXT_FLOAT32: lambda data: Float32(_FLOAT32.unpack(data)[0]),
     EXT_LINK: _read_link,
-    EXT_ERASED: _read_erased,
-    EXT_BASED: _read_based,
     EXT_CONTAINER: _read_container,
 }
+_READERS: Final[Readers] = _VALUE_READERS | {EXT_ERASED: _read_erased, EXT_BASED: _read_based}
 
 
-def _ext_hook(code: int, data: bytes) -> Any:
-    reader = _READERS.get(code)
-    if reader is None:
-        raise DecodeError(f"ext type {code} is not in use")
-    return reader(data)
+def _hook(readers: Readers) -> Callable[[int, bytes], Any]:
+    def read(code: int, data: bytes) -> Any:
+        reader = readers.get(code)
+        if reader is None:
+            raise DecodeError(f"ext type {code} is not in use here")
+        return reader(data)
+
+    return read
+
+
+_ext_hook: Final = _hook(_READERS)
 
 
 def pack(value: Packed) -> bytes:
     """The canonical bytes of a value or structure.
 
     Raises:
-        WrongTypeError: a type that can't be stored, an integer past 64 bits, a lone surrogate.
+        WrongTypeError: a type that can't be stored, an integer past 64 bits, a lone surrogate,
+            lists nested too deep.
     """
     try:
         # A Packer is not re-entrant and `_default` packs again, so each call has its own.
         return msgpack.Packer(strict_types=True, default=_default).pack(value)  # type: ignore[no-any-return]
-    except (OverflowError, UnicodeEncodeError) as error:
-        raise WrongTypeError(f"{value!r} can't be stored: {error}") from None
+    except (OverflowError, ValueError) as error:
+        if isinstance(error, WrongTypeError):
+            raise
+        raise WrongTypeError(f"{_short(value)} can't be stored: {error}") from None
 
 
-_UNPACK_OPTIONS: Final = {"raw": False, "strict_map_key": False, "ext_hook": _ext_hook}
+#: Above this many bytes, that all lists are complete is seen to before any is allocated.
+_SCAN_BYTES: Final = 1024
+
+
+def _decode(data: bytes, ext_hook: Callable[[int, bytes], Any]) -> Any:
+    if len(data) > _SCAN_BYTES:
+        scanner = msgpack.Unpacker(None, max_buffer_size=len(data))
+        scanner.feed(data)
+        scanner.skip()
+    return msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=ext_hook)
 
 
 def unpack_trusted(data: bytes) -> Packed:
     """What `pack` wrote and this process, or one that checked it, stored."""
-    return msgpack.unpackb(data, **_UNPACK_OPTIONS)
+    return msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=_ext_hook)
 
 
 def unpack(data: bytes, bytes_max: int = BODY_BYTES_MAX) -> Packed:
@@ -191,68 +226,113 @@ def unpack(data: bytes, bytes_max: int = BODY_BYTES_MAX) -> Packed:
         LimitExceededError: longer than ``bytes_max``, nested deeper than DEPTH_MAX.
         DecodeError: anything else that `pack` would not have written.
     """
-    if len(data) > bytes_max:
-        raise LimitExceededError(f"{len(data)} bytes where at most {bytes_max} are allowed")
-    try:
-        value = msgpack.unpackb(data, **_UNPACK_OPTIONS)
-    except DecodeError:
-        raise
-    except RecursionError:
-        raise LimitExceededError(f"nested deeper than {DEPTH_MAX}") from None
-    except Exception as error:  # msgpack, struct, bson, uuid and our value types each have theirs
-        raise DecodeError(f"not MessagePack of ours: {error or type(error).__name__}") from None
-    _check(value, DEPTH_MAX)
-    if pack(value) != data:
-        raise DecodeError("not the canonical encoding of what it says")
+    value = unpack_for_check(data, bytes_max)
+    check_shape(value)
     return value
 
 
-_PLAIN: Final = frozenset(
-    {type(None), bool, bytes, Timestamp, Decimal128, ObjectId, uuid.UUID, Link, _Erased, Based}
-    | {Container, Float32}
+#: What re-encoding reproduces although it is not canonical: unsigned integers of 2**63 or more,
+#: and doubles that are infinite or no number. Other bytes can look the same. (Two patterns of one
+#: first byte each are found five times faster than one pattern.)
+_BIG_INTEGER: Final = re.compile(rb"\xcf[\x80-\xff]")
+_ODD_DOUBLE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
+
+
+def unpack_for_check(data: bytes, bytes_max: int = BODY_BYTES_MAX) -> Packed:
+    """`unpack` for whoever checks the shape of the whole result, as `crdt.check` does.
+
+    What is left to the caller is what `check_shape` does: that maps ascend, that every type is one
+    of ours, and how deep it goes.
+    """
+    if len(data) > bytes_max:
+        raise LimitExceededError(f"{len(data)} bytes where at most {bytes_max} are allowed")
+    try:
+        value = _decode(data, _ext_hook)
+    except DecodeError:
+        raise
+    except Exception as error:  # msgpack, struct, bson, uuid and our value types each have theirs
+        raise DecodeError(f"not MessagePack of ours: {error or type(error).__name__}") from None
+    try:
+        canonical = pack(value) == data
+    except WrongTypeError:
+        raise LimitExceededError(f"nested deeper than {DEPTH_MAX}") from None
+    if not canonical:
+        raise DecodeError("not the canonical encoding of what it says")
+    if len(data) > VALUE_BYTES_MAX or _BIG_INTEGER.search(data) or _ODD_DOUBLE.search(data):
+        _check_leaves(value)
+    return value
+
+
+#: The types a register may hold, the engine's own markers included.
+VALUE_TYPES: Final = frozenset(
+    {type(None), bool, int, float, str, bytes, Float32, Timestamp, Decimal128, ObjectId}
+    | {uuid.UUID, Link, _Erased, Based, Container}
 )
 
 
-def _check(value: Packed, depth: int) -> None:
+def _check_leaves(value: Packed) -> None:
+    # Without recursion: nothing has bounded the depth yet.
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        kind = type(item)
+        if kind is list:
+            rest.extend(item)
+        elif kind is dict:
+            rest.extend(item)
+            rest.extend(item.values())
+        elif kind is int:
+            if item > INT64_MAX:
+                raise DecodeError(f"{item} does not fit 64 bits")
+        elif kind is float:
+            if item != item and _DOUBLE.pack(item) != _NAN:
+                raise DecodeError("a NaN with a payload")
+        elif kind is str or kind is bytes:
+            _check_size(item)
+
+
+def _check_size(value: str | bytes) -> None:
+    if len(value) * 4 <= VALUE_BYTES_MAX:
+        return
+    size = len(value.encode() if isinstance(value, str) else value)
+    if size > VALUE_BYTES_MAX:
+        raise LimitExceededError(f"a value of {size} bytes where {VALUE_BYTES_MAX} are allowed")
+
+
+def check_shape(value: Packed, depth: int = DEPTH_MAX) -> None:
+    """Raise DecodeError unless all maps inside ascend, all types are ours, and depth is bounded."""
     kind = type(value)
-    if kind is int:
-        if not INT64_MIN <= value <= INT64_MAX:
-            raise DecodeError(f"{value} does not fit 64 bits")
-    elif kind is str:
-        if len(value) > VALUE_BYTES_MAX // 4 and len(value.encode()) > VALUE_BYTES_MAX:
-            raise LimitExceededError(f"a string of more than {VALUE_BYTES_MAX} bytes")
+    if kind is dict:
+        check_ascending(value)
+        items: Any = value.values()
     elif kind is list:
-        if depth == 0:
-            raise LimitExceededError(f"nested deeper than {DEPTH_MAX}")
-        for item in value:
-            if type(item) not in _PLAIN:
-                _check(item, depth - 1)
-    elif kind is dict:
-        if depth == 0:
-            raise LimitExceededError(f"nested deeper than {DEPTH_MAX}")
-        _check_keys(value)
-        for item in value.values():
-            if type(item) not in _PLAIN:
-                _check(item, depth - 1)
-    elif kind is float:
-        if value != value and _DOUBLE.pack(value) != _NAN:
-            raise DecodeError("a NaN with a payload")
-    elif kind not in _PLAIN:
+        items = value
+    elif kind in VALUE_TYPES:
+        return
+    else:
         raise DecodeError(f"{kind.__name__} is no type of ours")
+    if depth == 0:
+        raise LimitExceededError(f"nested deeper than {DEPTH_MAX}")
+    if not VALUE_TYPES.issuperset(map(type, items)):
+        for item in items:
+            if type(item) not in VALUE_TYPES:
+                check_shape(item, depth - 1)
 
 
-def _check_keys(value: dict[Any, Any]) -> None:
-    # One type a map, ascending: strings by code point (the order of their UTF-8), bytes, ints.
+def check_ascending(value: dict[Any, Any]) -> None:
+    """Raise DecodeError unless the keys of a map are of one type and ascend.
+
+    Strings ascend by code point (the order of their UTF-8), bytes and integers as they are.
+    """
     keys = list(value)
     kinds = set(map(type, keys))
-    if len(kinds) > 1 or not kinds <= {str, bytes, int}:
-        raise DecodeError(f"map keys {keys[:3]!r} are not all strings, all bytes or all integers")
-    if any(map(_not_ascending, keys, keys[1:])):
-        raise DecodeError(f"map keys {keys[:3]!r} are not in ascending order")
+    if len(kinds) > 1 or not kinds <= _KEY_KINDS:
+        raise DecodeError(f"map keys {_short(keys)} are not all strings, all bytes or all integers")
+    if keys != sorted(keys):
+        raise DecodeError(f"map keys {_short(keys)} are not in ascending order")
 
 
-def _not_ascending(left: Any, right: Any) -> bool:
-    return bool(left >= right)
+_KEY_KINDS: Final = frozenset({str, bytes, int})
 
 
 def is_key(value: object) -> bool:
@@ -262,8 +342,7 @@ def is_key(value: object) -> bool:
 
 def is_value(value: object) -> bool:
     """Whether a decoded thing may stand in a register (the engine's own markers included)."""
-    kind = type(value)
-    return kind in _PLAIN or kind in (int, str, float)
+    return type(value) in VALUE_TYPES
 
 
 def sorted_map(value: dict[Any, Any]) -> dict[Any, Any]:
