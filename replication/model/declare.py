@@ -1,0 +1,268 @@
+"""Schemas declared as Python classes with annotations. [MODEL-46]
+
+    class Author(Object):
+        _id: ObjectId
+        name: str
+
+    class Book(Object):
+        _id: int
+        title: Annotated[str, Indexed]
+        year: int = 1970                # what a new book starts with
+        subtitle: str | None
+        tags: list[str]
+        extra: dict[str, Mixed]
+        copies: Counter
+        author: Author | None           # a link
+        address: Address | None         # an embedded object: class Address(EmbeddedObject)
+
+The classes only declare. The client engine makes its handles as subclasses of them, so that a type
+checker knows what it gets from a variable of type Book.
+
+Rule 1: an annotation says what reading gives. A link or an embedded object may always be null
+        where it stands alone or in a dictionary, so its annotation must say ``| None``.
+Rule 2: one type, one annotation. The exception is time: `Timestamp` with nanoseconds, or
+        `datetime.datetime` for those who want to read that; `Declaration.datetimes` knows which.
+"""
+
+from __future__ import annotations
+
+import datetime
+import types
+import typing
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
+
+from bson.decimal128 import Decimal128
+from bson.objectid import ObjectId
+
+from replication.errors import SchemaError, UsageError
+from replication.model.property import Property
+from replication.model.schema import ClassSchema, Schema
+from replication.model.types import KEY_NAME, KEY_TYPES, Collection, always_nullable
+from replication.model.values import Float32, Timestamp
+
+
+class Object:
+    """What a class of objects with a primary key ``_id`` derives from."""
+
+
+class EmbeddedObject:
+    """What a class of objects that live inside others derives from."""
+
+
+class Counter(int):
+    """Declares an int whose concurrent increments add up; reading gives an int."""
+
+    __slots__ = ()
+
+
+class Text:
+    """Declares collaborative text, which merges by character."""
+
+    __slots__ = ()
+
+
+class Indexed:
+    """Marks a property queryable, as in ``title: Annotated[str, Indexed]``."""
+
+
+#: Declares a property that takes a value of any type.
+Mixed: TypeAlias = Any
+
+Declared: TypeAlias = type[Object] | type[EmbeddedObject]
+
+_PLAIN: Final[dict[Any, str]] = {
+    bool: "bool",
+    int: "int",
+    Counter: "counter",
+    Float32: "float",
+    float: "double",
+    str: "string",
+    bytes: "binary",
+    Timestamp: "timestamp",
+    datetime.datetime: "timestamp",
+    Decimal128: "decimal",
+    ObjectId: "objectId",
+    uuid.UUID: "uuid",
+    Any: "mixed",
+    Text: "text",
+}
+_COLLECTIONS: Final[dict[Any, Collection]] = {list: "list", set: "set", dict: "dict"}
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a set of declared classes says."""
+
+    schema: Schema
+    #: The declaring class of each class of the schema, by name.
+    classes: Mapping[str, Declared]
+    #: (class, property) of the timestamps that are to be read as `datetime.datetime`.
+    datetimes: frozenset[tuple[str, str]]
+
+
+def schema_of(*classes: Declared) -> Schema:
+    """The schema that these classes, and those they lead to, declare.
+
+    Raises:
+        SchemaError: an annotation that declares nothing; the message names class and property.
+        WrongTypeError: a default that does not fit its property.
+    """
+    return declaration_of(*classes).schema
+
+
+def declaration_of(*classes: Declared) -> Declaration:
+    """The same, together with the classes themselves; for an engine that makes handles."""
+    found: dict[str, Declared] = {}
+    schemas: list[ClassSchema] = []
+    datetimes: set[tuple[str, str]] = set()
+    names = {each.__name__: each for each in reversed(classes)}
+    waiting = list(classes)
+    while waiting:
+        declared = waiting.pop(0)
+        name = declared.__name__
+        if found.setdefault(name, declared) is not declared:
+            raise SchemaError(
+                f"class {name} is declared twice: in {found[name].__module__} and in "
+                f"{declared.__module__}; rename one"
+            )
+        if all(each.name != name for each in schemas):
+            reader = _Reader(declared, names)
+            schemas.append(reader.schema())
+            datetimes.update((name, each) for each in reader.datetimes)
+            waiting.extend(reader.targets)
+    return Declaration(Schema(schemas), types.MappingProxyType(found), frozenset(datetimes))
+
+
+class _Reader:
+    """Reads one class: its schema, and the classes it leads to."""
+
+    def __init__(self, declared: Declared, names: Mapping[str, Declared]) -> None:
+        if not isinstance(declared, type) or not issubclass(declared, Object | EmbeddedObject):
+            raise SchemaError(f"{declared!r} derives from neither Object nor EmbeddedObject")
+        if issubclass(declared, Object) and issubclass(declared, EmbeddedObject):
+            raise SchemaError(f"{declared.__name__} can't be both an Object and an EmbeddedObject")
+        self._declared = declared
+        self._hints = _resolved(declared, names)
+        self._keyed = issubclass(declared, Object)
+        self.targets: list[Declared] = []
+        self.datetimes: list[str] = []
+
+    def schema(self) -> ClassSchema:
+        name = self._declared.__name__
+        key = self._key() if self._keyed else None
+        return ClassSchema(name, self._properties(), key=key)
+
+    def _key(self) -> str:
+        where = f"{self._declared.__name__}.{KEY_NAME}"
+        kinds = "int, str, ObjectId or uuid.UUID"
+        if KEY_NAME not in self._hints:
+            raise SchemaError(f"{where} is missing: declare the primary key as {kinds}")
+        annotation, _ = _unmarked(self._hints[KEY_NAME])
+        key = _plain(annotation)
+        if key not in KEY_TYPES:
+            raise SchemaError(f"{where} is {_spelled(annotation)}; a primary key is {kinds}")
+        if hasattr(self._declared, KEY_NAME):
+            raise SchemaError(f"{where} can't have a default: every object has its own key")
+        return key
+
+    def _properties(self) -> Iterator[Property]:
+        for name, annotation in self._hints.items():
+            if ClassVar in (annotation, typing.get_origin(annotation)):
+                continue
+            if self._keyed and name == KEY_NAME:
+                continue
+            try:
+                yield self._property(name, annotation)
+            except UsageError as error:
+                where = f"{self._declared.__name__}.{name}"
+                raise type(error)(f"{where}: {error}") from None
+
+    def _property(self, name: str, annotation: Any) -> Property:
+        annotation, queryable = _unmarked(annotation)
+        collection, item = _COLLECTIONS.get(typing.get_origin(annotation)), annotation
+        if collection is not None:
+            *key, item = typing.get_args(annotation)
+            if key not in ([], [str]):
+                raise SchemaError(f"{_spelled(annotation)}: the keys of a dictionary are str")
+        item, null = _without_none(item)
+        kind, target = self._one(item)
+        if target is not None and null != always_nullable(kind, collection):
+            raise SchemaError(_null_advice(kind, target, collection))
+        if item is datetime.datetime:
+            self.datetimes.append(name)
+        null = null or always_nullable(kind, collection)
+        found = Property(name, kind, null, collection, target, queryable)
+        if not hasattr(self._declared, name):
+            return found
+        initial = getattr(self._declared, name)
+        if initial is None:
+            found.check(None)
+        return replace(found, initial=initial)
+
+    def _one(self, annotation: Any) -> tuple[str, str | None]:
+        if isinstance(annotation, type) and issubclass(annotation, Object | EmbeddedObject):
+            self.targets.append(annotation)
+            kind = "link" if issubclass(annotation, Object) else "embedded"
+            return kind, annotation.__name__
+        plain = _plain(annotation)
+        if plain is None:
+            names = sorted({each.__name__ for each in _PLAIN if each is not Any})
+            raise SchemaError(
+                f"{_spelled(annotation)} is no type of a property; there are {', '.join(names)}, "
+                "Mixed, classes of objects, and list, set, dict[str, ...] of them"
+            )
+        return plain, None
+
+
+def _unmarked(annotation: Any) -> tuple[Any, bool]:
+    if typing.get_origin(annotation) is not Annotated:
+        return annotation, False
+    annotation, *marks = typing.get_args(annotation)
+    return annotation, any(mark is Indexed or isinstance(mark, Indexed) for mark in marks)
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
+        return annotation, False
+    rest = [each for each in typing.get_args(annotation) if each is not types.NoneType]
+    if len(rest) > 1:
+        raise SchemaError(f"{_spelled(annotation)} are several types; declare it Mixed")
+    return rest[0], True
+
+
+def _plain(annotation: Any) -> str | None:
+    try:
+        return _PLAIN.get(annotation)
+    except TypeError:  # an annotation that has no hash is none of ours
+        return None
+
+
+def _null_advice(kind: str, target: str, collection: Collection | None) -> str:
+    what = "a link" if kind == "link" else "an embedded object"
+    if collection is None:
+        return f"{what} may be null: declare it {target} | None"
+    if collection == "dict":
+        return f"{what} in a dictionary may be null: declare dict[str, {target} | None]"
+    return f"{what} in a {collection} is never null: declare {collection}[{target}]"
+
+
+def _spelled(annotation: Any) -> str:
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__qualname__
+    return str(annotation).replace("typing.", "")
+
+
+def _resolved(declared: Declared, names: Mapping[str, Declared]) -> dict[str, Any]:
+    # The classes that were passed come first, so that classes inside functions find each other.
+    try:
+        return typing.get_type_hints(declared, localns=dict(names), include_extras=True)
+    except NameError as error:
+        raise SchemaError(
+            f"{declared.__name__}: an annotation names {error.name!r}, which module "
+            f"{declared.__module__} does not define; import it there, or pass that class too"
+        ) from None
+    except (TypeError, SyntaxError, AttributeError) as error:
+        raise SchemaError(f"{declared.__name__}: an annotation is wrong: {error}") from None
