@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Optional
 
+import declared_plainly
 import pytest
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
@@ -28,7 +29,6 @@ from replication.model.declare import (
     schema_of,
 )
 from replication.model.values import Float32, Timestamp
-from tests import declared_plainly
 
 
 class Author(Object):
@@ -243,7 +243,7 @@ def test_other_illegal_classes() -> None:
         schema_of(_declared(Annotated[int, Indexed], EmbeddedObject))
     with pytest.raises(
         SchemaError,
-        match=r"Author is declared twice: in tests\.test_declare and in tests\.declared",
+        match=r"Author is declared twice: in .*test_declare and in .*declared_plainly",
     ):
         schema_of(Author, declared_plainly.Author)
 
@@ -273,7 +273,7 @@ def test_defaults_are_converted() -> None:
 def test_a_type_checker_knows_what_it_reads() -> None:
     program = """
 from typing import assert_type
-from tests.declared_plainly import Node, Note
+from declared_plainly import Node, Note
 
 def read(node: Node) -> None:
     assert_type(node.label, str | None)
@@ -290,6 +290,6 @@ def read(node: Node) -> None:
         text=True,
         check=False,
         cwd=Path(__file__).parent.parent,
-        env={"MYPY_CACHE_DIR": ".mypy_cache/declare"},
+        env={"MYPYPATH": "tests", "MYPY_CACHE_DIR": ".mypy_cache/declare"},
     )
     assert done.returncode == 0, done.stdout

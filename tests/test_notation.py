@@ -12,13 +12,13 @@ from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
+from model_strategies import STORED, TEXT, VALUES
 
 from replication.errors import WrongTypeError
 from replication.limits import NESTING_MAX
 from replication.model.encoding import pack
 from replication.model.notation import NEW_EMBEDDED, from_json, to_json
 from replication.model.values import ERASED, Based, Container, Float32, Link, Timestamp
-from tests.model_strategies import STORED, TEXT, VALUES
 
 NOTED = st.recursive(
     STORED,

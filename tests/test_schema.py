@@ -17,6 +17,7 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
+from model_strategies import OF_TYPE, STORED, VALUES, schemas, spellings
 
 from replication import limits
 from replication.errors import DecodeError, LimitExceededError, SchemaError, WrongTypeError
@@ -25,7 +26,6 @@ from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
 from replication.model.types import parse_type
 from replication.model.values import ERASED, Based, Container, Float32, Link, Timestamp
-from tests.model_strategies import OF_TYPE, STORED, VALUES, schemas, spellings
 
 BOOK = ClassSchema(
     "Book",
