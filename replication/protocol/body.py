@@ -159,7 +159,7 @@ def _operation(item: Any) -> Operation:
     kind = item[0]
     if kind == SCHEMA and len(item) == 2 and type(item[1]) is dict:
         return SchemaOp(item[1])
-    if kind not in (DELTA, STATE, EVICT) or len(item) != (5, 6, 3)[kind]:
+    if type(kind) is not int or not DELTA <= kind <= EVICT or len(item) != (5, 6, 3)[kind]:
         raise DecodeError(f"{item!r:.60} is no operation")
     check_class_name(item[1])
     if not is_key(item[2]):

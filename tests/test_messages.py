@@ -1,0 +1,210 @@
+"""Messages and bodies: the vectors of `spec/messages.md`, and that decoding is total."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replication import limits
+from replication.errors import DecodeError, ErrorCode, LimitExceededError
+from replication.model.encoding import pack
+from replication.protocol import body, messages
+from replication.protocol.messages import FIELDS, MESSAGES
+
+VECTORS = json.loads((Path(__file__).parent.parent / "spec/vectors/messages.json").read_text())[
+    "vectors"
+]
+BY_NAME = {kind.__name__: kind for kind in MESSAGES}
+
+
+def value(item: Any) -> Any:
+    return bytes.fromhex(item["$bin"]) if isinstance(item, dict) and "$bin" in item else item
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_vector(vector: dict[str, Any]) -> None:
+    """MSG-1 MSG-2 MSG-3 BODY-1 BODY-2"""
+    if "body" in vector:
+        data = bytes.fromhex(vector["body"])
+        if "refused" in vector:
+            with pytest.raises(DecodeError) as refused:
+                body.decompressed(vector["size"], data)
+            assert refused.value.code.label == vector["refused"]
+        else:
+            assert body.decompressed(vector["size"], data).hex() == vector["hex"]
+        return
+    data = bytes.fromhex(vector["hex"])
+    if "refused" in vector:
+        with pytest.raises(DecodeError) as caught:
+            messages.decode(data)
+        assert caught.value.code is not None
+        assert caught.value.code.label == vector["refused"]
+    else:
+        fields = {name: value(item) for name, item in vector["fields"].items()}
+        message = BY_NAME[vector["message"]](**fields)
+        assert messages.decode(data) == message
+        assert messages.encode(message) == data
+
+
+def test_every_message_has_a_vector() -> None:
+    assert {vector["message"] for vector in VECTORS if "message" in vector} == set(BY_NAME)
+
+
+def test_every_field_has_a_check() -> None:
+    names = {field.name for kind in MESSAGES for field in dataclasses.fields(kind)}
+    assert names == set(FIELDS)
+    assert [kind.number for kind in MESSAGES] == list(range(len(MESSAGES)))
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("session", 2**31 - 1, 2**31),
+        ("ident", limits.IDENT_MAX, limits.IDENT_MAX + 1),
+        ("namespace", "n" * limits.NAMESPACE_BYTES_MAX, "é" * limits.NAMESPACE_BYTES_MAX),
+        ("token", "t" * limits.TOKEN_BYTES_MAX, "t" * (limits.TOKEN_BYTES_MAX + 1)),
+        ("position", b"p" * 1024, b"p" * 1025),
+        ("digest", bytes(16), bytes(15)),
+        ("progress", 1.0, 1.5),
+        ("progress", 0.0, 1),
+        ("last", True, 1),
+        ("versions", [1] * 100, [1] * 101),
+        ("queries", {"a": "q"}, {"a": 1}),
+        ("queries", {"a": "q" * limits.QUERY_BYTES_MAX}, {"a": "q" * (limits.QUERY_BYTES_MAX + 1)}),
+        ("message", "m" * limits.ERROR_MESSAGE_BYTES_MAX, "é" * limits.ERROR_MESSAGE_BYTES_MAX),
+        ("size", limits.BODY_BYTES_MAX, limits.BODY_BYTES_MAX + 1),
+        ("cursor", 2**63 - 1, -1),
+        ("request", 0, True),
+    ],
+)
+def test_fields_at_their_limits(field: str, good: Any, bad: Any) -> None:
+    assert FIELDS[field](good)
+    assert not FIELDS[field](bad)
+
+
+def test_a_frame_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MSG-4"""
+    monkeypatch.setattr(messages, "FRAME_BYTES_MAX", 100)
+    fits = messages.Token(1, "x" * 95)
+    assert messages.decode(messages.encode(fits)) == fits
+    with pytest.raises(LimitExceededError, match="101 bytes"):
+        messages.encode(messages.Token(1, "x" * 96))
+    with pytest.raises(LimitExceededError):
+        messages.decode(pack([4, 1, "x" * 96]))
+
+
+@given(st.binary(max_size=200))
+def test_decoding_any_bytes_is_a_message_or_an_error(data: bytes) -> None:
+    """MSG-2"""
+    try:
+        message = messages.decode(data)
+    except DecodeError:
+        return
+    assert messages.encode(message) == data
+
+
+@given(st.sampled_from([v for v in VECTORS if "message" in v]), st.data())
+def test_a_damaged_message_is_another_one_or_an_error(vector: Any, data: st.DataObject) -> None:
+    """MSG-2"""
+    frame = bytearray(bytes.fromhex(vector["hex"]))
+    at = data.draw(st.integers(0, len(frame) - 1))
+    frame[at] = data.draw(st.integers(0, 255))
+    try:
+        message = messages.decode(bytes(frame))
+    except DecodeError:
+        return
+    assert messages.encode(message) == bytes(frame)
+
+
+def test_a_body_is_compressed_only_where_it_pays() -> None:
+    """BODY-1"""
+    short = pack(["a" * 500])
+    assert len(short) <= limits.COMPRESS_BYTES_MIN
+    assert body.compressed(short) == (0, short)
+    size, packed = body.compressed(pack(["a" * 600]))
+    assert size == 604
+    assert len(packed) < 100
+
+
+def test_a_bomb_stops_at_what_it_says() -> None:
+    """BODY-2"""
+    size, packed = body.compressed(bytes(limits.BODY_BYTES_MAX))
+    assert len(packed) < 2000
+    assert body.decompressed(size, packed) == bytes(limits.BODY_BYTES_MAX)
+    with pytest.raises(DecodeError, match="not the 1000 bytes"):
+        body.decompressed(1000, packed)
+    with pytest.raises(LimitExceededError):
+        body.decompressed(limits.BODY_BYTES_MAX + 1, packed)
+    with pytest.raises(DecodeError, match="not zstd"):
+        body.decompressed(10, b"0123456789")
+
+
+@pytest.mark.parametrize(
+    ("what", "data"),
+    [
+        ("list", pack({})),
+        ("list", pack([1])),
+        ("0 changesets", pack([])),
+        ("1001 changesets", pack([b""] * 1001)),
+    ],
+)
+def test_bodies_of_uploads_are_checked(what: str, data: bytes) -> None:
+    """BODY-3"""
+    with pytest.raises(DecodeError, match=what):
+        body.decode_changesets(0, data)
+
+
+HEAD = pack([1, 1, [], {0: [[655360001, 5, {"title": "Dune"}]]}])
+DELTA = pack([0, 1, [], {0: [[655360001, 5, {"title": "Dune"}]]}])
+GOOD = [
+    body.StateOp("Book", 1, 7, HEAD, [[pack([["l"], [], 0]), 7, None]]),
+    body.DeltaOp("Book", "key", 8, DELTA),
+    body.EvictOp("Book", 2),
+    body.SchemaOp({}),
+]
+
+
+def test_operations_travel() -> None:
+    """BODY-4"""
+    assert body.decode_operations(*body.encode_operations(GOOD)) == GOOD
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        [],
+        [4, "Book", 1],
+        [True, "Book", 1, 7, HEAD, []],
+        [2, "Book"],
+        [2, "", 1],
+        [2, "Book", None],
+        [2, "Book", 1.0],
+        [0, "Book", 1, 0, DELTA],
+        [0, "Book", 1, 8, DELTA[:-1]],
+        [0, "Book", 1, 8, DELTA + b"\0"],
+        [0, "Book", 1, 8, "text"],
+        [1, "Book", 1, 7, pack([2, 1, [], {}]), []],
+        [1, "Book", 1, 7, HEAD, {}],
+        [1, "Book", 1, 7, HEAD, [["name", 7, None]]],
+        [1, "Book", 1, 7, HEAD, [[b"\x01", -1, None]]],
+        [1, "Book", 1, 7, HEAD, [[b"\x01", 7, b"\x01"]]],
+        [3, []],
+    ],
+    ids=repr,
+)
+def test_operations_are_checked_before_they_are_stored(operation: Any) -> None:
+    """BODY-5"""
+    with pytest.raises(DecodeError):
+        body.decode_operations(0, pack([operation]))
+
+
+def test_unknown_codes_count_as_internal() -> None:
+    """ERR-2"""
+    assert messages.error_of(messages.Error(1, 31337, "")) is ErrorCode.INTERNAL
+    assert messages.error_of(messages.Error(1, 202, "")) is ErrorCode.TOKEN_EXPIRED
