@@ -56,6 +56,8 @@ BODY_BYTES_MAX: Final = 24 * 1024 * 1024
 COMPRESS_BYTES_MIN: Final = 512
 SESSIONS_PER_CONNECTION_MAX: Final = 1000
 TOKEN_BYTES_MAX: Final = 64 * 1024
+#: UTF-8 bytes of what names a user.
+USER_BYTES_MAX: Final = 256
 NAMESPACE_BYTES_MAX: Final = 128
 ERROR_MESSAGE_BYTES_MAX: Final = 8 * 1024
 #: Changesets in one UPLOAD, and the bytes after which a client starts another one.
@@ -92,3 +94,5 @@ SHUTDOWN_GRACE_S: Final = 5.0
 HANDSHAKE_TIMEOUT_S: Final = 30.0
 #: How long closing a connection waits for the other end's goodbye.
 CLOSE_TIMEOUT_S: Final = 2.0
+#: How far the clocks of who issues tokens and of the server may differ, in seconds.
+TOKEN_LEEWAY_S: Final = 30.0
