@@ -12,20 +12,24 @@ Rule 3: creating a key that this file does not hold is a blind create. [CLIENT-4
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
-from replication.client.replica import Change, Replica, state_of
+from replication.client.replica import Change, Replica, head_of, state_of
 from replication.crdt import object as obj
 from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Id, all_elements, empty_chunk
 from replication.crdt.object import ObjectState, absent, is_alive, merge
-from replication.crdt.parts import Parts, Path
+from replication.crdt.parts import Parts
 from replication.errors import NoSuchObjectError, NoTransactionError, ObjectExistsError
 from replication.history.changeset import ATOMIC, Changeset, ObjectDelta
-from replication.model.encoding import key_bytes
+from replication.model.encoding import key_bytes, pack
 from replication.model.values import Key
 from replication.storage.contract import StoredObject
+
+
+#: Where an embedded object is, as apps go there: field names, and dictionary keys or element ids.
+Steps: TypeAlias = tuple[str | tuple[int, int], ...]
 
 
 class ObjectEdit:
@@ -51,7 +55,7 @@ class ObjectEdit:
         self.view = state_of(row)
         self.delta: ObjectState = [0, self.view[1], [], {}]
         self._starts: dict[tuple[Any, ...], int] = {}
-        self._editors: dict[tuple[Path, str], ListEditor] = {}
+        self._editors: dict[tuple[Steps, str], ListEditor] = {}
 
     # -- existence ---------------------------------------------------------------------------
     def create(self) -> None:
@@ -70,7 +74,7 @@ class ObjectEdit:
         self._editors.clear()
 
     # -- fields ------------------------------------------------------------------------------
-    def scope(self, path: Path = ()) -> Scope:
+    def scope(self, path: Steps = ()) -> Scope:
         """The fields at a path, to read and edit.
 
         Args:
@@ -116,16 +120,17 @@ class ObjectEdit:
         """
         return self._starts.setdefault(place, now)
 
-    def editor(self, path: Path, name: str) -> ListEditor:
+    def editor(self, path: Steps, name: str) -> ListEditor:
         """The list ``name`` of the fields at ``path``, open for reading and editing."""
         if (path, name) not in self._editors:
-            state = self.scope(path).view.get(obj.LIST, {}).get(name) or [[], empty_chunk()]
+            scope = self.scope(path)
+            state = scope.view.get(obj.LIST, {}).get(name) or [[], empty_chunk()]
             self._editors[path, name] = ListEditor(
-                list(state[0]), all_elements(state, self.parts, (*path, name))
+                list(state[0]), all_elements(state, self.parts, (*scope.path, obj.LIST, name))
             )
         return self._editors[path, name]
 
-    def restart_list(self, path: Path, name: str) -> ListEditor:
+    def restart_list(self, path: Steps, name: str) -> ListEditor:
         """Start a new incarnation of a list: clear, or the first half of assigning."""
         self.scope(path).restart(obj.LIST, name)
         for known in list(self._editors):
@@ -133,14 +138,14 @@ class ObjectEdit:
                 del self._editors[known]
         return self.editor(path, name)
 
-    def forget_element(self, path: Path, name: str, here: Id) -> None:
+    def forget_element(self, path: Steps, name: str, here: Id) -> None:
         """Close the lists inside an erased embedded object."""
         gone = (*path, name, here)
         for known in list(self._editors):
             if known[0][: len(gone)] == gone:
                 del self._editors[known]
 
-    def forget_below(self, path: Path) -> None:
+    def forget_below(self, path: Steps) -> None:
         """Close the lists inside an embedded object that was replaced or removed."""
         for known in list(self._editors):
             if known[0][: len(path)] == path:
@@ -268,14 +273,14 @@ class Transaction:
 
     def _write(self, edit: ObjectEdit, delta: ObjectState) -> Change:
         row = edit.row
-        before = state_of(row)
         after = edit.result(delta)
+        head = pack(after)
         changing = edit.parts.changes()
         synced = None if row is None else (row.version, row.head)
         self._replica.keep_base(edit.class_name, edit.key, synced, row, changing)
         version = 0 if row is None else row.version
-        self._replica.put_view(edit.class_name, edit.key, version, after, edit.parts)
-        return Change(edit.class_name, edit.key, before, after, bool(changing))
+        self._replica.put_head(edit.class_name, edit.key, version, after, head, edit.parts)
+        return Change(edit.class_name, edit.key, head_of(row), head, bool(changing))
 
 
 def closed() -> None:

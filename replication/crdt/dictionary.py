@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from replication.crdt.incarnation import Collection, merge_incarnated
+from replication.crdt.incarnation import Collection
 from replication.crdt.register import flat, merge_groups
-from replication.model.encoding import sorted_map
 from replication.model.values import ERASED
 
 if TYPE_CHECKING:
@@ -24,13 +23,14 @@ def merge_dictionary(
     """The later incarnation, or key by key."""
     from replication.crdt.object import merge_objects  # the types nest in each other
 
-    def merge_keys(state: Collection, delta: Collection) -> None:
+    if delta[0] > state[0]:
+        if parts is not None:
+            parts.drop(path)
+        state = [list(delta[0]), [], {}]
+    if delta[0] == state[0]:
         state[1] = merge_groups(state[1], delta[1])
-        state[2] = sorted_map(merge_objects(state[2], delta[2], parts, path))
-
-    if parts is not None and delta[0] > state[0]:
-        parts.drop(path)
-    return merge_incarnated(state, delta, merge_keys)
+        state[2] = merge_objects(state[2], delta[2], parts, path)
+    return state
 
 
 def plain_items(state: Collection) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Local edits: what one transaction of one device writes, as a delta. [EDIT]
 
 A `Scope` is the fields of one object, top-level or embedded, while a transaction edits them: the
-`view` that the transaction reads, and the `delta` it will commit. Every operation writes both.
+`view` that the transaction reads, and the `delta` it will commit. Every operation writes both, and
+keeps both canonical.
 
 Rule 1: a local write is later than all this device has seen, so it is put, not merged; the
         result is still `merge(state, delta)`. [EDIT-1]
@@ -10,23 +11,30 @@ Rule 2: a delta holds the net effect: a second write of one transaction to one p
 Rule 3: any number of creates and deletes in one transaction moves a causal length by the least
         amount that has the right parity and, if there was a delete, is larger. [EDIT-3]
 Rule 4: lists are edited by index among the visible elements; the delta names ids only. Lists in
-        the view stay as they were until `seal`; `ListEditor` is what the transaction reads.
-        [EDIT-4]
+        the view stay as they were; `ListEditor` is what the transaction reads. [EDIT-4]
+Rule 5: what a decoder would refuse is refused here, before it is written: values that can't be
+        stored, embedded objects nested too deep, too many moves and erasures. [EDIT-5]
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from replication.crdt import object as obj
 from replication.crdt import register
 from replication.crdt.counter import add, based
 from replication.crdt.incarnation import Incarnation
-from replication.crdt.list import Elements, Id, contract, empty_chunk
+from replication.crdt.list import Chunk, Elements, Id, contract, empty_chunk
+from replication.crdt.parts import Path
 from replication.crdt.register import Stamp, explicit
 from replication.crdt.sequence import Sequence
-from replication.model.encoding import pack, sorted_map
+from replication.errors import LimitExceededError
+from replication.limits import LIST_BARE_IDS_MAX, NESTING_MAX
+from replication.model.encoding import pack, sorted_map, storable
+
+#: Embedded objects by name or key.
+Objects: TypeAlias = dict[str, obj.ObjectState]
 
 
 class Author:
@@ -37,11 +45,12 @@ class Author:
         mint: returns the next sequence of this file.
     """
 
-    __slots__ = ("_mint", "stamp")
+    __slots__ = ("_bare_ids", "_mint", "stamp")
 
     def __init__(self, stamp: Stamp, mint: Callable[[], int]) -> None:
         self.stamp = stamp
         self._mint = mint
+        self._bare_ids = 0
 
     def id(self) -> Id:
         """A fresh id."""
@@ -50,6 +59,19 @@ class Author:
     def incarnation(self) -> Incarnation:
         """A fresh incarnation."""
         return [*self.stamp, *self.id()]
+
+    def spend(self, bare_ids: int) -> None:
+        """Count what moves and erasures add to the transaction. Rule 5.
+
+        Raises:
+            LimitExceededError: too much for one transaction.
+        """
+        self._bare_ids += bare_ids
+        if self._bare_ids > LIST_BARE_IDS_MAX:
+            raise LimitExceededError(
+                f"more than {LIST_BARE_IDS_MAX} moves and erasures of list elements in one "
+                "transaction; split it, or clear the list"
+            )
 
 
 def raised(start: int, now: int, *, alive: bool) -> int:
@@ -96,41 +118,56 @@ class ListEditor:
 class Scope:
     """The fields of one object while a transaction edits them.
 
-    Args:
+    Attributes:
         view: the fields as the transaction sees them; changed in place.
         delta: what the transaction wrote in them; changed in place.
+        path: where the fields are inside their top-level object (see `parts`).
+        nesting: how many embedded objects they are inside of.
     """
 
-    __slots__ = ("author", "delta", "view")
+    __slots__ = ("author", "delta", "nesting", "path", "view")
 
-    def __init__(self, view: obj.Fields, delta: obj.Fields, author: Author) -> None:
+    def __init__(
+        self,
+        view: obj.Fields,
+        delta: obj.Fields,
+        author: Author,
+        path: Path = (),
+        nesting: int = 0,
+    ) -> None:
+        if nesting > NESTING_MAX:
+            raise LimitExceededError(f"more than {NESTING_MAX} embedded objects inside each other")
         self.view = view
         self.delta = delta
         self.author = author
+        self.path = path
+        self.nesting = nesting
+
+    def _inner(self, view: obj.Fields, delta: obj.Fields, *steps: Any) -> Scope:
+        return Scope(view, delta, self.author, (*self.path, *steps), self.nesting + 1)
 
     # -- registers and counters --------------------------------------------------------------
     def set(self, name: str, value: Any) -> None:
         """An explicit write."""
-        stored = based(value, self.view.get(obj.COUNTER, {}).get(name, 0))
-        self._put(explicit(self.author.stamp), name, stored)
+        self._put(explicit(self.author.stamp), name, value)
 
     def set_default(self, name: str, value: Any) -> None:
         """A default: it loses to every explicit write its author has not seen."""
-        stored = based(value, self.view.get(obj.COUNTER, {}).get(name, 0))
         seen = register.seen_stamp(self.view.get(obj.REGISTER, []), name)
         if seen == self.author.stamp:  # explicit earlier in this transaction: that one stands
-            self._put(explicit(self.author.stamp), name, stored)
+            self._put(explicit(self.author.stamp), name, value)
         else:
-            self._put(register.default(self.author.stamp, seen), name, stored)
+            self._put(register.default(self.author.stamp, seen), name, value)
 
-    def _put(self, order: register.Order, name: str, stored: Any) -> None:
+    def _put(self, order: register.Order, name: str, value: Any) -> None:
+        stored = based(storable(value), self.view.get(obj.COUNTER, {}).get(name, 0))
         for fields in (self.view, self.delta):
-            register.put(_kind(fields, obj.REGISTER, list), order, name, stored)
+            register.put(_at(fields, obj.REGISTER, list), order, name, stored)
 
     def add(self, name: str, amount: int) -> None:
         """An increment."""
         for fields in (self.view, self.delta):
-            totals = add(_kind(fields, obj.COUNTER, dict), name, amount)
+            totals = add(_at(fields, obj.COUNTER, dict), name, amount)
             if totals:
                 fields[obj.COUNTER] = totals
             else:
@@ -139,91 +176,95 @@ class Scope:
     # -- sets --------------------------------------------------------------------------------
     def set_member(self, name: str, value: Any, *, present: bool) -> None:
         """Insert or remove a member of a set."""
-        order, member = explicit(self.author.stamp), pack(value)
+        order, member = explicit(self.author.stamp), pack(storable(value))
         for state in self._collection(obj.SET, name):
             register.put(state[1], order, member, present)
 
     # -- dictionaries ------------------------------------------------------------------------
     def put_item(self, name: str, key: str, value: Any) -> None:
         """Set a key of a dictionary; ERASED removes it."""
-        order = explicit(self.author.stamp)
+        order, stored = explicit(self.author.stamp), storable(value)
         for state in self._collection(obj.DICTIONARY, name):
-            register.put(state[1], order, key, value)
+            register.put(state[1], order, key, stored)
 
     def create_item(self, name: str, key: str, start: int) -> Scope:
         """A fresh embedded object at a key. ``start``: its length before the transaction."""
         view, delta = self._collection(obj.DICTIONARY, name)
-        return self._create(view[2], delta[2], key, start)
+        return self._create(view[2], delta[2], start, obj.DICTIONARY, name, key)
 
     def erase_item(self, name: str, key: str, start: int) -> None:
         """Remove the embedded object at a key."""
         view, delta = self._collection(obj.DICTIONARY, name)
-        _erase(view[2], delta[2], key, start)
+        _erase(view[2], delta[2], start, key)
 
     def item(self, name: str, key: str) -> Scope:
         """The living embedded object at a key, to edit."""
         view, delta = self._collection(obj.DICTIONARY, name)
-        return self._enter(view[2], delta[2], key)
+        return self._enter(view[2], delta[2], obj.DICTIONARY, name, key)
 
     # -- embedded objects --------------------------------------------------------------------
     def create_embedded(self, name: str, start: int) -> Scope:
         """A fresh embedded object. ``start``: the length of its place before the transaction."""
-        return self._create(
-            _kind(self.view, obj.EMBEDDED, dict), _kind(self.delta, obj.EMBEDDED, dict), name, start
-        )
+        return self._create(*self._objects(), start, obj.EMBEDDED, name)
 
     def erase_embedded(self, name: str, start: int) -> None:
         """An explicit null."""
-        _erase(
-            _kind(self.view, obj.EMBEDDED, dict), _kind(self.delta, obj.EMBEDDED, dict), name, start
-        )
+        _erase(*self._objects(), start, name)
 
     def embedded(self, name: str) -> Scope:
         """The living embedded object, to edit."""
-        return self._enter(self.view[obj.EMBEDDED], _kind(self.delta, obj.EMBEDDED, dict), name)
+        return self._enter(*self._objects(), obj.EMBEDDED, name)
 
-    def _create(
-        self, views: dict[str, Any], deltas: dict[str, Any], name: str, start: int
-    ) -> Scope:
+    def _objects(self) -> tuple[Objects, Objects]:
+        return _at(self.view, obj.EMBEDDED, dict), _at(self.delta, obj.EMBEDDED, dict)
+
+    def _create(self, views: Objects, deltas: Objects, start: int, *steps: Any) -> Scope:
+        name = steps[-1]
         held = views.get(name) or obj.absent()
-        if obj.is_alive(held):
-            # Over a living one: the length stays, the last replacement wins whole.
-            length, at, incarnation = 0, held[1], self.author.incarnation()
-        else:
-            length = at = raised(start, held[0], alive=True)
-            incarnation = []
-        views[name] = [max(held[0], length), at, list(incarnation), {}]
-        deltas[name] = [length, at, incarnation, {}]
-        return Scope(views[name][3], deltas[name][3], self.author)
+        length = deltas[name][0] if name in deltas else 0
+        incarnation: Incarnation = []
+        if not obj.is_alive(held):
+            # Content can be here before the create it belongs to: this create comes after that.
+            length = at = max(raised(start, held[0], alive=True), held[1])
+            if held[1] == at:
+                incarnation = self.author.incarnation()
+        elif length:  # created by this transaction: just created otherwise
+            at, incarnation = held[1], deltas[name][2]
+        else:  # over a living one the length stays, so that the last replacement wins whole
+            at, incarnation = held[1], self.author.incarnation()
+        _set(views, name, [length or held[0], at, list(incarnation), {}])
+        _set(deltas, name, [length, at, list(incarnation), {}])
+        return self._inner(views[name][3], deltas[name][3], *steps)
 
-    def _enter(self, views: dict[str, Any], deltas: dict[str, Any], name: str) -> Scope:
+    def _enter(self, views: Objects, deltas: Objects, *steps: Any) -> Scope:
+        name = steps[-1]
         held = views[name]
         if name not in deltas:
-            deltas[name] = [0, held[1], list(held[2]), {}]
-        return Scope(held[3], deltas[name][3], self.author)
+            _set(deltas, name, [0, held[1], list(held[2]), {}])
+        return self._inner(held[3], deltas[name][3], *steps)
 
     # -- whole collections -------------------------------------------------------------------
     def restart(self, kind: int, name: str) -> None:
         """Start a new incarnation of a set, dictionary or list, empty."""
         incarnation = self.author.incarnation()
         for fields in (self.view, self.delta):
-            _kind(fields, kind, dict)[name] = [list(incarnation), *_content(kind)]
+            _set(_at(fields, kind, dict), name, [list(incarnation), *_content(kind)])
         if kind == obj.LIST:
             self.delta[kind][name][1] = Elements()
 
     def _collection(self, kind: int, name: str) -> tuple[Any, Any]:
-        views, deltas = _kind(self.view, kind, dict), _kind(self.delta, kind, dict)
+        views, deltas = _at(self.view, kind, dict), _at(self.delta, kind, dict)
         if name not in views:
-            views[name] = [[], *_content(kind)]
+            _set(views, name, [[], *_content(kind)])
         if name not in deltas:
-            deltas[name] = [list(views[name][0]), *_content(kind)]
+            _set(deltas, name, [list(views[name][0]), *_content(kind)])
         return views[name], deltas[name]
 
     # -- lists -------------------------------------------------------------------------------
     def _list_delta(self, name: str, editor: ListEditor) -> Elements:
-        deltas = _kind(self.delta, obj.LIST, dict)
+        deltas = _at(self.delta, obj.LIST, dict)
         if name not in deltas:
-            deltas[name] = [list(editor.incarnation), Elements()]
+            _set(deltas, name, [list(editor.incarnation), Elements()])
         elements: Elements = deltas[name][1]
         return elements
 
@@ -231,6 +272,9 @@ class Scope:
         self, name: str, editor: ListEditor, index: int, values: Iterable[Any]
     ) -> list[Id]:
         """Insert a run before the element at ``index`` (0..len); returns the new ids."""
+        values = [storable(value) for value in values]
+        if not values:
+            return []
         delta = self._list_delta(name, editor)
         stamp = self.author.stamp
         ids = []
@@ -246,12 +290,13 @@ class Scope:
 
     def list_set(self, name: str, editor: ListEditor, index: int, value: Any) -> None:
         """Replace the value of the element at ``index``."""
-        here = editor.id_at(index)
+        here, stored = editor.id_at(index), storable(value)
         for elements in (editor.elements, self._list_delta(name, editor)):
-            elements.values[here] = (*self.author.stamp, value)
+            elements.values[here] = (*self.author.stamp, stored)
 
     def list_move(self, name: str, editor: ListEditor, source: int, target: int) -> None:
         """Move the element at ``source`` to ``target``, counted after its removal."""
+        self.author.spend(1)
         delta = self._list_delta(name, editor)
         stamp = self.author.stamp
         here = editor.sequence.removed(source)
@@ -265,7 +310,9 @@ class Scope:
     def list_erase(self, name: str, editor: ListEditor, index: int) -> None:
         """Erase the element at ``index``."""
         delta = self._list_delta(name, editor)
-        here = editor.sequence.removed(index)
+        here = editor.id_at(index)
+        self.author.spend(2 if here in delta.places else 1)
+        editor.sequence.removed(index)
         for elements in (editor.elements, delta):
             elements.erased.add(here)
             elements.values.pop(here, None)
@@ -275,24 +322,33 @@ class Scope:
     def element(self, name: str, editor: ListEditor, here: Id) -> Scope:
         """The fields of the embedded object that is the element ``here``, to edit."""
         delta = self._list_delta(name, editor)
-        return Scope(
-            editor.elements.contents.setdefault(here, {}),
-            delta.contents.setdefault(here, {}),
-            self.author,
-        )
+        view = editor.elements.contents.setdefault(here, {})
+        return self._inner(view, delta.contents.setdefault(here, {}), obj.LIST, name, here)
 
 
-def _erase(views: dict[str, Any], deltas: dict[str, Any], name: str, start: int) -> None:
+def _erase(views: Objects, deltas: Objects, start: int, name: str) -> None:
     held = views.get(name) or obj.absent()
     length = raised(start, held[0], alive=False)
-    views[name] = [length, 0, [], {}]
-    deltas[name] = [length, 0, [], {}]
+    # Content of a create that has not come yet stays.
+    content = held[1:] if held[1] > length else [0, [], {}]
+    _set(views, name, [length, *content])
+    _set(deltas, name, [length, 0, [], {}])
 
 
-def _kind(fields: obj.Fields, kind: int, make: Callable[[], Any]) -> Any:
+def _at(fields: obj.Fields, kind: int, make: Callable[[], Any]) -> Any:
     if kind not in fields:
-        fields[kind] = make()
+        _set(fields, kind, make())
     return fields[kind]
+
+
+def _set(mapping: dict[Any, Any], key: Any, value: Any) -> None:
+    """Put an entry where it belongs in a map that others hold."""
+    fresh = key not in mapping
+    mapping[key] = value
+    if fresh and len(mapping) > 1:
+        entries = sorted_map(mapping)
+        mapping.clear()
+        mapping.update(entries)
 
 
 def _content(kind: int) -> list[Any]:
@@ -304,29 +360,26 @@ def _content(kind: int) -> list[Any]:
 
 
 def seal(delta: obj.Fields) -> obj.Fields:
-    """The canonical form of a delta's fields once its transaction is over."""
+    """A delta's fields once their transaction is over: lists become chunks."""
     out: obj.Fields = {}
     for kind, held in delta.items():
-        if kind in (obj.REGISTER, obj.COUNTER):
-            sealed: Any = held
-        elif kind == obj.EMBEDDED:
-            sealed = _sealed_objects(held)
+        if not held:
+            continue
+        if kind == obj.EMBEDDED:
+            out[kind] = _sealed_objects(held)
         elif kind == obj.DICTIONARY:
-            sealed = {name: [s[0], s[1], _sealed_objects(s[2])] for name, s in held.items()}
+            out[kind] = {name: [s[0], s[1], _sealed_objects(s[2])] for name, s in held.items()}
         elif kind == obj.LIST:
-            sealed = {name: [s[0], _sealed_list(s[1])] for name, s in held.items()}
+            out[kind] = {name: [s[0], _sealed_list(s[1])] for name, s in held.items()}
         else:
-            sealed = held
-        if sealed:
-            out[kind] = sealed if kind == obj.REGISTER else sorted_map(sealed)
-    return sorted_map(out)
+            out[kind] = held
+    return out
 
 
-def _sealed_objects(states: dict[str, Any]) -> dict[str, Any]:
-    return sorted_map({name: [*s[:3], seal(s[3])] for name, s in states.items()})
+def _sealed_objects(states: Objects) -> Objects:
+    return {name: [*state[:3], seal(state[3])] for name, state in states.items()}
 
 
-def _sealed_list(held: Any) -> Any:
-    elements = Elements() if type(held) is list else held
+def _sealed_list(elements: Elements) -> Chunk:
     elements.contents = {here: seal(fields) for here, fields in elements.contents.items()}
     return contract(elements)

@@ -4,13 +4,14 @@ An incarnation is `[]`, the first one, or `[time, origin, ident, sequence]`: the
 write that started it and the id it was minted.
 
 Rule 1: of two incarnations the greater wins with its whole content; equal ones merge their
-        contents. Lists of numbers compare as they stand: by stamp, then id. [MERGE-INC-1]
+        contents. Lists of numbers compare as they stand: by stamp, then id. A greater one is
+        merged into an empty collection rather than copied, so that its long lists are spread
+        over parts as any other. [MERGE-INC-1]
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Incarnation: TypeAlias = list[int]
 #: [incarnation, content...]
@@ -19,22 +20,19 @@ Collection: TypeAlias = list[Any]
 
 def clone(value: Any) -> Any:
     """A deep copy of a structure of lists and maps; values are immutable and shared."""
+    # Loops, not comprehensions: each of those would cost the deepest structure a frame more.
     kind = type(value)
     if kind is list:
-        return [clone(item) if type(item) in (list, dict) else item for item in value]
+        items = []
+        for item in value:
+            items.append(clone(item) if type(item) in _NESTING else item)
+        return items
     if kind is dict:
-        return {
-            key: clone(item) if type(item) in (list, dict) else item for key, item in value.items()
-        }
+        entries = {}
+        for key, item in value.items():
+            entries[key] = clone(item) if type(item) in _NESTING else item
+        return entries
     return value
 
 
-def merge_incarnated(
-    state: Collection, delta: Collection, merge_content: Callable[[Collection, Collection], Any]
-) -> Collection:
-    """Rule 1, with the type's own merge for equal incarnations."""
-    if delta[0] > state[0]:
-        return clone(delta)  # type: ignore[no-any-return]
-    if delta[0] == state[0]:
-        merge_content(state, delta)
-    return state
+_NESTING: Final = frozenset({list, dict})

@@ -36,7 +36,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from replication.crdt.incarnation import Collection, clone
+from replication.crdt.incarnation import Collection
 from replication.limits import LIST_PART_ELEMENTS_MAX
 from replication.model.encoding import greater
 
@@ -229,7 +229,7 @@ def merge_list(state: Collection, delta: Collection, parts: Parts | None, path: 
         state = [list(delta[0]), empty_chunk()]
     elif delta[0] < state[0]:
         return state
-    news = expand(clone(delta[1]))
+    news = expand(delta[1])
     if len(state) == 2:
         return _placed(state[0], merge_elements(expand(state[1]), news, parts, path), parts, path)
     assert parts is not None, "a list spread over parts merges where its parts are"

@@ -25,8 +25,7 @@ from typing import Any, Final, TypeAlias
 
 from replication.crdt.counter import merge_totals
 from replication.crdt.dictionary import merge_dictionary
-from replication.crdt.incarnation import clone
-from replication.crdt.list import merge_list
+from replication.crdt.list import empty_chunk, merge_list
 from replication.crdt.parts import Parts, Path
 from replication.crdt.register import merge_groups
 from replication.crdt.set import merge_set
@@ -93,9 +92,10 @@ def merge_object(
 
 def merge_fields(state: Fields, delta: Fields, parts: Parts | None, path: Path) -> Fields:
     """Kind by kind, name by name."""
-    known = len(state)
+    fresh = False
     for kind, news in delta.items():
         held = state.get(kind)
+        fresh = fresh or held is None
         if kind == REGISTER:
             state[REGISTER] = merge_groups(held or [], news)
         elif kind == COUNTER:
@@ -103,34 +103,32 @@ def merge_fields(state: Fields, delta: Fields, parts: Parts | None, path: Path) 
             if not state[COUNTER]:
                 del state[COUNTER]
         elif kind == EMBEDDED:
-            state[EMBEDDED] = sorted_map(merge_objects(held or {}, news, parts, path))
+            state[EMBEDDED] = merge_objects(held or {}, news, parts, (*path, EMBEDDED))
         else:
-            state[kind] = sorted_map(_merge_collections(kind, held or {}, news, parts, path))
-    return sorted_map(state) if len(state) != known else state
+            state[kind] = _merge_collections(kind, held or {}, news, parts, (*path, kind))
+    return sorted_map(state) if fresh else state
 
 
 def merge_objects(
     state: dict[str, ObjectState], delta: dict[str, ObjectState], parts: Parts | None, path: Path
 ) -> dict[str, ObjectState]:
-    """Embedded objects by name."""
+    """Embedded objects by name or key."""
+    known = len(state)
     for name, news in delta.items():
         state[name] = merge_object(state.get(name) or absent(), news, parts, (*path, name))
-    return state
+    return state if len(state) == known else sorted_map(state)
 
 
 def _merge_collections(
     kind: int, state: dict[str, Any], delta: dict[str, Any], parts: Parts | None, path: Path
 ) -> dict[str, Any]:
+    known = len(state)
     for name, news in delta.items():
         here = (*path, name)
         if kind == LIST:
-            state[name] = merge_list(
-                state.get(name) or [[], [[], [], [], [], []]], news, parts, here
-            )
-        elif name not in state:
-            state[name] = clone(news)
+            state[name] = merge_list(state.get(name) or [[], empty_chunk()], news, parts, here)
         elif kind == SET:
-            state[name] = merge_set(state[name], news)
+            state[name] = merge_set(state.get(name) or [[], []], news)
         else:
-            state[name] = merge_dictionary(state[name], news, parts, here)
-    return state
+            state[name] = merge_dictionary(state.get(name) or [[], [], {}], news, parts, here)
+    return state if len(state) == known else sorted_map(state)

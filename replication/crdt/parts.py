@@ -1,8 +1,13 @@
 """Parts: what of an object lies beside its head, so that one insert does not rewrite a long list.
 
 A part is one chunk of a list (see `list.py`), named by the canonical bytes of
-`[path, incarnation, number]`. A **path** leads from the object to the collection: field names,
-dictionary keys and, for an embedded object in a list, the element's id.
+`[path, incarnation, number]`. A **path** leads from the object to the list, field by field: the
+field's kind (see `object.py`) and name and, where it goes on into an embedded object inside a
+dictionary or list, the key or the element's id. The kind tells fields of one name apart:
+
+    4 "tags"                            the list `tags`
+    3 "rooms" "hall" 4 "lamps"          the list `lamps` of the object at key "hall" of `rooms`
+    4 "orders" [2, 17] 5 "to" 4 "lines" the list `lines` of `to` of the element (2, 17) of `orders`
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from typing import Any, TypeAlias
 from replication.crdt.incarnation import Incarnation
 from replication.model.encoding import pack, unpack_trusted
 
-Path: TypeAlias = tuple[str | tuple[int, int], ...]
+Path: TypeAlias = tuple[int | str | tuple[int, int], ...]
 
 
 def part_name(path: Path, incarnation: Incarnation, number: int) -> bytes:

@@ -117,6 +117,8 @@ def _insert(groups: Groups, order: Order, name: Any, value: Any) -> None:
 
 def merge_groups(state: Groups, delta: Groups) -> Groups:
     """The winner at every name of either."""
+    if not state:
+        return [[*group[:2], dict(group[2]), *group[3:]] for group in delta]
     if sum(len(group[2]) for group in delta) > _FEW:
         return _merge_many(state, delta)
     for group in delta:

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from replication.crdt.incarnation import Collection, merge_incarnated
+from replication.crdt.incarnation import Collection
 from replication.crdt.register import flat, merge_groups
 from replication.model.encoding import unpack_trusted
 
 
 def merge_set(state: Collection, delta: Collection) -> Collection:
     """The later incarnation, or member by member."""
-    return merge_incarnated(state, delta, _merge_members)
-
-
-def _merge_members(state: Collection, delta: Collection) -> None:
-    state[1] = merge_groups(state[1], delta[1])
+    if delta[0] > state[0]:
+        state = [list(delta[0]), []]
+    if delta[0] == state[0]:
+        state[1] = merge_groups(state[1], delta[1])
+    return state
 
 
 def member_bytes(state: Collection) -> list[bytes]:

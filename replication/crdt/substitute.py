@@ -1,8 +1,12 @@
 """Renaming files and times inside a state. [SUBST]
 
 Two occasions: a device that wrote before it was identified (or as a copied file) gets its ident,
-and a device whose clock ran ahead stamps its pending deltas anew. Both rename consistently
-wherever a stamp or id stands, so that what refers to one another keeps doing so.
+and a device whose clock ran ahead stamps its pending deltas anew.
+
+Rule 1: one renaming holds wherever a stamp or id stands, so that what refers to one another keeps
+        doing so. The root of lists and the zero stamp of "nothing seen" keep their names.
+        [SUBST-4]
+Rule 2: a renaming that is one to one and keeps the order of stamps commutes with merging. [SUBST-5]
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import Any
 from replication.crdt import object as obj
 from replication.crdt.list import ROOT, Elements, Id, contract, expand
 from replication.crdt.register import Groups, Stamp, grouped, order_of
+from replication.model.values import Based, Container
 
 StampMap = Callable[[int, int], Stamp]
 IdMap = Callable[[int, int], Id]
@@ -72,8 +77,15 @@ class Substitution:
             seen = self._stamp(first, second) if (first, second) != (0, 0) else (0, 0)
             order = (*seen, default, *self._stamp(own[0], own[1]))
             for name, value in group[2].items():
-                writes[name] = (order, value)
+                writes[name] = (order, self._value(value))
         return grouped(writes)
+
+    def _value(self, value: Any) -> Any:
+        if type(value) is Container:
+            return Container(value.kind, *self._id(value.ident, value.sequence))
+        if type(value) is Based:
+            return Based(self._value(value.value), value.seen)
+        return value
 
     def _elements(self, old: Elements) -> Elements:
         def new(here: Id) -> Id:
@@ -85,7 +97,7 @@ class Substitution:
                 for here, (parent, side, time, origin) in old.places.items()
             },
             {
-                new(here): (*self._stamp(time, origin), value)
+                new(here): (*self._stamp(time, origin), self._value(value))
                 for here, (time, origin, value) in old.values.items()
             },
             {

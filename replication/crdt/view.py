@@ -17,7 +17,7 @@ from replication.crdt.parts import Parts, Path
 from replication.crdt.sequence import Sequence
 from replication.crdt.set import members
 from replication.model.encoding import unpack_trusted
-from replication.model.values import ERASED, Container
+from replication.model.values import Container
 
 
 def register_value(fields: obj.Fields, name: str) -> Any:
@@ -25,7 +25,7 @@ def register_value(fields: obj.Fields, name: str) -> Any:
     total = fields.get(obj.COUNTER, {}).get(name, 0)
     for group in fields.get(obj.REGISTER, ()):
         if name in group[2]:
-            return shown(group[2][name], total)
+            return _plain(shown(group[2][name], total))
     return total if total else None
 
 
@@ -35,10 +35,13 @@ def registers(fields: obj.Fields) -> dict[str, Any]:
     out: dict[str, Any] = dict(totals)
     for group in fields.get(obj.REGISTER, ()):
         for name, stored in group[2].items():
-            out[name] = (
-                shown(stored, totals.get(name, 0)) if type(stored) is not Container else None
-            )
+            out[name] = _plain(shown(stored, totals.get(name, 0)))
     return out
+
+
+def _plain(value: Any) -> Any:
+    # Collections inside mixed properties are not shown yet.
+    return None if type(value) is Container else value
 
 
 def list_values(
@@ -47,7 +50,7 @@ def list_values(
     """Value and embedded fields of each visible element, in order."""
     elements = all_elements(state, parts, path)
     for here in Sequence(elements).visible:
-        yield elements.values[here][2], elements.contents.get(here)
+        yield _plain(elements.values[here][2]), elements.contents.get(here)
 
 
 def query_values(head: bytes) -> Mapping[str, Any]:
@@ -88,25 +91,25 @@ def fields_view(fields: obj.Fields, parts: Parts | None = None, path: Path = ())
     for name, held in fields.get(obj.SET, {}).items():
         out[name] = members(held)
     for name, held in fields.get(obj.DICTIONARY, {}).items():
-        items = plain_items(held)
+        items = {key: _plain(value) for key, value in plain_items(held).items()}
         for key, embedded in held[2].items():
             if obj.is_alive(embedded):
-                items[key] = fields_view(embedded[3], parts, (*path, name, key))
+                items[key] = fields_view(embedded[3], parts, (*path, obj.DICTIONARY, name, key))
         out[name] = dict(sorted(items.items()))
     for name, held in fields.get(obj.LIST, {}).items():
-        here = (*path, name)
+        here = (*path, obj.LIST, name)
         elements = all_elements(held, parts, here)
         out[name] = [
             fields_view(elements.contents[i], parts, (*here, i))
             if i in elements.contents
-            else elements.values[i][2]
+            else _plain(elements.values[i][2])
             for i in Sequence(elements).visible
         ]
     for name, embedded in fields.get(obj.EMBEDDED, {}).items():
-        out[name] = (
-            fields_view(embedded[3], parts, (*path, name)) if obj.is_alive(embedded) else None
-        )
-    assert ERASED not in out.values()
+        if obj.is_alive(embedded):
+            out[name] = fields_view(embedded[3], parts, (*path, obj.EMBEDDED, name))
+        else:
+            out.setdefault(name)
     return dict(sorted(out.items()))
 
 

@@ -30,6 +30,7 @@ from replication.limits import (
     DEPTH_MAX,
     IDENT_MAX,
     INT64_MAX,
+    INT64_MIN,
     SEQUENCE_MAX,
     VALUE_BYTES_MAX,
 )
@@ -338,6 +339,26 @@ _KEY_KINDS: Final = frozenset({str, bytes, int})
 def is_key(value: object) -> bool:
     """Whether a value may be a primary key: int, string, ObjectId or UUID."""
     return type(value) in (int, str, ObjectId, uuid.UUID)
+
+
+def storable(value: Stored) -> Stored:
+    """The value in the one form its canonical bytes have: all NaNs are one.
+
+    Raises:
+        WrongTypeError: a type that can't be stored, an integer past 64 bits.
+    """
+    kind = type(value)
+    if kind is float:
+        return value if value == value else _NAN_VALUE
+    if kind is int:
+        if not INT64_MIN <= value <= INT64_MAX:  # type: ignore[operator]
+            raise WrongTypeError(f"{value} does not fit 64 bits")
+    elif kind not in VALUE_TYPES:
+        raise WrongTypeError(f"{_short(value)} of type {kind.__name__} can't be stored")
+    return value
+
+
+_NAN_VALUE: Final = float("nan")
 
 
 def is_value(value: object) -> bool:
