@@ -27,7 +27,6 @@ from replication.model.encoding import key_bytes, pack
 from replication.model.values import Key
 from replication.storage.contract import StoredObject
 
-
 #: Where an embedded object is, as apps go there: field names, and dictionary keys or element ids.
 Steps: TypeAlias = tuple[str | tuple[int, int], ...]
 
