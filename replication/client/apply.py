@@ -14,11 +14,10 @@ Rule 4: what the server rewrote replaces the pending original; what it refused g
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeAlias
 
 from replication.client.database import Integration, ObjectName
 from replication.client.records import JOURNAL, PENDING, STAGED
-from replication.client.replica import Change, state_of
+from replication.client.replica import Change, head_of, state_of
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, absent, merge
 from replication.crdt.stamps import latest_in_chunk, latest_time
@@ -35,6 +34,7 @@ from replication.protocol.body import (
     StateOp,
     decode_operations,
     decompressed,
+    trusted_operations,
 )
 from replication.protocol.messages import Ack, Download
 from replication.storage.contract import int_key
@@ -105,7 +105,7 @@ def _journal(work: Integration, ack: Ack) -> None:
 def rebuild(work: Integration, name: ObjectName, key: Key) -> None:
     """Compute the view of an object anew from its base and what is pending."""
     class_name = name[0]
-    before = state_of(work.replica.row(class_name, key))
+    before = head_of(work.replica.row(class_name, key))
     version, synced = work.replica.restore(class_name, key)
     versions = work.pending.get(name, [])
     if not versions:
@@ -115,9 +115,6 @@ def rebuild(work: Integration, name: ObjectName, key: Key) -> None:
     )
     work.changes.append(Change(class_name, key, before, after, parts_changed))
 
-
-#: Name, version and bytes of a part; None for one that has not changed.
-Part: TypeAlias = tuple[bytes, int, bytes | None]
 
 # -- downloads -------------------------------------------------------------------------------
 
@@ -134,7 +131,7 @@ def stage(work: Integration, download: Download) -> None:
         discard_staged(work)
     count = work.synced.staged_count + 1
     body = decompressed(download.size, download.body)
-    work.writer.put_record(STAGED, int_key(count), pack([0, body]))
+    work.writer.put_record(STAGED, int_key(count), body)
     work.synced = replace(
         work.synced,
         staged_query=download.query_version,
@@ -163,10 +160,15 @@ def apply(work: Integration, download: Download) -> None:
     belongs = (synced.staged_query, synced.staged_base) == (download.query_version, download.base)
     _fold(work, download.mark)
     if belongs and synced.staged_count:
-        for _, record in list(work.writer.records(STAGED)):
-            size, body = unpack_trusted(record)
-            _operate(work, decode_operations(size, body))
+        work.fresh = {name for name in work.columns if not any(work.writer.all_objects(name))}
+        for number in range(1, synced.staged_count + 1):
+            body = work.writer.record(STAGED, int_key(number))
+            assert body is not None, "staged with its count"
+            _operate(work, trusted_operations(body))
     _operate(work, operations)
+    if work.received > work.local.received:
+        clock = max(work.local.clock, work.received)
+        work.local = replace(work.local, clock=clock, received=work.received)
     discard_staged(work)
     work.synced = replace(
         work.synced,
@@ -247,34 +249,37 @@ def _delta(work: Integration, operation: DeltaOp) -> None:
         _merge_base(work, class_name, key, version, [clone(delta)])
     elif row is not None and version <= row.version:
         return
-    before = state_of(row)
     parts = work.replica.parts(class_name, row)
-    after = merge(state_of(row), delta, parts)
-    work.replica.put_view(class_name, key, version, after, parts)
-    _received(work, delta)
-    work.changes.append(Change(class_name, key, before, after, bool(parts.changes())))
+    state = merge(state_of(row), delta, parts)
+    head = pack(state)
+    work.replica.put_head(class_name, key, version, state, head, parts)
+    work.received = max(work.received, latest_time(delta))
+    work.changes.append(Change(class_name, key, head_of(row), head, bool(parts.changes())))
 
 
 def _state(work: Integration, operation: StateOp) -> None:
     class_name, key, version, head, parts = operation
-    changed: list[Part] = [(name, at, data) for name, at, data in parts]
     _known_class(work, class_name)
-    name = (class_name, key_bytes(key))
-    versions = work.pending.get(name)
+    row = None if class_name in work.fresh else work.replica.row(class_name, key)
+    before = head_of(row)
+    versions = work.pending.get((class_name, key_bytes(key))) if work.pending else None
     if versions:
-        before = state_of(work.replica.row(class_name, key))
         work.replica.restore(class_name, key)
-        state = work.replica.replace(class_name, key, version, head, changed)
-        _received(work, state, changed)
-        after, _ = work.replica.reapply(
-            class_name, key, version, state, work.deltas(name, versions)
-        )
-        work.changes.append(Change(class_name, key, before, after, parts_changed=bool(parts)))
-        return
-    before = state_of(work.replica.row(class_name, key))
-    after = work.replica.replace(class_name, key, version, head, changed)
-    _received(work, after, changed)
-    work.changes.append(Change(class_name, key, before, after, parts_changed=bool(parts)))
+    state: ObjectState = unpack_trusted(head)
+    work.received = max(work.received, latest_time(state))
+    if parts or row is not None:
+        work.replica.replace(class_name, key, version, state, head, parts)
+        for _, _, data in parts:
+            if data is not None:
+                work.received = max(work.received, latest_in_chunk(unpack_trusted(data)))
+        work.fresh.discard(class_name)  # a later state must find the parts of this one
+    else:
+        work.replica.put_head(class_name, key, version, state, head)
+    after: bytes | None = head
+    if versions:
+        deltas = work.deltas((class_name, key_bytes(key)), versions)
+        after, _ = work.replica.reapply(class_name, key, version, state, deltas)
+    work.changes.append(Change(class_name, key, before, after, bool(parts)))
 
 
 def _evict(work: Integration, operation: EvictOp) -> None:
@@ -283,23 +288,11 @@ def _evict(work: Integration, operation: EvictOp) -> None:
     if row is None:
         return
     name = (class_name, key_bytes(key))
-    before = state_of(row)
     versions = work.pending.get(name, [])
     if versions:
         work.replica.restore(class_name, key)
     work.writer.delete_object(class_name, key)
-    after = absent()
+    after = None
     if versions:
         after, _ = work.replica.reapply(class_name, key, 0, absent(), work.deltas(name, versions))
-    work.changes.append(Change(class_name, key, before, after))
-
-
-def _received(work: Integration, state: ObjectState, parts: list[Part] | None = None) -> None:
-    """The clock follows every stamp that arrives. [CLOCK-3]"""
-    latest = latest_time(state)
-    for _, _, data in parts or ():
-        if data is not None:
-            latest = max(latest, latest_in_chunk(unpack_trusted(data)))
-    if latest > work.local.received:
-        clock = max(work.local.clock, latest)
-        work.local = replace(work.local, clock=clock, received=latest)
+    work.changes.append(Change(class_name, key, row.head, after))

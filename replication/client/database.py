@@ -326,6 +326,8 @@ class Integration:
     Attributes:
         local, synced, known_schema, columns: what the database will be at after the commit.
         pending: client versions of the pending deltas of each object.
+        received: the latest time of any stamp that came in.
+        fresh: classes that had no rows when a bootstrap began: nothing to look up there.
         changes: what is to be told to live results.
     """
 
@@ -337,6 +339,8 @@ class Integration:
         self.synced: Synced = db.synced
         self.known_schema = db.known_schema
         self.pending = db.pending
+        self.received = self.local.received
+        self.fresh: set[str] = set()
         self.changes: list[Change] = []
 
     def learn(self, schema: Schema) -> None:

@@ -14,8 +14,7 @@ Rule 3: parts are copied to the base one by one, when a pending delta first chan
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from replication.client.records import BASE, BASE_PARTS, object_key
 from replication.crdt.object import ObjectState, absent, merge
@@ -26,18 +25,27 @@ from replication.model.values import Key
 from replication.storage.contract import StoredObject, Writer
 
 
-@dataclass(slots=True)
-class Change:
-    """What a transaction did to one object: its state before and after, decoded.
+class Change(NamedTuple):
+    """What a transaction did to one object: its head before and after, None where there is none.
 
     `parts_changed` is true where a list spread over parts changed, which the heads don't show.
     """
 
     class_name: str
     key: Key
-    before: ObjectState
-    after: ObjectState
+    head_before: bytes | None
+    head_after: bytes | None
     parts_changed: bool = False
+
+    @property
+    def before(self) -> ObjectState:
+        """The state before, decoded anew at each call."""
+        return _decoded(self.head_before)
+
+    @property
+    def after(self) -> ObjectState:
+        """The state after, decoded anew at each call."""
+        return _decoded(self.head_after)
 
 
 class Replica:
@@ -73,24 +81,28 @@ class Replica:
         self, class_name: str, key: Key, version: int, state: ObjectState, parts: Parts
     ) -> int:
         """Write the view of an object; returns its row."""
-        row = self._writer.put_object(
-            class_name,
-            key,
-            version,
-            pack(state),
-            column_values(state, self._columns.get(class_name, ())),
-        )
+        return self.put_head(class_name, key, version, state, pack(state), parts)
+
+    def put_head(
+        self,
+        class_name: str,
+        key: Key,
+        version: int,
+        state: ObjectState,
+        head: bytes,
+        parts: Parts | None = None,
+    ) -> int:
+        """The same where the bytes of the state are at hand."""
+        columns = column_values(state, self._columns.get(class_name, ()))
+        row = self._writer.put_object(class_name, key, version, head, columns)
+        if parts is None:
+            return row
         for name, data in parts.changes().items():
             if data is None:
                 self._writer.delete_part(class_name, row, name)
             else:
                 self._writer.put_part(class_name, row, name, version, data)
         return row
-
-    def drop(self, class_name: str, key: Key) -> None:
-        """Forget an object and its base."""
-        self._writer.delete_object(class_name, key)
-        self.drop_base(class_name, key)
 
     # -- the base ----------------------------------------------------------------------------
     def keep_base(
@@ -191,15 +203,17 @@ class Replica:
         class_name: str,
         key: Key,
         version: int,
+        state: ObjectState,
         head: bytes,
-        parts: Iterable[tuple[bytes, int, bytes | None]],
-    ) -> ObjectState:
+        parts: Iterable[list[Any]],
+    ) -> None:
         """Make a state from the server the row of an object, parts included.
 
-        A part without data has not changed since this file's cursor: it stays as it is.
+        Args:
+            parts: [name, version, data]; one without data has not changed since this file's
+                cursor and stays as it is.
         """
-        state: ObjectState = unpack_trusted(head)
-        row = self.put_view(class_name, key, version, state, Parts())
+        row = self.put_head(class_name, key, version, state, head)
         gone = {part.name for part in self._writer.parts(class_name, row)}
         for name, part_version, data in parts:
             gone.discard(name)
@@ -207,7 +221,6 @@ class Replica:
                 self._writer.put_part(class_name, row, name, part_version, data)
         for name in gone:
             self._writer.delete_part(class_name, row, name)
-        return state
 
     def reapply(
         self,
@@ -216,9 +229,9 @@ class Replica:
         version: int,
         state: ObjectState,
         deltas: Iterable[ObjectState],
-    ) -> tuple[ObjectState, bool]:
-        """Write a synced state with pending deltas on top; returns the view and whether parts
-        changed by them.
+    ) -> tuple[bytes | None, bool]:
+        """Write a synced state with pending deltas on top; returns the head of the view and
+        whether parts changed by them.
         """
         synced = None if state == absent() else (version, pack(state))
         row = self.row(class_name, key)
@@ -231,11 +244,21 @@ class Replica:
             self.keep_base(class_name, key, synced, row, parts.changes())
         if state == absent():
             self._writer.delete_object(class_name, key)
-        else:
-            self.put_view(class_name, key, version, state, parts)
-        return state, bool(parts.changes())
+            return None, row is not None
+        head = pack(state)
+        self.put_head(class_name, key, version, state, head, parts)
+        return head, bool(parts.changes())
+
+
+def head_of(row: StoredObject | None) -> bytes | None:
+    """The head of a row."""
+    return None if row is None else row.head
 
 
 def state_of(row: StoredObject | None) -> ObjectState:
     """The decoded state of a row, fresh; absent for None."""
-    return absent() if row is None else unpack_trusted(row.head)
+    return _decoded(head_of(row))
+
+
+def _decoded(head: bytes | None) -> ObjectState:
+    return absent() if head is None else unpack_trusted(head)

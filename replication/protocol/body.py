@@ -21,7 +21,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from replication.crdt.check import check_object, check_part
+from replication.crdt.check import check_part, decode_object
 from replication.errors import DecodeError, LimitExceededError
 from replication.history.changeset import check_class_name
 from replication.limits import (
@@ -31,7 +31,14 @@ from replication.limits import (
     TIME_MAX,
     UPLOAD_CHANGESETS_MAX,
 )
-from replication.model.encoding import is_key, pack, unpack
+from replication.model.encoding import (
+    check_shape,
+    is_key,
+    pack,
+    unpack,
+    unpack_for_check,
+    unpack_trusted,
+)
 from replication.model.values import Key
 
 if sys.version_info >= (3, 14):
@@ -147,10 +154,17 @@ def decode_operations(size: int, body: bytes) -> list[Operation]:
     Raises:
         DecodeError: anything else.
     """
-    items = unpack(decompressed(size, body))
+    # Each operation below is looked at item by item, so the walk of `unpack` is not needed.
+    items = unpack_for_check(decompressed(size, body))
     if type(items) is not list:
         raise DecodeError("the body of a DOWNLOAD is a list of operations")
     return [_operation(item) for item in items]
+
+
+def trusted_operations(body: bytes) -> list[Operation]:
+    """The operations of a body, decompressed, that `decode_operations` accepted before."""
+    kinds = (DeltaOp, StateOp, EvictOp, SchemaOp)
+    return [kinds[item[0]](*item[1:]) for item in unpack_trusted(body)]
 
 
 def _operation(item: Any) -> Operation:
@@ -158,6 +172,7 @@ def _operation(item: Any) -> Operation:
         raise DecodeError(f"{item!r:.60} is no operation")
     kind = item[0]
     if kind == SCHEMA and len(item) == 2 and type(item[1]) is dict:
+        check_shape(item[1])
         return SchemaOp(item[1])
     if type(kind) is not int or not DELTA <= kind <= EVICT or len(item) != (5, 6, 3)[kind]:
         raise DecodeError(f"{item!r:.60} is no operation")
@@ -169,9 +184,9 @@ def _operation(item: Any) -> Operation:
     if type(item[3]) is not int or not 0 < item[3] <= TIME_MAX or type(item[4]) is not bytes:
         raise DecodeError(f"{item!r:.60} is no operation")
     if kind == DELTA:
-        check_object(unpack(item[4]))
+        decode_object(item[4])
         return DeltaOp(*item[1:])
-    check_object(unpack(item[4]), spread=True)
+    decode_object(item[4], spread=True)
     _check_parts(item[5])
     return StateOp(*item[1:])
 
