@@ -21,7 +21,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from replication.crdt.check import check_part, decode_object
+from replication.crdt.check import check_part, unpack_object
 from replication.errors import DecodeError, LimitExceededError
 from replication.history.changeset import check_class_name
 from replication.limits import (
@@ -184,9 +184,9 @@ def _operation(item: Any) -> Operation:
     if type(item[3]) is not int or not 0 < item[3] <= TIME_MAX or type(item[4]) is not bytes:
         raise DecodeError(f"{item!r:.60} is no operation")
     if kind == DELTA:
-        decode_object(item[4])
+        unpack_object(item[4])
         return DeltaOp(*item[1:])
-    decode_object(item[4], spread=True)
+    unpack_object(item[4], spread=True)
     _check_parts(item[5])
     return StateOp(*item[1:])
 
