@@ -18,12 +18,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from replication.errors import SchemaError, UsageError
-from replication.limits import CLASS_NAME_BYTES_MAX, NESTING_MAX, SCHEMA_PROPERTIES_MAX
+from replication.limits import NESTING_MAX, SCHEMA_PROPERTIES_MAX
 from replication.model.check import shown
 from replication.model.notation import NewEmbedded, from_json, to_json
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
-from replication.model.types import KEY_NAME, MERGING_TYPES, Collection, always_nullable
+from replication.model.types import (
+    KEY_NAME,
+    MERGING_TYPES,
+    Collection,
+    always_nullable,
+    derived_class_name,
+)
 from replication.model.values import ERASED, Based, Container, Value
 
 #: Whatever `json` reads and writes.
@@ -54,11 +60,6 @@ _KEYWORDS: Final = {
     "array": _NOTES | {"items", "uniqueItems"},
     "plain": _NOTES | {"x-merge"},
 }
-
-
-def derived_name(outer: str, name: str) -> str:
-    """The name of an embedded class that has none: that of its place."""
-    return f"{outer}_{name}".encode()[:CLASS_NAME_BYTES_MAX].decode(errors="ignore")
 
 
 # -- writing -----------------------------------------------------------------------------------
@@ -256,7 +257,7 @@ class _Reader:
         elif item.get("bsonType") == "object":
             kind = "embedded"
             inside = path if collection is None else (*path, "[]")
-            target = self._embed(derived_name(class_name, path[-1]), item, inside)
+            target = self._embed(derived_class_name(class_name, path[-1]), item, inside)
         else:
             kind, nullable = _plain_type(item)
             if collection is None and kind not in MERGING_TYPES:

@@ -144,6 +144,12 @@ def broken_property_name(name: str) -> str | None:
     return _broken_name(name, "property", PROPERTY_NAME_BYTES_MAX, _PROPERTY_NAME_FORBIDS)
 
 
+def derived_class_name(outer: str, property_name: str) -> str:
+    """The name of an embedded class that nobody named: that of its place."""
+    name = f"{outer}_{property_name}".encode()[:CLASS_NAME_BYTES_MAX]
+    return name.decode(errors="ignore")
+
+
 def _broken_name(name: str, what: str, bytes_max: int, forbids: re.Pattern[str]) -> str | None:
     if not name:
         return f"a {what} needs a name"
