@@ -1,4 +1,4 @@
-"""Schemas declared as Python classes. [MODEL-46]
+"""Schemas declared as Python classes.
 
 This module has postponed annotations; `declared_plainly` has not.
 """

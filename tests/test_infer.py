@@ -1,4 +1,4 @@
-"""Schemas inferred from documents, and the documents converted to them. [MODEL-90]"""
+"""Schemas inferred from documents, and the documents converted to them."""
 
 from __future__ import annotations
 

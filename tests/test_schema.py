@@ -57,7 +57,7 @@ def make(**classes: dict[str, str]) -> Schema:
 
 
 class TestTypes:
-    """[MODEL-20] to [MODEL-25]"""
+    """[MODEL-20] to [MODEL-24]"""
 
     @given(spellings())
     def test_spelling_is_the_inverse_of_parsing(self, text: str) -> None:
@@ -201,7 +201,7 @@ class TestClasses:
 
 
 class TestSchemas:
-    """[MODEL-43] to [MODEL-45]"""
+    """[MODEL-43] to [MODEL-46]"""
 
     @pytest.mark.parametrize(
         ("fields", "message"),
@@ -278,7 +278,7 @@ class TestSchemas:
 
 
 class TestPacked:
-    """[MODEL-50] to [MODEL-52]"""
+    """[MODEL-50], [MODEL-51]"""
 
     @given(schemas())
     def test_round_trip_through_bytes(self, schema: Schema) -> None:
@@ -349,7 +349,7 @@ class TestPacked:
 
 
 class TestMerge:
-    """[MODEL-60] to [MODEL-65]"""
+    """[MODEL-60] to [MODEL-67]"""
 
     @given(schemas(), schemas())
     def test_a_merge_is_sound_and_keeps_what_stands(self, one: Schema, two: Schema) -> None:
@@ -486,7 +486,7 @@ UTC = datetime.UTC
 
 
 class TestCheck:
-    """[MODEL-30] to [MODEL-35]"""
+    """[MODEL-30] to [MODEL-32]"""
 
     @pytest.mark.parametrize(
         ("text", "given_", "expected"),
@@ -666,7 +666,7 @@ class TestCheck:
 
 
 class TestPackedValues:
-    """[MODEL-36]"""
+    """[MODEL-33]"""
 
     @given(spellings(), STORED)
     def test_it_is_total_and_as_strict_as_check(self, text: str, value: Any) -> None:
@@ -732,7 +732,7 @@ class TestPackedValues:
 
 
 class TestDefaults:
-    """[MODEL-37]"""
+    """[MODEL-34]"""
 
     @given(spellings())
     def test_a_default_fits_its_property(self, text: str) -> None:

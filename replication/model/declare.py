@@ -1,4 +1,4 @@
-"""Schemas declared as Python classes with annotations. [MODEL-46]
+"""Schemas declared as Python classes with annotations.
 
     class Author(Object):
         _id: ObjectId

@@ -1,4 +1,4 @@
-"""A schema for documents that have none: sampled, and good for what was sampled. [MODEL-90]
+"""A schema for documents that have none: sampled, and good for what was sampled.
 
 Rule 1: one type is that type; int and double are double (where every int is one exactly); anything
         else together is mixed. Null or missing makes a property nullable.
