@@ -1,0 +1,171 @@
+r"""From the text of a query to its tokens.
+
+Rule 1: `lexemes` cuts any text into pieces without losing a character, in linear time; what is no
+        token becomes a piece of kind "bad", which the parser refuses when it comes to it.
+Rule 2: a piece of a given spelling is always the same token: `token` remembers the short ones,
+        with the operand they stand for, since queries use the same few words all the time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from replication.errors import QueryError
+from replication.model.values import Value
+from replication.query import canonical, literals
+from replication.query.ast import Constant, Field
+
+_WORD: Final = r"(?:[A-Za-z_\x80-\U0010ffff]|\\.)(?:[A-Za-z0-9_$\x80-\U0010ffff-]|\\.)*+"
+_STRING: Final = r""""[^"\\]*+(?:\\.[^"\\]*+)*+"|'[^'\\]*+(?:\\.[^'\\]*+)*+'"""
+_TIME: Final = r"T[-+]?[0-9]++:[-+]?[0-9]++"
+_BINARY: Final = r"""B64(?:"[^"]*+"|'[^']*+')"""
+_CALL: Final = r"(?:oid|uuid|decimal)\([^()]*+\)"
+_OPERATOR: Final = r"[=!<>]=|=[<>]|<>|&&|\|\||[=<>!(){},]"
+_DATE: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[@T][0-9:]*+"
+_NUMBER: Final = r"[-+]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+"
+#: Hexadecimal numbers, arguments, signed infinities, and what only looks like them.
+_REST: Final = r"[-+]?[\w$.]++"
+
+#: White space and one token; at the end an empty one. No group: `findall` gives the matches.
+_LEXEME: Final = re.compile(
+    rf"""[ \t\r\n\f\v]*+(?:
+    (?!{_TIME}|B64["']|(?:oid|uuid|decimal)\(){_WORD}
+    | {_OPERATOR} | {_STRING} | {_DATE} | {_TIME} | {_BINARY} | {_CALL}
+    | \[[cC]\] | \.@[A-Za-z]++ | {_NUMBER}[fF]?+(?![\w$.]) | {_REST} | . | \Z )""",
+    re.VERBOSE | re.DOTALL,
+)
+
+_COMPLETE: Final = re.compile(
+    rf"""(?P<word> (?!{_TIME}|{_BINARY}|{_CALL}){_WORD}) | (?P<operator> {_OPERATOR})
+    | (?P<string> {_STRING}) | (?P<date> {_DATE}) | (?P<time> {_TIME}) | (?P<binary> {_BINARY})
+    | (?P<call> {_CALL}) | (?P<fold> \[[cC]\]) | (?P<aggregate> \.@[A-Za-z]++)
+    | (?P<hex> 0[xX][0-9a-fA-F]++) | (?P<integer> [-+]?[0-9]++) | (?P<float> {_NUMBER}[fF])
+    | (?P<double> {_NUMBER}) | (?P<special> [-+](?i:inf|infinity|nan))
+    | (?P<argument> \$[0-9]++) | (?P<end> \Z)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+_SYMBOLS: Final = {
+    "=": "==",
+    "<>": "!=",
+    "=<": "<=",
+    "=>": ">=",
+    "&&": "AND",
+    "||": "OR",
+    "!": "NOT",
+}
+#: Words that mean the same in any case of their letters, and those that have only two.
+_ANY_CASE: Final = {
+    "and": "AND",
+    "or": "OR",
+    "between": "BETWEEN",
+    "beginswith": "BEGINSWITH",
+    "endswith": "ENDSWITH",
+    "contains": "CONTAINS",
+    "like": "LIKE",
+    "truepredicate": "TRUEPREDICATE",
+    "falsepredicate": "FALSEPREDICATE",
+    "null": "null",
+    "nil": "null",
+    "inf": "special",
+    "infinity": "special",
+    "nan": "special",
+}
+_TWO_CASES: Final = {
+    "in": "IN",
+    "not": "NOT",
+    "any": "ANY",
+    "some": "ANY",
+    "all": "ALL",
+    "none": "NONE",
+    "true": "true",
+    "false": "false",
+}
+_KEYWORDS: Final = {**_TWO_CASES, **{word.upper(): kind for word, kind in _TWO_CASES.items()}}
+_CONSTANT_WORDS: Final = frozenset({"null", "special", "true", "false"})
+
+_LITERALS: Final[dict[str, Callable[[str], Value]]] = {
+    "string": literals.read_string,
+    "integer": literals.read_integer,
+    "double": literals.read_double,
+    "float": literals.read_float,
+    "hex": literals.read_hexadecimal,
+    "special": literals.read_special,
+    "date": literals.read_date,
+    "time": literals.read_timestamp,
+    "binary": literals.read_binary,
+    "call": literals.read_call,
+    "null": lambda _text: None,
+    "true": lambda _text: True,
+    "false": lambda _text: False,
+}
+_UNESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_SPACE: Final = " \t\r\n\f\v"
+#: Characters of a piece that is remembered, and how many pieces are.
+_REMEMBERED_CHARS_MAX: Final = 64
+_REMEMBERED_MAX: Final = 4096
+
+
+class Token(NamedTuple):
+    """One token.
+
+    Attributes:
+        kind: an operator or keyword in its canonical spelling, ``constant``, ``word``,
+            ``argument``, ``aggregate``, ``fold``, ``end``, ``invalid`` (a literal that names no
+            value) or ``bad``.
+        text: as it was written, without the space before it.
+        field: for a word or keyword: the field that it names where it stands for one.
+        constant: the value of a literal.
+        problem: what is wrong with an invalid one.
+    """
+
+    kind: str
+    text: str
+    field: Field | None = None
+    constant: Constant | None = None
+    problem: str = ""
+
+
+def lexemes(text: str) -> list[str]:
+    """The pieces of a text: white space and a token each, the last one without a token."""
+    return _LEXEME.findall(text)
+
+
+def token(lexeme: str) -> Token:
+    """What a piece is."""
+    if len(lexeme) <= _REMEMBERED_CHARS_MAX:
+        return _remembered(lexeme)
+    return _token(lexeme)
+
+
+def _token(lexeme: str) -> Token:
+    text = lexeme.lstrip(_SPACE)
+    match = _COMPLETE.fullmatch(text)
+    if match is None:
+        return Token("bad", text)
+    kind = match.lastgroup
+    assert kind is not None
+    if kind == "operator":
+        return Token(_SYMBOLS.get(text, text), text)
+    if kind == "word":
+        kind = _KEYWORDS.get(text) or _keyword(text) or "word"
+        if kind not in _CONSTANT_WORDS:
+            return Token(kind, text, field=canonical.field(_UNESCAPE.sub(r"\1", text)))
+    reader = _LITERALS.get(kind)
+    if reader is None:
+        return Token(kind, text)
+    try:
+        return Token("constant", text, constant=literals.constant(reader(text)))
+    except QueryError as error:
+        return Token("invalid", text, problem=str(error))
+
+
+def _keyword(word: str) -> str | None:
+    # Only ASCII letters have two cases here: lower() maps others onto them (the Kelvin sign).
+    return _ANY_CASE.get(word.lower()) if word.isascii() else None
+
+
+_remembered = lru_cache(maxsize=_REMEMBERED_MAX)(_token)
