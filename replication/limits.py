@@ -84,10 +84,14 @@ SUBSCRIPTIONS_MAX: Final = 1000
 CONNECT_TIMEOUT_S: Final = 30.0
 PING_PERIOD_S: Final = 60.0
 PONG_TIMEOUT_S: Final = 120.0
+#: A peer that sends nothing for so long is gone: clients ping, so living ones are never silent.
+SILENCE_MAX_S: Final = PING_PERIOD_S + PONG_TIMEOUT_S
 BACKOFF_FIRST_S: Final = 1.0
 BACKOFF_MAX_S: Final = 300.0
 #: The part of a delay that jitter may take away.
 BACKOFF_JITTER: Final = 0.25
+#: A connection or session that was of use for so long has succeeded: delays start afresh.
+BACKOFF_STABLE_S: Final = 10.0
 #: How long a graceful shutdown waits for connections to say goodbye.
 SHUTDOWN_GRACE_S: Final = 5.0
 #: How long a connection may take until its first session is bound.

@@ -12,7 +12,7 @@ Rule 4: a connection is not usable after a send was cancelled half-way, and says
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, NamedTuple, TypeAlias
@@ -136,24 +136,31 @@ class WebSocket:
             raise self._lost()
         return messages
 
-    async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+    async def close(
+        self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "", *, last: Iterable[bytes] = ()
+    ) -> None:
         """Say goodbye, wait a little for the peer's, and close. Never raises; idempotent.
 
         Called by the task that reads, or when it reads no more.
+
+        Args:
+            last: messages to send before, if that is still possible.
         """
         try:
             with trio.move_on_after(CLOSE_TIMEOUT_S):
-                await self._goodbye(code, reason)
+                await self._goodbye(code, reason, last)
         except (DisconnectedError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         finally:
             await trio.aclose_forcefully(self._stream)
 
-    async def _goodbye(self, code: int, reason: str) -> None:
+    async def _goodbye(self, code: int, reason: str, last: Iterable[bytes]) -> None:
         async with self._lock:
             if self._broken:
                 return
             if self._protocol.state is State.OPEN:
+                for message in last:
+                    self._protocol.send_binary(message)
                 self._protocol.send_close(code, _short(reason))
             elif self._protocol.state is State.CONNECTING and not self._protocol.eof_sent:
                 return  # nothing was agreed on, nothing can be said

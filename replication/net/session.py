@@ -1,0 +1,282 @@
+"""One client file, kept in step with one namespace of a server, for as long as it takes.
+
+Rule 1: an agent's work, which may block on the disk, is done in a worker thread, one thing at a
+        time for each file.
+Rule 2: an error of a session is its own: it binds again on the same connection, with a back-off of
+        its own, while the others there go on.
+Rule 3: what an error asks for is done here: RETRY waits and binds again, REFRESH_TOKEN asks the
+        application for a token first, STOP and RESET end the session and are raised to whoever
+        waits on it. What an error asks of the data, the agent has done by then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+import trio
+
+from replication.client.agent import Agent
+from replication.client.database import Database
+from replication.errors import (
+    Action,
+    LimitExceededError,
+    RemoteProtocolError,
+    SessionError,
+    StoreError,
+    UsageError,
+)
+from replication.limits import BACKOFF_STABLE_S
+from replication.net.backoff import Backoff
+from replication.net.link import Link
+from replication.net.wire import Inbox, Wire
+from replication.protocol.messages import Unbind
+
+_log = logging.getLogger(__name__)
+
+#: Asked for a token before a session is bound, and again when the server refuses it.
+TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
+
+
+class SyncState(Enum):
+    """Whether a file is being kept in step."""
+
+    OFFLINE = "offline"  # connecting, or waiting to
+    CONNECTED = "connected"
+    STOPPED = "stopped"  # asked to, or by an error that only the application can mend
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a session stands, and the last error, if nothing has succeeded since."""
+
+    state: SyncState
+    error: Exception | None = None
+
+
+class _Ended(NamedTuple):
+    """How a session ended. `served`: it was of use before."""
+
+    error: Exception
+    action: Action
+    served: bool
+
+
+class _StoppedError(Exception):
+    """Unwinds a session that stops for good."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+
+class _Waiter:
+    """Somebody waits for a file to be in step."""
+
+    def __init__(self, register: Callable[[Agent, Callable[[], None]], None]) -> None:
+        self._register = register
+        self._token = trio.lowlevel.current_trio_token()
+        self.event = trio.Event()
+        self.error: Exception | None = None
+
+    def register(self, agent: Agent) -> None:
+        """Wait on this agent too: the one before it may have gone without an answer."""
+        self._register(agent, lambda: self._token.run_sync_soon(self.event.set))
+
+
+class SyncSession:
+    """One file's session.
+
+    Args:
+        db: the file, open for writing; one session at a time.
+        namespace: the data set at the server.
+        token: gives the token that says who the user is.
+        on_status: called in the Trio thread whenever `status` changes.
+
+    Everything here is called in the Trio thread.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        namespace: str,
+        token: TokenProvider,
+        *,
+        on_status: Callable[[Status], None] | None = None,
+    ) -> None:
+        self.db = db
+        self.namespace = namespace
+        self._provider = token
+        self._token: str | None = None
+        self._on_status = on_status
+        self._status = Status(SyncState.OFFLINE)
+        self._waiters: set[_Waiter] = set()
+        self._current: tuple[Agent, Inbox] | None = None
+        self._scope = trio.CancelScope()
+
+    # -- for applications --------------------------------------------------------------------------
+    @property
+    def status(self) -> Status:
+        """How it stands."""
+        return self._status
+
+    async def wait_for_upload(self) -> None:
+        """Wait until everything committed so far is durable at the server.
+
+        Raises:
+            SessionError: the server does not want it; or whatever else has stopped the session.
+        """
+        if self.db.synced.acknowledged < self.db.local.client_version:
+            await self._wait(_Waiter(Agent.uploaded))
+
+    async def wait_for_download(self) -> None:
+        """Wait until everything the server has by now, in this file's view, is here.
+
+        Raises:
+            SessionError: the server does not want it; or whatever else has stopped the session.
+        """
+        await self._wait(_Waiter(Agent.barrier))
+
+    def refresh(self, token: str) -> None:
+        """Use this token from now on, in the running session as well."""
+        self._token = token
+        if self._current is not None:
+            agent, inbox = self._current
+            inbox.do(lambda: agent.refresh(token))
+
+    def stop(self) -> None:
+        """Say goodbye and stop. What is committed stays, to be sent another time."""
+        if self._current is not None:
+            agent, inbox = self._current
+            inbox.do(agent.stop)
+        else:
+            self._scope.cancel()
+
+    async def _wait(self, waiter: _Waiter) -> None:
+        if self._status.state is SyncState.STOPPED:
+            raise self._status.error or UsageError("this session was stopped; run it again")
+        self._waiters.add(waiter)
+        try:
+            if self._current is not None:
+                waiter.register(self._current[0])
+            await waiter.event.wait()
+        finally:
+            self._waiters.discard(waiter)
+        if waiter.error is not None:
+            raise waiter.error
+
+    # -- for run_client ----------------------------------------------------------------------------
+    def offline(self, error: Exception) -> None:
+        """There is no connection."""
+        if self._status.state is not SyncState.STOPPED:
+            self._set_status(SyncState.OFFLINE, error)
+
+    async def run(self, link: Link) -> None:
+        """Bind again and again, until stopped. Never raises: `status` says why it stopped."""
+        self._set_status(SyncState.OFFLINE)
+        error: Exception | None = None
+        try:
+            with trio.CancelScope() as self._scope:
+                await self._keep_binding(link)
+        except _StoppedError as stopped:
+            error = stopped.error
+        finally:
+            self._set_status(SyncState.STOPPED, error)
+            for waiter in self._waiters:
+                waiter.error = error or UsageError("the session was stopped")
+                waiter.event.set()
+
+    async def _keep_binding(self, link: Link) -> None:
+        backoff = Backoff(link.random)
+        while True:
+            try:
+                wire = await link.ready()
+            except SessionError as error:
+                raise _StoppedError(error) from None
+            try:
+                token = self._token or await self._provider()
+            except Exception as error:
+                _log.warning("no token for namespace %r: %r", self.namespace, error)
+                self.offline(error)
+                await trio.sleep(backoff.failed("token"))
+                continue
+            self._token = token
+            start = trio.current_time()
+            ended = await self._bind(wire, token)
+            if trio.current_time() - start >= BACKOFF_STABLE_S:
+                backoff.succeeded()
+            if ended is not None:
+                self.offline(ended.error)
+                await trio.sleep(self._delay(ended, backoff))
+
+    def _delay(self, ended: _Ended, backoff: Backoff) -> float:
+        """Seconds until the next BIND.
+
+        Raises:
+            _StoppedError: there is none.
+        """
+        if ended.action in (Action.STOP, Action.RESET):
+            raise _StoppedError(ended.error)
+        if ended.action is Action.REFRESH_TOKEN:
+            self._token = None
+            if ended.served:
+                return 0.0  # it was good for a while: a matter of course, not a failure
+        return backoff.failed(str(ended.error).partition(":")[0])
+
+    async def _bind(self, wire: Wire, token: str) -> _Ended | None:
+        """One session, until it or the connection ends; None if it was the connection."""
+        agent = Agent(self.db, wire.connection.open(), self.namespace, token)
+        inbox = Inbox(agent.receive, agent.wake)
+        forget = self.db.on_outgoing(inbox.wake)
+        with trio.CancelScope() as scope:
+            wire.attach(agent.number, inbox, scope)
+            self._current = (agent, inbox)
+            try:
+                return await self._serve(wire, agent, inbox)
+            finally:
+                self._current = None
+                wire.detach(agent.number)
+                forget()
+        return None
+
+    async def _serve(self, wire: Wire, agent: Agent, inbox: Inbox) -> _Ended:
+        inbox.do(agent.start)
+        # Answered in every case: without it a session with nothing to do would hear nothing.
+        agent.barrier(lambda: None)
+        for waiter in self._waiters:
+            waiter.register(agent)
+        while agent.ended is None:
+            task = await inbox.next()
+            try:
+                wire.send(await trio.to_thread.run_sync(task))
+            except LimitExceededError as error:
+                return self._dropped(wire, agent, error, Action.STOP)
+            except RemoteProtocolError as error:
+                wire.fail(error.code, str(error))
+                await trio.sleep_forever()  # the connection's end ends this
+            except StoreError as error:
+                return self._dropped(wire, agent, error, Action.RETRY)
+            except Exception as error:
+                _log.exception("the session of namespace %r failed", self.namespace)
+                return self._dropped(wire, agent, error, Action.STOP)
+            if inbox.heard and agent.ended is None:
+                self._set_status(SyncState.CONNECTED)
+        code, message = agent.ended
+        if code is None:
+            raise _StoppedError(None)
+        served = self._status.state is SyncState.CONNECTED
+        return _Ended(SessionError(code, message), agent.next_action or Action.STOP, served)
+
+    def _dropped(self, wire: Wire, agent: Agent, error: Exception, action: Action) -> _Ended:
+        """This end can't go on with the session; nothing was lost."""
+        wire.send([Unbind(agent.number)])
+        return _Ended(error, action, served=False)
+
+    def _set_status(self, state: SyncState, error: Exception | None = None) -> None:
+        status = Status(state, error)
+        if status != self._status:
+            self._status = status
+            if self._on_status is not None:
+                self._on_status(status)
