@@ -8,10 +8,13 @@ A store holds two things:
 * **records**: named, ordered tables of `bytes -> bytes`: the log, pending changes, idents,
   subscriptions, staged downloads, settings. `int_key` makes keys whose order is the integers'.
 
-Rule 1: all reading and writing happens in a transaction. `read()` sees one snapshot until it
-        ends; `write()` sees its own writes, is exclusive, and on return is durable (back ends
-        that can be) and visible as a whole; an exception leaves no trace of it.
-Rule 2: a transaction object is used by one thread at a time and is dead after its end.
+Rule 1: all reading and writing happens in a transaction. `read()` sees one snapshot, taken when
+        it begins, until it ends; `write()` sees its own writes, is exclusive, and on return is
+        durable (back ends that can be) and visible as a whole; an exception leaves no trace of
+        it. (Only a process that dies right after a commit has failed may find it done after
+        all, and whole, as after any death during a commit.)
+Rule 2: a transaction object is used by one thread at a time and is dead after its end: it and
+        its iterators raise NoTransactionError.
 Rule 3: `savepoint()` inside a write transaction undoes its own part when an exception leaves it.
 Rule 4: what a caller passes and gets is immutable (bytes, str, int, values): no aliasing.
 Rule 5: errors are StoreError and its subclasses, whatever the back end raises. A full disk is
@@ -22,12 +25,16 @@ Rule 5: errors are StoreError and its subclasses, whatever the back end raises. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from replication.model.values import Key, Value
 from replication.query.query import Query
+
+#: What a store is given to look into heads: the values of an object's fields by name, None for
+#: a missing one. It is only called with heads of living objects.
+ReadHead: TypeAlias = Callable[[bytes], Mapping[str, Value | list[Value]]]
 
 
 class StoredObject(NamedTuple):
@@ -68,7 +75,8 @@ class Reader(Protocol):
     ) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with ``first <= key <= last`` in key order (``last`` None: to the end).
 
-        The iterator is valid until the transaction ends or the table is written to.
+        The iterator is valid until the transaction ends or the table is written to; then it
+        raises a UsageError.
         """
 
     # -- objects ---------------------------------------------------------------------------
@@ -99,8 +107,8 @@ class Reader(Protocol):
         """Live rows with ``row > after_row`` that match ``query`` and not ``but_not``, by row.
 
         A row whose columns are None (see `put_object`) is not alive and never returned. A field
-        that is no column is read from the head through `query.evaluate`. Same validity as
-        `records`. An unknown class has no rows.
+        that is no column is read from the head (`ReadHead`). Same validity as `records`, the
+        table being the rows of the class. An unknown class has no rows.
         """
 
     def all_objects(self, class_name: str, *, after_row: int = 0) -> Iterator[StoredObject]:
@@ -137,20 +145,23 @@ class Writer(Reader, Protocol):
         key: Key,
         version: int,
         head: bytes,
-        columns: dict[str, Value | list[Value]] | None,
+        columns: Mapping[str, Value | list[Value]] | None,
     ) -> int:
         """Insert or replace a row; returns its `row`, which stays the same when it is replaced.
 
         Args:
             columns: the values of (at least) the queryable fields of this class, missing ones
                 read as null; None for an object that is not alive.
+
+        Raises:
+            UsageError: the class has not been declared.
         """
 
     def delete_object(self, class_name: str, key: Key) -> None:
         """Delete a row and its parts, if present."""
 
     def put_part(self, class_name: str, row: int, name: bytes, version: int, data: bytes) -> None:
-        """Insert or replace a part."""
+        """Insert or replace a part of a row that `put_object` returned."""
 
     def delete_part(self, class_name: str, row: int, name: bytes) -> None:
         """Delete a part, if present."""
@@ -170,7 +181,10 @@ class Store(Protocol):
         """
 
     def close(self) -> None:
-        """Release everything. Idempotent."""
+        """Wait for the write transaction, and release everything. Idempotent.
+
+        Read transactions under way go on to their end; new ones are a StoreError.
+        """
 
 
 def int_key(number: int) -> bytes:
