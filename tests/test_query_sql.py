@@ -55,7 +55,7 @@ def _matching(query: Query, rows: list[Mapping[str, Any]]) -> list[int]:
     return [number for number, row in enumerate(rows) if query.matches(row.get)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(queries, st.lists(documents | wild_documents, min_size=1, max_size=4))
 def test_sql_and_canonical_text_mean_what_the_query_means(
     text: str, rows: list[Mapping[str, Any]]
@@ -68,7 +68,7 @@ def test_sql_and_canonical_text_mean_what_the_query_means(
     assert _found(query, rows) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(queries, st.lists(documents, min_size=1, max_size=4))
 def test_sql_of_a_checked_query_means_the_same(text: str, rows: list[Mapping[str, Any]]) -> None:
     query = parse(text)
