@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing: targets with their invariants, corpora, and how to run on."""
