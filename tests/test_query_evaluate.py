@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -25,9 +26,9 @@ def exact(value: Any) -> Fraction | float:
     number: Any = value.to_decimal() if isinstance(value, Decimal128) else value
     if isinstance(number, int):
         return Fraction(number)
-    if number != number or number in (math.inf, -math.inf):
-        return math.nan if number != number else float(number)
-    return Fraction(number)
+    if isinstance(number, Decimal) and number.is_nan():
+        return math.nan  # a signalling one can't even be compared
+    return Fraction(number) if math.isfinite(number) else float(number)
 
 
 @given(numbers, numbers)
