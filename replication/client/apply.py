@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from replication.client.database import Integration, ObjectName
+from replication.client.database import Integration
+from replication.client.entities import ObjectName
 from replication.client.records import JOURNAL, PENDING, STAGED
-from replication.client.replica import Change, head_of, state_of
+from replication.client.replica import Change, fields_of, head_of, state_of
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, absent, merge
 from replication.crdt.stamps import latest_in_chunk, latest_time
@@ -106,14 +107,14 @@ def rebuild(work: Integration, name: ObjectName, key: Key) -> None:
     """Compute the view of an object anew from its base and what is pending."""
     class_name = name[0]
     before = head_of(work.replica.row(class_name, key))
-    version, synced = work.replica.restore(class_name, key)
+    version, synced, restored = work.replica.restore(class_name, key)
     versions = work.pending.get(name, [])
     if not versions:
         work.pending.pop(name, None)
-    after, parts_changed = work.replica.reapply(
+    after, reapplied = work.replica.reapply(
         class_name, key, version, synced, work.deltas(name, versions)
     )
-    work.changes.append(Change(class_name, key, before, after, parts_changed))
+    work.changes.append(Change(class_name, key, before, after, restored | reapplied))
 
 
 # -- downloads -------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ def _delta(work: Integration, operation: DeltaOp) -> None:
     head = pack(state)
     work.replica.put_head(class_name, key, version, state, head, parts)
     work.received = max(work.received, latest_time(delta))
-    work.changes.append(Change(class_name, key, head_of(row), head, bool(parts.changes())))
+    work.changes.append(Change(class_name, key, head_of(row), head, fields_of(parts.changes())))
 
 
 def _state(work: Integration, operation: StateOp) -> None:
@@ -263,12 +264,13 @@ def _state(work: Integration, operation: StateOp) -> None:
     row = None if class_name in work.fresh else work.replica.row(class_name, key)
     before = head_of(row)
     versions = work.pending.get((class_name, key_bytes(key))) if work.pending else None
+    parts_of: frozenset[str] = frozenset()
     if versions:
-        work.replica.restore(class_name, key)
+        _, _, parts_of = work.replica.restore(class_name, key)
     state: ObjectState = unpack_trusted(head)
     work.received = max(work.received, latest_time(state))
     if parts or row is not None:
-        work.replica.replace(class_name, key, version, state, head, parts)
+        parts_of |= work.replica.replace(class_name, key, version, state, head, parts)
         for _, _, data in parts:
             if data is not None:
                 work.received = max(work.received, latest_in_chunk(unpack_trusted(data)))
@@ -278,8 +280,9 @@ def _state(work: Integration, operation: StateOp) -> None:
     after: bytes | None = head
     if versions:
         deltas = work.deltas((class_name, key_bytes(key)), versions)
-        after, _ = work.replica.reapply(class_name, key, version, state, deltas)
-    work.changes.append(Change(class_name, key, before, after, bool(parts)))
+        after, reapplied = work.replica.reapply(class_name, key, version, state, deltas)
+        parts_of |= reapplied
+    work.changes.append(Change(class_name, key, before, after, parts_of))
 
 
 def _evict(work: Integration, operation: EvictOp) -> None:

@@ -5,17 +5,24 @@ Rule 1: one transaction writes at a time; it holds the lock from its start to it
 Rule 2: what memory mirrors (`local`, `synced`, the index of pending deltas) changes only after
         the store's commit, so that a failed one leaves nothing behind.
 Rule 3: this file reads no clock and no random source; `wall_ms` is given.
+Rule 4: what an app's callback raises breaks neither the commit nor other callbacks: it goes to
+        `on_callback_error`. Changes that a callback commits are told after those it was told.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from replication.client import records
+from replication.client.changes import net_changes
+from replication.client.entities import Entities, ObjectName
+from replication.client.objects import Handle, Handles
 from replication.client.records import Local, Synced
 from replication.client.replica import Change, Replica
 from replication.client.transaction import Transaction, closed
@@ -24,16 +31,16 @@ from replication.crdt.edit import Author
 from replication.crdt.object import ObjectState
 from replication.errors import NoTransactionError, SchemaError, StoreCorruptError
 from replication.history.changeset import Changeset, decode_trusted, encode
+from replication.model.declare import Declaration
 from replication.model.encoding import key_bytes, pack, unpack_trusted
-from replication.model.schema import Schema
-from replication.storage.contract import Store, Writer, int_from_key, int_key
+from replication.model.schema import ClassSchema, Schema
+from replication.storage.contract import Reader, Store, Writer, int_from_key, int_key
 
 if TYPE_CHECKING:
-    from replication.client.results import LiveResults
+    from replication.client.results import Observation, Results
     from replication.client.subscriptions import Subscriptions
 
-#: What names an object in memory: class and canonical key bytes.
-ObjectName = tuple[str, bytes]
+T = TypeVar("T")
 
 
 class Database:
@@ -43,7 +50,12 @@ class Database:
         store: where it is kept; closed with the database.
         schema: what the app declares; None to use what the file knows.
         wall_ms: the device's clock, in milliseconds since 2015.
-        read_only: open a snapshot for reading; every write raises.
+        read_only: show the file as it is now for as long as this is open, whatever another process
+            writes to it; every write raises.
+
+    Attributes:
+        on_callback_error: is passed what callbacks of live results and handles raise; prints it
+            as Python does what it can't raise (`sys.unraisablehook`) until it is replaced.
 
     Raises:
         SchemaError: the declared schema contradicts what the file holds.
@@ -52,7 +64,7 @@ class Database:
     def __init__(
         self,
         store: Store,
-        schema: Schema | None = None,
+        schema: Schema | Declaration | None = None,
         *,
         wall_ms: Callable[[], int],
         read_only: bool = False,
@@ -64,16 +76,24 @@ class Database:
         self.read_only = read_only
         self._lock = threading.RLock()
         self._running: Transaction | None = None
+        self._owner = 0  # the thread it runs in
         self._closed = False
         self._outgoing: list[Callable[[], None]] = []
         self._refused: list[Callable[[list[Any]], None]] = []
         self._sequence = 0
-        self._live: list[LiveResults] = []
-        self._generations: dict[ObjectName, int] = {}
-        self._epoch = 0
+        self._observations: list[Observation] = []
+        self._untold: deque[list[Change]] = deque()
+        self._telling = False
+        self.on_callback_error: Callable[[Exception], None] = _print_error
+        self._snapshot: Reader | None = None
+        self._opened = ExitStack()
+        if read_only:
+            self._snapshot = self._opened.enter_context(store.read())
+        self.entities = Entities(self)
+        self.handles = Handles(self, schema if isinstance(schema, Declaration) else None)
         #: client versions of the pending deltas of each object
         self.pending: dict[ObjectName, list[int]] = {}
-        with store.read() as reader:
+        with self.reading() as reader:
             self.local = records.load_local(reader)
             self.synced = records.load_synced(reader)
             known = reader.record(records.META, b"schema")
@@ -82,17 +102,18 @@ class Database:
             )
         self._index_pending()
         self.clock = HybridClock(self.local.clock)
-        self.schema = self.known_schema if schema is None else schema
+        declared = schema.schema if isinstance(schema, Declaration) else schema
+        self._declared = declared
         self.columns: dict[str, list[str]] = {}
         if not read_only:
-            self._declare(schema)
-        with store.read() as reader:
+            self._declare(declared)
+        with self.reading() as reader:
             self.columns = {name: reader.columns(name) for name in reader.classes()}
         self.subscriptions: Subscriptions = Subscriptions(self)
 
     def _index_pending(self) -> None:
         self.pending = {}
-        with self.store.read() as reader:
+        with self.reading() as reader:
             for version, data in reader.records(records.PENDING):
                 for item in decode_trusted(unpack_trusted(data)[0]).objects:
                     name = (item.class_name, key_bytes(item.key))
@@ -126,6 +147,7 @@ class Database:
         """Close the store. Idempotent; waits for a running transaction."""
         with self._lock:
             self._closed = True
+            self._opened.close()
             self.store.close()
 
     def __enter__(self) -> Database:
@@ -134,7 +156,94 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # -- reading -------------------------------------------------------------------------------
+    def reading(self) -> AbstractContextManager[Reader]:
+        """A read transaction of the store, as handles and results use it."""
+        return self.store.read() if self._snapshot is None else self._share(self._snapshot)
+
+    @contextmanager
+    def _share(self, snapshot: Reader) -> Iterator[Reader]:
+        with self._lock:
+            yield snapshot
+
+    @property
+    def schema(self) -> Schema:
+        """What the app declared; what the file knows where it declared nothing."""
+        return self.known_schema if self._declared is None else self._declared
+
+    def class_schema(self, name: str) -> ClassSchema:
+        """The class of that name as the app declared it, else as the file knows it.
+
+        Raises:
+            SchemaError: neither does.
+        """
+        found = self.schema.get(name)
+        return self.known_schema[name] if found is None else found
+
+    @overload
+    def get(self, cls: type[T], key: Any) -> T | None: ...
+    @overload
+    def get(self, cls: str, key: Any) -> Any: ...
+    def get(self, cls: Any, key: Any) -> Any:
+        """The object of a class with that primary key; None if it is not here.
+
+        Args:
+            cls: the class as the app declared it, or its name.
+
+        Raises:
+            SchemaError: there is no such class.
+            WrongTypeError: ``key`` can't be a key of it.
+        """
+        return self.handles.get(cls, key)
+
+    @overload
+    def objects(self, cls: type[T], query: str = ..., /, *args: Any) -> Results[T]: ...
+    @overload
+    def objects(self, cls: str, query: str = ..., /, *args: Any) -> Results[Any]: ...
+    def objects(self, cls: Any, query: str = "TRUEPREDICATE", /, *args: Any) -> Any:
+        """The objects of a class that match a query, `$0`, `$1`, ... standing for ``args``.
+
+        Raises:
+            SchemaError: there is no such class.
+            QueryError: the query can't be understood, or asks what the class can't answer.
+        """
+        from replication.client.results import Results  # results are made of handles
+
+        return Results.of(self, self.handles.keyed(cls), query, args)
+
     # -- writing -------------------------------------------------------------------------------
+    @overload
+    def create(self, cls: type[T], /, **values: Any) -> T: ...
+    @overload
+    def create(self, cls: str, /, **values: Any) -> Any: ...
+    def create(self, cls: Any, /, **values: Any) -> Any:
+        """Create an object in the write transaction of this thread.
+
+        Args:
+            values: its primary key `_id` and any of its properties; embedded objects as such or as
+                dicts. What is left out starts with the declared default or shows its zero.
+
+        Raises:
+            NoTransactionError: no write transaction is running in this thread.
+            ObjectExistsError: it is there already.
+            NoSubscriptionError: this device subscribes to other classes only.
+            WrongTypeError: a value does not fit.
+        """
+        return self.handles.create(cls, values)
+
+    def delete(self, target: Any) -> None:
+        """Delete an object, or several (any iterable of them), in the transaction of this thread.
+
+        Raises:
+            NoTransactionError: no write transaction is running in this thread.
+            NoSuchObjectError: an object is not there; those before it are deleted.
+        """
+        self.handles.delete(target)
+
+    def add(self, target: Any, name: str, amount: int) -> None:
+        """Add to an int or counter of an object: concurrent additions add up."""
+        Handle.add(target, name, amount)
+
     @contextmanager
     def write(self, *, atomic: bool = False) -> Iterator[Transaction]:
         """A write transaction: commits on normal exit, leaves no trace on an exception.
@@ -155,6 +264,7 @@ class Database:
                     finished = transaction.finish(self.synced.cursor)
                     local = self._store_changeset(writer, finished)
                 finally:
+                    self._owner = 0
                     self._running = None
             if finished is not None:
                 self._committed(local, *finished)
@@ -183,6 +293,7 @@ class Database:
         transaction = Transaction(Replica(writer, self.columns), author, check_open)
         transaction.atomic = atomic
         self._running = transaction
+        self._owner = threading.get_ident()
         return transaction
 
     def _mint(self) -> int:
@@ -216,10 +327,8 @@ class Database:
     @property
     def transaction(self) -> Transaction | None:
         """The running write transaction, if this thread is in it."""
-        if self._running is not None and self._lock.acquire(blocking=False):
-            self._lock.release()
-            return self._running
-        return None
+        # Only this thread sets the owner to itself: nothing can change in between.
+        return self._running if self._owner == threading.get_ident() else None
 
     # -- synchronisation -----------------------------------------------------------------------
     @contextmanager
@@ -234,10 +343,14 @@ class Database:
                     work.store()
             except BaseException:
                 self._index_pending()  # `work` may have changed it for nothing
+                self.entities.renaming = False
                 raise
             self.local, self.synced = work.local, work.synced
             self.known_schema = work.known_schema
             self.columns = work.columns
+            if work.renamed is not None:
+                self.entities.renamed(*work.renamed)
+                self.entities.renaming = False
             self.changed(work.changes)
 
     # -- telling others ------------------------------------------------------------------------
@@ -274,35 +387,45 @@ class Database:
         with self.store.read() as reader:
             return [unpack_trusted(data) for _, data in reader.records(records.JOURNAL)]
 
-    def observe(self, results: LiveResults) -> None:
-        """Keep live results up to date from now on."""
-        with self._lock:
-            self._live.append(results)
+    def observe(self, observation: Observation) -> None:
+        """Tell it what changes from now on. For `results.py`."""
+        self._observations.append(observation)
 
-    def unobserve(self, results: LiveResults) -> None:
+    def unobserve(self, observation: Observation) -> None:
         """Stop it."""
         with self._lock:
-            if results in self._live:
-                self._live.remove(results)
+            if observation in self._observations:
+                self._observations.remove(observation)
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """Held by whoever commits, until everybody has been told; the same thread may take it."""
+        return self._lock
 
     def changed(self, changes: list[Change]) -> None:
         """A transaction is durable: let handles and live results know."""
         if not changes:
             return
-        if len(changes) > 10_000:
-            # A bootstrap: forgetting what was cached costs less than naming every object.
-            self._epoch += 1
-            self._generations.clear()
-        else:
-            for change in changes:
-                name = (change.class_name, key_bytes(change.key))
-                self._generations[name] = self._generations.get(name, 0) + 1
-        for results in list(self._live):
-            results.update(changes)
+        self.entities.changed(changes)
+        if not self._observations:
+            return
+        self._untold.append(changes)
+        if self._telling:  # a callback wrote: whoever called it goes on from here
+            return
+        self._telling = True
+        try:
+            while self._untold:
+                self._tell(self._untold.popleft())
+        finally:
+            self._telling = False
 
-    def generation(self, name: ObjectName) -> tuple[int, int]:
-        """Changes whenever the object may have changed: what caches compare."""
-        return (self._epoch, self._generations.get(name, 0))
+    def _tell(self, changes: list[Change]) -> None:
+        net = net_changes(changes)
+        for observation in list(self._observations):
+            try:
+                observation.tell(net)
+            except Exception as error:
+                self.on_callback_error(error)
 
     def unsent(self, first: int, count: int, bytes_target: int) -> list[bytes]:
         """Consecutive pending changesets from client version ``first`` on, at least one if any."""
@@ -320,6 +443,12 @@ class Database:
         return out
 
 
+def _print_error(error: Exception) -> None:
+    make: Any = sys.UnraisableHookArgs  # which type checkers take for abstract
+    message = "Exception ignored in a callback of a database"
+    sys.unraisablehook(make((type(error), error, error.__traceback__, message, None)))
+
+
 class Integration:
     """A write transaction in which synchronisation works; see `Database.integrating`.
 
@@ -329,6 +458,7 @@ class Integration:
         received: the latest time of any stamp that came in.
         fresh: classes that had no rows when a bootstrap began: nothing to look up there.
         changes: what is to be told to live results.
+        renamed: (old ident, first sequence, new ident) of ids that got another ident.
     """
 
     def __init__(self, db: Database, writer: Writer) -> None:
@@ -342,6 +472,13 @@ class Integration:
         self.received = self.local.received
         self.fresh: set[str] = set()
         self.changes: list[Change] = []
+        self.renamed: tuple[int, int, int] | None = None
+        self._entities = db.entities
+
+    def rename(self, old: int, first: int, new: int) -> None:
+        """Handles are to know that the ids of ``old`` from sequence ``first`` on are ``new``'s."""
+        self.renamed = (old, first, new)
+        self._entities.renaming = True
 
     def learn(self, schema: Schema) -> None:
         """Take over classes and properties from the server; what is known stays."""

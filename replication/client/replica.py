@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from replication.client.records import BASE, BASE_PARTS, object_key
-from replication.crdt.object import ObjectState, absent, merge
+from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts
 from replication.crdt.view import column_values
 from replication.model.encoding import pack, unpack_trusted
@@ -28,14 +28,14 @@ from replication.storage.contract import StoredObject, Writer
 class Change(NamedTuple):
     """What a transaction did to one object: its head before and after, None where there is none.
 
-    `parts_changed` is true where a list spread over parts changed, which the heads don't show.
+    `parts_of` names the fields with lists spread over parts that changed: heads don't show those.
     """
 
     class_name: str
     key: Key
     head_before: bytes | None
     head_after: bytes | None
-    parts_changed: bool = False
+    parts_of: frozenset[str] = frozenset()
 
     @property
     def before(self) -> ObjectState:
@@ -181,22 +181,24 @@ class Replica:
             self._writer.delete_record(BASE_PARTS, name + part_name)
 
     # -- between the two ---------------------------------------------------------------------
-    def restore(self, class_name: str, key: Key) -> tuple[int, ObjectState]:
+    def restore(self, class_name: str, key: Key) -> tuple[int, ObjectState, frozenset[str]]:
         """Take the pending deltas out: parts become the base's again, the base is dropped.
 
-        Returns version and state of the synced object; its row is for the caller to write
-        (`reapply` does).
+        Returns version and state of the synced object, whose row is for the caller to write
+        (`reapply` does), and the names of the fields whose parts are other ones now.
         """
         row = self.row(class_name, key)
         base = self.base(class_name, key)
+        kept = self._kept_parts(object_key(class_name, key))
         if row is not None:
-            for name, held in self._kept_parts(object_key(class_name, key)).items():
+            for name, held in kept.items():
                 if held is None:
                     self._writer.delete_part(class_name, row.row, name)
                 else:
                     self._writer.put_part(class_name, row.row, name, held[0], held[1])
         self.drop_base(class_name, key)
-        return (0, absent()) if base is None else (base[0], unpack_trusted(base[1]))
+        version, state = (0, absent()) if base is None else (base[0], unpack_trusted(base[1]))
+        return version, state, fields_of(kept)
 
     def replace(
         self,
@@ -206,21 +208,27 @@ class Replica:
         state: ObjectState,
         head: bytes,
         parts: Iterable[list[Any]],
-    ) -> None:
+    ) -> frozenset[str]:
         """Make a state from the server the row of an object, parts included.
 
         Args:
             parts: [name, version, data]; one without data has not changed since this file's
                 cursor and stays as it is.
+
+        Returns the names of the fields whose parts are other ones now.
         """
         row = self.put_head(class_name, key, version, state, head)
-        gone = {part.name for part in self._writer.parts(class_name, row)}
+        held = {part.name: part.data for part in self._writer.parts(class_name, row)}
+        changed = []
         for name, part_version, data in parts:
-            gone.discard(name)
+            before = held.pop(name, None)
             if data is not None:
                 self._writer.put_part(class_name, row, name, part_version, data)
-        for name in gone:
+                if data != before:
+                    changed.append(name)
+        for name in held:
             self._writer.delete_part(class_name, row, name)
+        return fields_of((*changed, *held))
 
     def reapply(
         self,
@@ -229,9 +237,9 @@ class Replica:
         version: int,
         state: ObjectState,
         deltas: Iterable[ObjectState],
-    ) -> tuple[bytes | None, bool]:
+    ) -> tuple[bytes | None, frozenset[str]]:
         """Write a synced state with pending deltas on top; returns the head of the view and
-        whether parts changed by them.
+        the names of the fields whose parts they changed.
         """
         synced = None if state == absent() else (version, pack(state))
         row = self.row(class_name, key)
@@ -244,15 +252,30 @@ class Replica:
             self.keep_base(class_name, key, synced, row, parts.changes())
         if state == absent():
             self._writer.delete_object(class_name, key)
-            return None, row is not None
+            return None, frozenset()
         head = pack(state)
         self.put_head(class_name, key, version, state, head, parts)
-        return head, bool(parts.changes())
+        return head, fields_of(parts.changes())
+
+
+def fields_of(parts: Iterable[bytes]) -> frozenset[str]:
+    """The names of the top-level fields that parts of these names belong to."""
+    return frozenset(unpack_trusted(name)[0][1] for name in parts)
 
 
 def head_of(row: StoredObject | None) -> bytes | None:
     """The head of a row."""
     return None if row is None else row.head
+
+
+def shows(head: bytes | None) -> bool:
+    """Whether a reader sees the object with this head, mostly without decoding it."""
+    if head is None:
+        return False
+    length, at = head[1], head[2]
+    if length < 0x80 and at < 0x80:  # MessagePack's small integers are the numbers themselves
+        return length == at and length % 2 == 1
+    return is_alive(unpack_trusted(head))
 
 
 def state_of(row: StoredObject | None) -> ObjectState:

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from replication.client.apply import rebuild
-from replication.client.database import Integration, ObjectName
+from replication.client.database import Integration
+from replication.client.entities import ObjectName
 from replication.client.records import PENDING
 from replication.clock import time_from_ms
 from replication.crdt.list import Id
@@ -59,6 +60,7 @@ def adopt(work: Integration, ident: int, salt: int) -> None:
         mine = owner == old and sequence >= minted_from
         return (ident if mine else owner, sequence)
 
+    work.rename(old, minted_from, ident)
     work.local = replace(work.local, ident=ident, salt=salt, forking=False)
     if old:
         former = (*work.local.former, old)

@@ -12,9 +12,10 @@ Rule 3: creating a key that this file does not hold is a blind create. [CLIENT-4
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
-from replication.client.replica import Change, Replica, head_of, state_of
+from replication.client.entities import ObjectName, Steps, inside
+from replication.client.replica import Change, Replica, fields_of, head_of, state_of
 from replication.crdt import object as obj
 from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
 from replication.crdt.incarnation import clone
@@ -26,9 +27,6 @@ from replication.history.changeset import ATOMIC, Changeset, ObjectDelta
 from replication.model.encoding import key_bytes, pack
 from replication.model.values import Key
 from replication.storage.contract import StoredObject
-
-#: Where an embedded object is, as apps go there: field names, and dictionary keys or element ids.
-Steps: TypeAlias = tuple[str | tuple[int, int], ...]
 
 
 class ObjectEdit:
@@ -50,10 +48,10 @@ class ObjectEdit:
         self.row = row
         self.parts = parts
         self.author = author
-        self.start = state_of(row)[0]
         self.view = state_of(row)
+        self.start = self.view[0]
         self.delta: ObjectState = [0, self.view[1], [], {}]
-        self._starts: dict[tuple[Any, ...], int] = {}
+        self._starts: dict[Steps, int] = {}
         self._editors: dict[tuple[Steps, str], ListEditor] = {}
 
     # -- existence ---------------------------------------------------------------------------
@@ -73,6 +71,16 @@ class ObjectEdit:
         self._editors.clear()
 
     # -- fields ------------------------------------------------------------------------------
+    def fields(self, path: Steps = ()) -> obj.Fields | None:
+        """The fields at a path, to read only; None where no object is."""
+        if not is_alive(self.view):
+            return None
+        return inside(self.view[3], path, self._element)[0] if path else self.view[3]
+
+    def _element(self, path: Steps, name: str, here: Id) -> obj.Fields | None:
+        elements = self.editor(path, name).elements
+        return elements.contents.get(here, {}) if here in elements.values else None
+
     def scope(self, path: Steps = ()) -> Scope:
         """The fields at a path, to read and edit.
 
@@ -110,11 +118,11 @@ class ObjectEdit:
                 position += 2
         return scope
 
-    def starting_length(self, *place: Any, now: int) -> int:
+    def starting_length(self, place: Steps, now: int) -> int:
         """The causal length an embedded object's place had before the transaction.
 
         Args:
-            place: its path and name, hashable.
+            place: the path to it.
             now: its length, asked before this operation changes it.
         """
         return self._starts.setdefault(place, now)
@@ -122,33 +130,37 @@ class ObjectEdit:
     def editor(self, path: Steps, name: str) -> ListEditor:
         """The list ``name`` of the fields at ``path``, open for reading and editing."""
         if (path, name) not in self._editors:
-            scope = self.scope(path)
-            state = scope.view.get(obj.LIST, {}).get(name) or [[], empty_chunk()]
+            fields, place = inside(self.view[3], path, self._element)
+            if fields is None or not is_alive(self.view):
+                raise NoSuchObjectError(f"{self.class_name} {self.key!r} has no object at {path}")
+            state = fields.get(obj.LIST, {}).get(name) or [[], empty_chunk()]
             self._editors[path, name] = ListEditor(
-                list(state[0]), all_elements(state, self.parts, (*scope.path, obj.LIST, name))
+                list(state[0]), all_elements(state, self.parts, (*place, obj.LIST, name))
             )
         return self._editors[path, name]
+
+    def opened(self, path: Steps, name: str) -> ListEditor | None:
+        """The same, if it was opened before."""
+        return self._editors.get((path, name))
 
     def restart_list(self, path: Steps, name: str) -> ListEditor:
         """Start a new incarnation of a list: clear, or the first half of assigning."""
         self.scope(path).restart(obj.LIST, name)
-        for known in list(self._editors):
-            if known == (path, name) or known[0][: len(path) + 1] == (*path, name):
-                del self._editors[known]
+        self._editors.pop((path, name), None)
+        self.forget_below((*path, name))
         return self.editor(path, name)
 
-    def forget_element(self, path: Steps, name: str, here: Id) -> None:
-        """Close the lists inside an erased embedded object."""
-        gone = (*path, name, here)
-        for known in list(self._editors):
-            if known[0][: len(gone)] == gone:
-                del self._editors[known]
-
     def forget_below(self, path: Steps) -> None:
-        """Close the lists inside an embedded object that was replaced or removed."""
-        for known in list(self._editors):
-            if known[0][: len(path)] == path:
-                del self._editors[known]
+        """Forget the lists and lengths inside of what was replaced or removed.
+
+        Args:
+            path: of an embedded object, or of a field with all that is in it.
+        """
+        end = len(path)
+        for known in [each for each in self._editors if each[0][:end] == path]:
+            del self._editors[known]
+        for place in [each for each in self._starts if len(each) > end and each[:end] == path]:
+            del self._starts[place]
 
     # -- the end -----------------------------------------------------------------------------
     def sealed(self) -> ObjectDelta | None:
@@ -204,7 +216,9 @@ class Transaction:
         self.author = author
         self.atomic = False
         self.schema: dict[str, Any] = {}
-        self._edits: dict[tuple[str, bytes], ObjectEdit] = {}
+        #: How often an object appeared or disappeared in it.
+        self.existence = 0
+        self._edits: dict[ObjectName, ObjectEdit] = {}
 
     def edit(self, class_name: str, key: Key) -> ObjectEdit:
         """An object, whether it exists or not, to read and edit.
@@ -232,6 +246,7 @@ class Transaction:
                 f"{class_name} {key!r} exists already; edit it, or delete it first"
             )
         edit.create()
+        self.existence += 1
         return edit
 
     def delete(self, class_name: str, key: Key) -> None:
@@ -244,11 +259,11 @@ class Transaction:
         if not is_alive(edit.view):
             raise NoSuchObjectError(f"there is no {class_name} {key!r} to delete")
         edit.delete()
+        self.existence += 1
 
-    def state(self, class_name: str, key: Key) -> ObjectState | None:
-        """The state of an object as this transaction sees it, if it wrote to it."""
-        edit = self._edits.get((class_name, key_bytes(key)))
-        return None if edit is None else edit.view
+    def held(self, name: ObjectName) -> ObjectEdit | None:
+        """The object of that name, if this transaction has it open for editing."""
+        return self._edits.get(name)
 
     def touched(self) -> list[ObjectEdit]:
         """The objects this transaction looked at to edit."""
@@ -279,7 +294,7 @@ class Transaction:
         self._replica.keep_base(edit.class_name, edit.key, synced, row, changing)
         version = 0 if row is None else row.version
         self._replica.put_head(edit.class_name, edit.key, version, after, head, edit.parts)
-        return Change(edit.class_name, edit.key, head_of(row), head, bool(changing))
+        return Change(edit.class_name, edit.key, head_of(row), head, fields_of(changing))
 
 
 def closed() -> None:

@@ -89,17 +89,29 @@ def raised(start: int, now: int, *, alive: bool) -> int:
 
 
 class ListEditor:
-    """One list, open for reading and editing: all its elements and their order."""
+    """One list, open for reading and editing: all its elements and their order.
 
-    __slots__ = ("elements", "incarnation", "sequence")
+    Attributes:
+        edits: how often it was edited since it was opened.
+        shown: for a reader that hides elements to remember which are left.
+    """
+
+    __slots__ = ("edits", "elements", "incarnation", "sequence", "shown")
 
     def __init__(self, incarnation: Incarnation, elements: Elements) -> None:
         self.incarnation = incarnation
         self.elements = elements
         self.sequence = Sequence(elements)
+        self.edits = 0
+        self.shown: Any = None
 
     def __len__(self) -> int:
         return len(self.sequence.visible)
+
+    @property
+    def ids(self) -> list[Id]:
+        """The visible elements, in order; not to be changed."""
+        return self.sequence.visible
 
     def id_at(self, index: int) -> Id:
         """The element at ``index``."""
@@ -276,6 +288,7 @@ class Scope:
         if not values:
             return []
         delta = self._list_delta(name, editor)
+        editor.edits += 1
         stamp = self.author.stamp
         ids = []
         for offset, value in enumerate(values):
@@ -291,12 +304,14 @@ class Scope:
     def list_set(self, name: str, editor: ListEditor, index: int, value: Any) -> None:
         """Replace the value of the element at ``index``."""
         here, stored = editor.id_at(index), storable(value)
+        editor.edits += 1
         for elements in (editor.elements, self._list_delta(name, editor)):
             elements.values[here] = (*self.author.stamp, stored)
 
     def list_move(self, name: str, editor: ListEditor, source: int, target: int) -> None:
         """Move the element at ``source`` to ``target``, counted after its removal."""
         self.author.spend(1)
+        editor.edits += 1
         delta = self._list_delta(name, editor)
         stamp = self.author.stamp
         here = editor.sequence.removed(source)
@@ -312,6 +327,7 @@ class Scope:
         delta = self._list_delta(name, editor)
         here = editor.id_at(index)
         self.author.spend(2 if here in delta.places else 1)
+        editor.edits += 1
         editor.sequence.removed(index)
         for elements in (editor.elements, delta):
             elements.erased.add(here)

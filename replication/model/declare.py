@@ -49,13 +49,38 @@ class Object:
 
 
 class EmbeddedObject:
-    """What a class of objects that live inside others derives from."""
+    """What a class of objects that live inside others derives from.
+
+    Made with values for its properties, an object waits to be stored inside of another one:
+    ``book.address = Address(city="Bern")``.
+    """
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values)
 
 
 class Counter(int):
-    """Declares an int whose concurrent increments add up; reading gives an int."""
+    """Declares an int whose concurrent increments add up.
+
+    Reading gives an int that knows where it came from, and can be changed there.
+    """
 
     __slots__ = ()
+
+    @property
+    def value(self) -> int:
+        """What the counter shows now."""
+        return int(self)
+
+    def add(self, amount: int) -> None:
+        """Add to the counter of the object that this was read from."""
+        raise UsageError(
+            f"{int(self)} was read from no object: there is nothing to add {amount} to"
+        )
+
+    def set(self, value: int) -> None:
+        """Set the counter of the object that this was read from."""
+        raise UsageError(f"{int(self)} was read from no object: nothing to set to {value}")
 
 
 class Text:
