@@ -73,12 +73,20 @@ UPLOADS_IN_FLIGHT_MAX: Final = 4
 COMMIT_CHANGESETS_MAX: Final = 1000
 #: Refusals remembered for one client file until the client has confirmed them.
 REFUSALS_MAX: Final = 100_000
+#: Refusals named one by one for one changeset; the others are counted.
+REFUSALS_PER_CHANGESET_MAX: Final = 1000
+#: Bytes of one object at the server, parts included: it must fit one message.
+OBJECT_BYTES_MAX: Final = 16 * 1024 * 1024
+#: Bytes of what sessions share while they are at the same place: decoded changes, bodies.
+SHARED_BYTES_MAX: Final = 32 * 1024 * 1024
 
 # -- queries and subscriptions ---------------------------------------------------------------
 QUERY_BYTES_MAX: Final = 256 * 1024
 QUERY_DEPTH_MAX: Final = 100
 QUERY_LIST_MAX: Final = 10_000
 SUBSCRIPTIONS_MAX: Final = 1000
+#: Columns of one class that a server makes by itself, at a field's first use in a query.
+QUERIED_COLUMNS_MAX: Final = 64
 
 # -- timers of the network shell, in seconds ---------------------------------------------------
 CONNECT_TIMEOUT_S: Final = 30.0

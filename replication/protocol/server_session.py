@@ -198,12 +198,16 @@ class ServerSession:
         self._barriers.append((request, latest))
         return self._passed()
 
-    def downloading(self, download: Download) -> list[Effect]:
-        """The next DOWNLOAD of this session, to be sent now."""
+    def downloading(self, download: Download, *, staging: bool = False) -> list[Effect]:
+        """The next DOWNLOAD of this session, to be sent now.
+
+        Args:
+            staging: a new subscription set is still to be served.
+        """
         assert self.state is State.ACTIVE
         assert download.mark <= self.acknowledged, "its ACK comes first"
         assert download.version >= self.cursor
-        self._staging = not download.last
+        self._staging = staging or not download.last
         if download.last:
             self.cursor = download.version
         return [Send(download), *self._passed()]

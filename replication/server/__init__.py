@@ -1,0 +1,1 @@
+"""The server engine: namespaces, integration, judging, views, feeds. Sans-IO and synchronous."""

@@ -1,0 +1,106 @@
+"""What a stretch of the log did: the objects it touched, each as it was and as it is now.
+
+Many sessions stand at the same place and look at the same stretch, so what is read and decoded for
+one of them serves all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from replication.history.changeset import decode_trusted
+from replication.model.encoding import key_bytes, pack
+from replication.model.values import Key
+from replication.server import tables
+from replication.server.view import Image
+from replication.storage.contract import Reader, StoredObject
+
+
+class Touched:
+    """One object that a stretch of the log touched.
+
+    Attributes:
+        before: as it was before the first touch.
+        row: as it is now; None where no row was ever made.
+        now: the same, to look at.
+    """
+
+    __slots__ = ("_deltas", "before", "class_name", "key", "now", "row")
+
+    def __init__(self, class_name: str, key: Key, before: bytes | None) -> None:
+        self.class_name = class_name
+        self.key = key
+        self.before = Image(key, before)
+        self.row: StoredObject | None = None
+        self.now = Image(key, None)
+        self._deltas: list[tuple[int, int, Any]] = []
+
+    def add(self, version: int, origin: int, delta: Any) -> None:
+        """One more touch."""
+        self._deltas.append((version, origin, delta))
+
+    def is_by(self, ident: int) -> bool:
+        """Whether a file is among those who touched it."""
+        return any(origin == ident for _, origin, _ in self._deltas)
+
+    def others(self, ident: int) -> list[tuple[int, bytes]]:
+        """Version and bytes of the deltas that are not this file's."""
+        out = []
+        for at, (version, origin, delta) in enumerate(self._deltas):
+            if origin != ident:
+                if type(delta) is not bytes:
+                    delta = pack(delta)
+                    self._deltas[at] = (version, origin, delta)
+                out.append((version, delta))
+        return out
+
+
+class Changes:
+    """What the log did after one version up to another, which was the latest when it was read.
+
+    Attributes:
+        touched: the objects, in the order of their first touch.
+        origins: the files that wrote.
+        schemas: what entries added to the schema, in order.
+        size: bytes of the changesets.
+    """
+
+    __slots__ = ("origins", "schemas", "size", "touched")
+
+    def __init__(self) -> None:
+        self.touched: list[Touched] = []
+        self.origins: frozenset[int] = frozenset()
+        self.schemas: list[dict[str, Any]] = []
+        self.size = 0
+
+
+def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Changes | None:
+    """What happened after a version up to the latest; None if it is more than ``bytes_max``.
+
+    Args:
+        last: the latest version of the transaction.
+    """
+    changes = Changes()
+    origins = set()
+    found: dict[tuple[str, bytes], Touched] = {}
+    for entry in tables.entries(reader, after + 1, last):
+        changes.size += len(entry.changeset)
+        if changes.size > bytes_max:
+            return None
+        origins.add(entry.origin)
+        if entry.schema:
+            changes.schemas.append(entry.schema)
+        items = decode_trusted(entry.changeset).objects
+        for item, before in zip(items, entry.before, strict=True):
+            name = (item.class_name, key_bytes(item.key))
+            touched = found.get(name)
+            if touched is None:
+                touched = found[name] = Touched(item.class_name, item.key, before)
+            touched.add(entry.version, entry.origin, item.delta)
+    for touched in found.values():
+        touched.row = reader.get_object(touched.class_name, touched.key)
+        if touched.row is not None:
+            touched.now = Image(touched.key, touched.row.head)
+    changes.origins = frozenset(origins)
+    changes.touched = list(found.values())
+    return changes

@@ -1,0 +1,322 @@
+"""A feed: what one session is sent, from where it stands to the latest version. [FEED]
+
+Two ways lead there. **Exact**, for a session that is a little behind: one message with the deltas
+of others to what it holds, the state of what enters its view, the eviction of what leaves it.
+**Staged**, for one that is far behind or changes its view: see `staging`.
+
+Rule 1: an object that was in view before a stretch of the log and is now, or is deleted now: the
+        client holds it, and gets the deltas of others. In view now only: its state. In view
+        before only: an eviction. [FEED-1]
+Rule 2: a file is not sent its own deltas: its pending ones fold, up to the mark. What it wrote to
+        something outside of its view is evicted. An object that none but itself ever wrote to is
+        not sent either. [FEED-2]
+Rule 3: stretches that hold nothing for a session are passed over in silence, until it waits for a
+        barrier or its cursor falls far behind. [FEED-3]
+Rule 4: a new subscription set is served once the session stands at the latest version under its
+        old one, as far as that takes one message. [FEED-4]
+Rule 5: a client at version 0 is sent the schema first; later additions come with the log. [FEED-5]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from replication.errors import ErrorCode, QueryError, RemoteProtocolError
+from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX
+from replication.protocol.body import (
+    DeltaOp,
+    EvictOp,
+    Operation,
+    SchemaOp,
+    encode_operations,
+)
+from replication.protocol.messages import Download, Ident, Query, QueryState, clipped
+from replication.server import tables
+from replication.server.changes import Changes, Touched, read_changes
+from replication.server.namespace import Namespace
+from replication.server.shared import Body, BodyKey
+from replication.server.staging import Staging, cost, state_op
+from replication.server.tables import Ledger
+from replication.server.view import View, check_queries, declare_columns
+from replication.storage.contract import Reader, Writer
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A subscription set that is to be served."""
+
+    query_version: int
+    view: View
+
+
+class Feed:
+    """What one session is sent.
+
+    Args:
+        namespace: the data set.
+        reader: to read the schema.
+        message: where the client file stands; it was held against the history.
+        mark: the client version up to which its changesets are integrated.
+        bytes_target: bytes of operations after which a staged message ends.
+        entries_max: log entries that one message may cover.
+
+    Raises:
+        QueryError: a query that can't be read.
+    """
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        reader: Reader,
+        message: Ident,
+        mark: int,
+        *,
+        bytes_target: int = DOWNLOAD_BYTES_TARGET,
+        entries_max: int = DOWNLOAD_ENTRIES_MAX,
+    ) -> None:
+        self._namespace = namespace
+        self._types = namespace.types(reader)
+        self._session = message.session
+        self._ident = message.ident
+        self._cursor = self._reached = message.cursor
+        self._cursor_salt = self._reached_salt = message.cursor_salt
+        self._mark = mark
+        self._mark_sent = 0
+        self._query_version = message.query_version
+        self._view = View(message.queries, self._types)
+        self._bytes_target = bytes_target
+        self._entries_max = entries_max
+        self._target: _Target | None = None
+        self._staging: Staging | None = None
+        self._brought_up = False
+        self._needs_schema = message.cursor == 0
+
+    @property
+    def staging(self) -> bool:
+        """Whether a download in several messages is under way, or a new set is to be served."""
+        return self._staging is not None or self._target is not None
+
+    def subscribe(self, writer: Writer, query: Query) -> QueryState | None:
+        """Begin to serve a new subscription set, or say why not.
+
+        Raises:
+            RemoteProtocolError: a version that is not new, a position nobody gave out.
+        """
+        last = self._query_version if self._target is None else self._target.query_version
+        if query.query_version <= last:
+            raise RemoteProtocolError(
+                f"QUERY has version {query.query_version}, but {last} came before",
+                ErrorCode.BAD_MESSAGE,
+            )
+        namespace = self._namespace
+        types = namespace.types(writer)
+        try:
+            check_queries(query.queries, types, development=namespace.development)
+            view = View(query.queries, types)
+        except QueryError as error:
+            message = clipped(str(error))
+            return QueryState(self._session, query.query_version, ErrorCode.BAD_QUERY, message)
+        if types is None or namespace.development:
+            declare_columns(writer, view, types)
+        self._target = _Target(query.query_version, view)
+        self._brought_up = False
+        self._staging = None
+        if query.position and query.base == self._cursor:
+            latest = namespace.version
+            self._staging = self._staged(view, position=query.position, latest=latest)
+        return None
+
+    def _staged(self, view: View, *, position: bytes = b"", latest: int = 0) -> Staging:
+        return Staging(
+            self._cursor, self._view, view, self._ident, position=position, latest=latest
+        )
+
+    def next(self, acknowledged: int, *, flush: bool = False) -> Download | None:
+        """The next message, or None if there is nothing to send now.
+
+        Args:
+            acknowledged: the client version up to which ACKs were sent: what covers more has to
+                wait for its ACK.
+            flush: don't pass over in silence what holds nothing for this session.
+        """
+        if not self.staging:
+            version = self._namespace.version
+            if self._reached == version:
+                behind = flush and self._reached > self._cursor
+                nothing = Body(version, self._reached_salt, frozenset(), 0, *_NOTHING)
+                return self._exact(nothing) if behind else None
+            shared = self._namespace.shared.bodies.get(self._body_key(version))
+            if shared is not None and self._ident not in shared.origins and not self._needs_schema:
+                return self._unless_silent(shared, self._mark, flush=flush)
+        with self._namespace.store.read() as reader:
+            return self._read(reader, acknowledged, flush=flush)
+
+    def _body_key(self, last: int) -> BodyKey:
+        return (self._view.key, self._reached, last)
+
+    def _read(self, reader: Reader, acknowledged: int, *, flush: bool) -> Download | None:
+        ledger = tables.load_ledger(reader)
+        file = tables.load_file(reader, self._ident)
+        assert file is not None, "its session was resumed"
+        if file.client_version > acknowledged:
+            return None
+        self._reread_views(reader)
+        if self._staging is None:
+            if self._target is None or (self._cursor < ledger.version and not self._brought_up):
+                body = self._body(reader, ledger)
+                if body is not None:
+                    self._brought_up = True
+                    flush = flush or self._target is not None
+                    return self._unless_silent(body, file.client_version, flush=flush)
+            view = self._view if self._target is None else self._target.view
+            self._staging = self._staged(view)
+        return self._stage(reader, ledger, self._staging, file.client_version)
+
+    def _reread_views(self, reader: Reader) -> None:
+        """The schema may have grown: views are read as it says now."""
+        types = self._namespace.types(reader)
+        if types is self._types:
+            return
+        self._types = types
+        self._view = View(self._view.texts, types)
+        if self._target is not None:
+            self._target = _Target(self._target.query_version, View(self._target.view.texts, types))
+        if self._staging is not None:
+            new = self._view if self._target is None else self._target.view
+            self._staging.reread(self._view, new)
+
+    # -- exact -----------------------------------------------------------------------------------
+    def _body(self, reader: Reader, ledger: Ledger) -> Body | None:
+        """What an exact message up to the latest version holds; None if it takes several."""
+        latest, after = ledger.version, self._reached
+        empty = not self._view.queries
+        changes = None
+        if latest - after <= self._entries_max and (self._cursor or empty):
+            changes = self._changes(reader, ledger)
+        operations = None if changes is None else self._operations(reader, changes)
+        if operations is None:
+            if not empty:
+                return None
+            operations = []  # nothing of the log is for a session that asks for nothing
+        origins = frozenset() if changes is None else changes.origins
+        own = self._ident in origins or self._needs_schema or changes is None
+        schemas = [SchemaOp(schema) for schema in ([] if changes is None else changes.schemas)]
+        operations[:0] = self._first_schema() or schemas
+        self._namespace.shared.encoded += 1
+        size, data = encode_operations(operations) if operations else _NOTHING
+        body = Body(latest, ledger.salt, origins, len(operations), size, data)
+        if not own:
+            self._namespace.shared.bodies.put(self._body_key(latest), body, len(data) + 100)
+        return body
+
+    def _changes(self, reader: Reader, ledger: Ledger) -> Changes | None:
+        shared = self._namespace.shared.changes
+        key = (self._reached, ledger.version)
+        changes = shared.get(key)
+        if changes is None:
+            changes = read_changes(reader, *key, bytes_max=2 * self._bytes_target)
+            if changes is not None:
+                shared.put(key, changes, changes.size)
+        return changes
+
+    def _operations(self, reader: Reader, changes: Changes) -> list[Operation] | None:
+        """Rules 1 and 2; None if they are too large for one message."""
+        out: list[Operation] = []
+        left = self._bytes_target
+        for touched in changes.touched:
+            for operation in self._about(reader, touched):
+                left -= cost(operation)
+                if left < 0 and out:
+                    return None
+                out.append(operation)
+        return out
+
+    def _about(self, reader: Reader, touched: Touched) -> list[Operation]:
+        class_name, key, row = touched.class_name, touched.key, touched.row
+        own = touched.is_by(self._ident)
+        was = self._view.sees(class_name, touched.before)
+        if was and (self._view.sees(class_name, touched.now) or not touched.now.is_alive):
+            return [
+                DeltaOp(class_name, key, version, delta)
+                for version, delta in touched.others(self._ident)
+            ]
+        if row is not None and self._view.sees(class_name, touched.now):
+            if own and touched.before.head is None and not touched.others(self._ident):
+                return []
+            return [state_op(reader, class_name, row)]
+        return [EvictOp(class_name, key)] if was or own else []
+
+    def _unless_silent(self, body: Body, mark: int, *, flush: bool) -> Download | None:
+        """Rule 3."""
+        far = body.version - self._cursor > self._entries_max // 2
+        if body.operations or mark > self._mark or flush or far or self._ident in body.origins:
+            self._mark = mark
+            return self._exact(body)
+        self._reached, self._reached_salt = body.version, body.salt
+        return None
+
+    def _exact(self, body: Body) -> Download:
+        self._arrived(body.version, body.salt)
+        return Download(
+            session=self._session,
+            query_version=self._query_version,
+            version=body.version,
+            salt=body.salt,
+            mark=self._mark,
+            last=True,
+            base=0,
+            position=b"",
+            progress=1.0,
+            size=body.size,
+            body=body.body,
+        )
+
+    def _arrived(self, version: int, salt: int) -> None:
+        self._cursor = self._reached = version
+        self._cursor_salt = self._reached_salt = salt
+        self._mark_sent = self._mark
+        self._needs_schema = False
+
+    def _first_schema(self) -> list[Operation]:
+        needed, self._needs_schema = self._needs_schema, False
+        if not needed or self._types is None:
+            return []
+        return [SchemaOp(self._types.schema.to_packed())]
+
+    # -- staged ----------------------------------------------------------------------------------
+    def _stage(self, reader: Reader, ledger: Ledger, staging: Staging, mark: int) -> Download:
+        message = staging.next(
+            reader,
+            ledger.version,
+            bytes_target=self._bytes_target,
+            entries_max=self._entries_max,
+        )
+        operations = [*self._first_schema(), *message.operations]
+        query_version = self._query_version
+        if self._target is not None:
+            query_version = self._target.query_version
+        if message.last:
+            self._mark = mark
+            if self._target is not None:
+                self._query_version, self._view = query_version, self._target.view
+            self._arrived(ledger.version, ledger.salt)
+            self._target = self._staging = None
+        size, body = encode_operations(operations)
+        return Download(
+            session=self._session,
+            query_version=query_version,
+            version=self._cursor,
+            salt=self._cursor_salt,
+            mark=self._mark_sent,
+            last=message.last,
+            base=staging.base,
+            position=staging.position,
+            progress=message.progress,
+            size=size,
+            body=body,
+        )
+
+
+#: Size and body of a message without operations.
+_NOTHING: Final = encode_operations([])

@@ -1,0 +1,400 @@
+"""The host: performs the effects of server sessions on the namespaces they are bound to. [HOST]
+
+It does no I/O but the stores'. A shell feeds messages to the `ServerSession` of a `Link` and hands
+the effects to `begin`; what has to write comes back as a `Job` for `commit`, which takes many
+at once. What `commit` and `fetch` return is to be called where the session lives: it tells the
+session and returns further effects.
+
+Rule 1: jobs of many sessions share one commit, each with a savepoint of its own: an error
+        ends the session it belongs to and leaves no trace in the others' work. [HOST-1]
+Rule 2: nothing is said before the commit has returned. A store that fails ends the sessions whose
+        work was in that commit, and acknowledges none of it. [HOST-2]
+Rule 3: one live session a client file: the newest. Whatever the one before still had under way
+        is dropped. [HOST-3]
+Rule 4: one link is used by one thread at a time: the next `begin`, `commit` or `fetch` after
+        what the last one returned was called. Different links may be used at once. [HOST-4]
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple, TypeAlias
+
+from replication.errors import (
+    ErrorCode,
+    QueryError,
+    RemoteProtocolError,
+    SessionError,
+    StoreError,
+)
+from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX, NAMESPACE_BYTES_MAX
+from replication.model.schema import Schema
+from replication.protocol.messages import Ack, Nack
+from replication.protocol.server_session import (
+    Barrier,
+    Close,
+    Confirm,
+    Effect,
+    Integrate,
+    Open,
+    Refresh,
+    Resume,
+    Send,
+    ServerSession,
+    Subscribe,
+)
+from replication.server.feed import Feed
+from replication.server.namespace import Namespace
+from replication.server.users import Authenticate, User
+from replication.storage.contract import Store, Writer
+
+#: What a commit or a fetch led to: call it where the session lives.
+Outcome: TypeAlias = Callable[[], list[Effect]]
+
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+class Link:
+    """One session and what it is bound to. Made by `Host.connect`.
+
+    Attributes:
+        session: to feed messages to.
+        user: who it acts for, once it is open.
+        ended: why it is over, if it was ended from elsewhere.
+    """
+
+    __slots__ = ("_barrier", "ended", "feed", "namespace", "session", "user", "wake")
+
+    def __init__(self, session: ServerSession, wake: Callable[[], None]) -> None:
+        self.session = session
+        self.wake = wake
+        self.user: User | None = None
+        self.namespace: tuple[str, Namespace] | None = None
+        self.feed: Feed | None = None
+        self.ended: SessionError | None = None
+        #: The greatest server version that a MARK waits for.
+        self._barrier = 0
+
+
+class Job(NamedTuple):
+    """An effect that has to write."""
+
+    link: Link
+    effect: Open | Resume | Integrate | Subscribe
+    #: The namespace.
+    name: str
+    user: User
+
+    @property
+    def changesets(self) -> int:
+        """How many changesets it integrates."""
+        return len(self.effect.changesets) if isinstance(self.effect, Integrate) else 0
+
+
+class Host:
+    """The namespaces of a server and the sessions bound to them.
+
+    Args:
+        open_store: the store of a namespace. Raises SessionError with BAD_NAMESPACE where there
+            is none and none is to be made.
+        authenticate: the user of a token.
+        entropy: returns a random integer, 0 <= n < 2**63.
+        wall_ms: the server's clock, in milliseconds since 2015.
+        schema: of a namespace, beside what its store holds; None where nothing is checked.
+        development: clients may add classes and properties.
+        report: told of exceptions that are defects of this package or of a store.
+        bytes_target, entries_max: see `Feed`.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[str], Store],
+        authenticate: Authenticate,
+        *,
+        entropy: Callable[[], int],
+        wall_ms: Callable[[], int],
+        schema: Callable[[str], Schema | None] = lambda _name: None,
+        development: bool = False,
+        report: Callable[[Exception], None] = lambda _error: None,
+        bytes_target: int = DOWNLOAD_BYTES_TARGET,
+        entries_max: int = DOWNLOAD_ENTRIES_MAX,
+    ) -> None:
+        self._open_store = open_store
+        self._authenticate = authenticate
+        self._entropy = entropy
+        self._wall_ms = wall_ms
+        self._schema = schema
+        self._development = development
+        self._report = report
+        self._bytes_target = bytes_target
+        self._entries_max = entries_max
+        self._namespaces: dict[str, Namespace] = {}
+        #: The links of each namespace by client file.
+        self._links: dict[str, dict[int, Link]] = {}
+        self._lock = threading.RLock()
+
+    # -- namespaces ------------------------------------------------------------------------------
+    def namespace(self, name: str) -> Namespace:
+        """A namespace, opened on first use.
+
+        Raises:
+            SessionError: BAD_NAMESPACE.
+            StoreError: its store can't be opened.
+        """
+        with self._lock:
+            found = self._namespaces.get(name)
+            if found is None:
+                check_name(name)
+                found = self._namespaces[name] = Namespace(
+                    self._open_store(name),
+                    entropy=self._entropy,
+                    wall_ms=self._wall_ms,
+                    schema=self._schema(name),
+                    development=self._development,
+                )
+            return found
+
+    def close(self) -> None:
+        """Close all stores. No link may be in use."""
+        with self._lock:
+            for namespace in self._namespaces.values():
+                namespace.store.close()
+            self._namespaces.clear()
+            self._links.clear()
+
+    def published(self, name: str) -> None:
+        """Somebody else wrote to a namespace and committed: its feeds go on up to there."""
+        namespace = self.namespace(name)
+        with namespace.store.read() as reader:
+            latest = namespace.latest(reader)
+        if namespace.publish(latest):
+            self._wake(name)
+
+    def _wake(self, name: str) -> None:
+        with self._lock:
+            links = list(self._links.get(name, {}).values())
+        for link in links:
+            link.wake()
+
+    # -- sessions --------------------------------------------------------------------------------
+    def connect(self, number: int, wake: Callable[[], None]) -> Link:
+        """A new session.
+
+        Args:
+            number: of the session on its connection.
+            wake: called, from any thread, when there may be something to `fetch`.
+        """
+        return Link(ServerSession(number), wake)
+
+    def disconnect(self, link: Link) -> None:
+        """The session is over, or its connection lost. Idempotent."""
+        with self._lock:
+            if link.namespace is not None:
+                links = self._links.get(link.namespace[0], {})
+                if links.get(link.session.ident) is link:
+                    del links[link.session.ident]
+            link.feed = None
+            if link.ended is None:
+                link.ended = SessionError(ErrorCode.SHUTTING_DOWN, "the session is over")
+
+    def begin(self, link: Link, effect: Effect) -> list[Effect] | Job:
+        """Perform an effect other than `Send`, or make a job of it."""
+        assert not isinstance(effect, Send), "messages are the shell's to send"
+        match effect:
+            case Open():
+                try:
+                    user = self._authenticate(effect.bind.token)
+                except SessionError as error:
+                    return link.session.failed(error.code, error.reason)
+                return Job(link, effect, effect.bind.namespace, user)
+            case Resume() | Integrate() | Subscribe():
+                assert link.namespace is not None
+                assert link.user is not None
+                return Job(link, effect, link.namespace[0], link.user)
+            case Barrier():
+                assert link.namespace is not None
+                link._barrier = link.namespace[1].version
+                link.wake()
+                return link.session.barrier(effect.request, link._barrier)
+            case Refresh():
+                return self._refresh(link, effect.token)
+            case Confirm():
+                return []
+            case Close():
+                self.disconnect(link)
+                return []
+
+    def perform(self, link: Link, effect: Effect) -> list[Effect]:
+        """Perform an effect other than `Send` at once, with a commit of its own if need be."""
+        begun = self.begin(link, effect)
+        if isinstance(begun, Job):
+            (outcome,) = self.commit([begun])
+            return outcome()
+        return begun
+
+    def _refresh(self, link: Link, token: str) -> list[Effect]:
+        try:
+            user = self._authenticate(token)
+        except SessionError as error:
+            return link.session.failed(error.code, error.reason)
+        assert link.user is not None
+        if user.id != link.user.id:
+            message = f"the session belongs to {link.user.id}, the fresh token to {user.id}"
+            return link.session.failed(ErrorCode.USER_MISMATCH, message)
+        link.user = user
+        return []
+
+    # -- committing ------------------------------------------------------------------------------
+    def commit(self, jobs: Iterable[Job]) -> list[Outcome]:
+        """Do jobs, those of one namespace in one commit. One thread at a time."""
+        groups: dict[str, list[tuple[int, Job]]] = {}
+        outcomes: dict[int, Outcome] = {}
+        for position, job in enumerate(jobs):
+            groups.setdefault(job.name, []).append((position, job))
+        for name, group in groups.items():
+            for (position, _), outcome in zip(
+                group, self._commit(name, [job for _, job in group]), strict=True
+            ):
+                outcomes[position] = outcome
+        return [outcomes[position] for position in range(len(outcomes))]
+
+    def _commit(self, name: str, jobs: list[Job]) -> list[Outcome]:
+        try:
+            namespace = self.namespace(name)
+            with namespace.store.write() as writer:
+                outcomes = [self._do(namespace, writer, job) for job in jobs]
+                latest = namespace.latest(writer)
+        except Exception as error:
+            return [self._failure(job.link, error) for job in jobs]
+        if namespace.publish(latest):
+            self._wake(name)
+        return outcomes
+
+    def _do(self, namespace: Namespace, writer: Writer, job: Job) -> Outcome:
+        if job.link.ended is not None:
+            return self._failure(job.link, job.link.ended)
+        try:
+            with writer.savepoint():
+                match job.effect:
+                    case Open():
+                        return self._open(namespace, writer, job, job.effect)
+                    case Resume():
+                        return self._resume(namespace, writer, job.link, job.effect)
+                    case Integrate():
+                        return self._integrate(namespace, writer, job.link, job.effect)
+                    case Subscribe():
+                        return self._subscribe(writer, job.link, job.effect)
+        except StoreError:
+            raise  # the whole transaction is lost
+        except Exception as error:
+            return self._failure(job.link, error)
+
+    def _open(self, namespace: Namespace, writer: Writer, job: Job, effect: Open) -> Outcome:
+        bind, link = effect.bind, job.link
+        ident, salt, assigned = namespace.open_file(writer, job.user.id, bind.ident, bind.salt)
+        with self._lock:
+            if link.ended is not None:
+                raise link.ended
+            links = self._links.setdefault(job.name, {})
+            before = links.get(ident)
+            links[ident] = link
+            link.namespace, link.user = (job.name, namespace), job.user
+        if before is not None and before is not link:
+            message = f"another session of client file {ident} began"
+            before.ended = SessionError(ErrorCode.SUPERSEDED, message)
+            before.wake()
+        return lambda: link.session.opened(ident, salt, assigned=assigned)
+
+    def _resume(self, namespace: Namespace, writer: Writer, link: Link, effect: Resume) -> Outcome:
+        cursor, acknowledged, again = namespace.resume(writer, effect.ident)
+        try:
+            feed = Feed(
+                namespace,
+                writer,
+                effect.ident,
+                acknowledged,
+                bytes_target=self._bytes_target,
+                entries_max=self._entries_max,
+            )
+        except QueryError as error:
+            raise SessionError(ErrorCode.BAD_QUERY, str(error)) from None
+
+        def outcome() -> list[Effect]:
+            link.feed = feed
+            link.wake()
+            return link.session.resumed(cursor, acknowledged, list(again))
+
+        return outcome
+
+    def _integrate(
+        self, namespace: Namespace, writer: Writer, link: Link, effect: Integrate
+    ) -> Outcome:
+        session = link.session
+        answers, error = namespace.integrate(
+            writer, session.number, session.ident, effect.first, effect.changesets
+        )
+
+        def outcome() -> list[Effect]:
+            link.wake()
+            effects: list[Effect] = []
+            answer: Ack | Nack
+            for answer in answers:
+                effects += session.integrated(answer)
+            return effects + (session.failed(error.code, error.reason) if error else [])
+
+        return outcome
+
+    def _subscribe(self, writer: Writer, link: Link, effect: Subscribe) -> Outcome:
+        feed, session = link.feed, link.session
+        assert feed is not None, "a session that may send QUERY was resumed"
+        refused = feed.subscribe(writer, effect.query)
+        if refused is not None:
+            return lambda: session.subscribed(refused)
+
+        def outcome() -> list[Effect]:
+            link.wake()
+            return [*session.subscribed(None), *session.idle(staging=True)]
+
+        return outcome
+
+    def _failure(self, link: Link, error: Exception) -> Outcome:
+        code, message = ErrorCode.INTERNAL, "the server failed"
+        match error:
+            case SessionError():
+                code, message = error.code, error.reason
+            case RemoteProtocolError():
+                code, message = error.code, str(error)
+            case StoreError():
+                code, message = ErrorCode.STORE_UNAVAILABLE, "the server can't write its storage"
+        if not isinstance(error, SessionError | RemoteProtocolError):
+            self._report(error)
+        return lambda: link.session.failed(code, message)
+
+    # -- fetching --------------------------------------------------------------------------------
+    def fetch(self, link: Link) -> Outcome:
+        """What there is to send to a session now, at most one message of it."""
+        session, feed = link.session, link.feed
+        if link.ended is not None:
+            return self._failure(link, link.ended)
+        if feed is None:
+            return list
+        try:
+            download = feed.next(session.acknowledged, flush=link._barrier > session.cursor)
+        except Exception as error:
+            return self._failure(link, error)
+        staging = feed.staging
+        if download is None:
+            return lambda: session.idle(staging=staging)
+        return lambda: session.downloading(download, staging=staging)
+
+
+def check_name(name: str) -> None:
+    """Raise SessionError with BAD_NAMESPACE unless ``name`` may name a namespace."""
+    if not _NAMESPACE.fullmatch(name) or len(name) > NAMESPACE_BYTES_MAX or name in (".", ".."):
+        raise SessionError(
+            ErrorCode.BAD_NAMESPACE,
+            f"{name!r:.160} is no name of a namespace: 1 to {NAMESPACE_BYTES_MAX} letters, digits "
+            "and any of '_.-'",
+        )

@@ -1,0 +1,243 @@
+"""A namespace: one data set, with its log, versions, idents and salts. [NS]
+
+Nothing here knows of sessions on a wire: `host` ties the two together. All state is in the store;
+a `Namespace` keeps what its feeds share and what version they may go up to.
+
+Rule 1: a client file is known by ident and salt and belongs to one user. [NS-1]
+Rule 2: a client whose position does not fit this history (a cursor, a salt, an acknowledged
+        version that is not there) has seen another one: DIVERGED. One whose digest differs was
+        copied or rolled back: FILE_COPIED. [NS-2]
+Rule 3: where a schema is given, it is what is checked against; in development mode clients add to
+        it. Without either nothing is checked. [NS-3]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from replication.clock import HybridClock
+from replication.crdt.edit import Author
+from replication.errors import ErrorCode, SchemaError, SessionError
+from replication.history.changeset import Changeset, ObjectDelta
+from replication.model.encoding import pack, unpack_trusted
+from replication.model.schema import Schema
+from replication.protocol.messages import Ack, Ident
+from replication.server import tables
+from replication.server.integrate import Integrated, Integration, acks, digest_at
+from replication.server.shared import Shared
+from replication.server.tables import SERVER_IDENT, File
+from replication.server.types import Types
+from replication.storage.contract import Reader, Store, Writer
+
+
+class Opened(NamedTuple):
+    """A client file that may go on, and whether it got its ident just now."""
+
+    ident: int
+    salt: int
+    assigned: bool
+
+
+class Resumed(NamedTuple):
+    """A client file whose position fits."""
+
+    cursor: int
+    #: The client version up to which its changesets are integrated.
+    acknowledged: int
+    #: What it may not have seen of that.
+    again: list[Ack]
+
+
+class Namespace:
+    """One data set.
+
+    Args:
+        store: where it is kept.
+        entropy: returns a random integer, 0 <= n < 2**63.
+        wall_ms: the server's clock, in milliseconds since 2015.
+        schema: what is checked against, beside what the store knows already.
+        development: clients may add classes and properties.
+
+    Attributes:
+        version: the server version up to which everything is durable and may be sent.
+        shared: what feeds share.
+
+    Raises:
+        SchemaError: the schema contradicts that of the store.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        entropy: Callable[[], int],
+        wall_ms: Callable[[], int],
+        schema: Schema | None = None,
+        development: bool = False,
+    ) -> None:
+        self.store = store
+        self.entropy = entropy
+        self.development = development
+        self.shared = Shared()
+        self._wall_ms = wall_ms
+        self._types: tuple[bytes, Types] | None = None
+        with store.write() as writer:
+            self._set_up(writer, schema)
+            self.version = self.latest(writer)
+
+    # -- schema ----------------------------------------------------------------------------------
+    def _set_up(self, writer: Writer, schema: Schema | None) -> None:
+        if schema is None and not self.development:
+            return
+        known = self.types(writer)
+        stored = Schema() if known is None else known.schema
+        merged, contradictions = stored.merge(schema or Schema())
+        if contradictions:
+            raise SchemaError(
+                "the schema contradicts what this data set holds: "
+                + "; ".join(str(item) for item in contradictions)
+            )
+        if self.latest(writer) and merged != stored:
+            # Clients that were here before learn of it from the log.
+            self.write(writer, lambda _author: [], schema=merged)
+        elif known is None or merged != stored:
+            self.store_schema(writer, merged)
+
+    def types(self, reader: Reader) -> Types | None:
+        """The schema as a transaction sees it; None where nothing is checked."""
+        data = reader.record(tables.META, tables.SCHEMA)
+        if data is None:
+            return None
+        held = self._types
+        if held is None or held[0] != data:
+            held = self._types = (data, Types(Schema.from_packed(unpack_trusted(data))))
+        return held[1]
+
+    def store_schema(self, writer: Writer, schema: Schema) -> None:
+        """Write the schema, and make its classes and columns."""
+        writer.put_record(tables.META, tables.SCHEMA, pack(schema.to_packed()))
+        for item in schema:
+            if not item.embedded:
+                writer.declare(item.name, item.queryable)
+
+    def latest(self, reader: Reader) -> int:
+        """The latest server version a transaction sees."""
+        return tables.load_ledger(reader).version
+
+    def publish(self, latest: int) -> bool:
+        """Up to there all is durable: feeds may go on. Whether that is news."""
+        fresh = latest > self.version
+        self.version = max(latest, self.version)
+        return fresh
+
+    # -- client files ----------------------------------------------------------------------------
+    def open_file(self, writer: Writer, user: str, ident: int, salt: int) -> Opened:
+        """Find a client file, or with ident 0 make one. Rule 1.
+
+        Raises:
+            SessionError: UNKNOWN_FILE, USER_MISMATCH.
+        """
+        if ident == 0:
+            ledger = tables.load_ledger(writer)
+            ident, salt = ledger.next_ident, self.entropy()
+            ledger.next_ident += 1
+            tables.store_ledger(writer, ledger)
+            tables.store_file(writer, ident, File(salt, user))
+            return Opened(ident, salt, assigned=True)
+        file = tables.load_file(writer, ident) if ident != SERVER_IDENT else None
+        if file is None or file.salt != salt:
+            raise SessionError(ErrorCode.UNKNOWN_FILE, f"no client file {ident} with that salt")
+        if file.user != user:
+            raise SessionError(
+                ErrorCode.USER_MISMATCH, f"client file {ident} belongs to another user than {user}"
+            )
+        return Opened(ident, salt, assigned=False)
+
+    def resume(self, writer: Writer, message: Ident) -> Resumed:
+        """Hold a client's position against the history. Rule 2.
+
+        What its IDENT shows it has seen of refusals is forgotten.
+
+        Raises:
+            SessionError: DIVERGED, FILE_COPIED, UNKNOWN_FILE.
+        """
+        self._check_cursor(writer, message)
+        ident, client_version = message.ident, message.client_version
+        file = self._file(writer, ident)
+        if client_version > file.client_version:
+            raise SessionError(
+                ErrorCode.DIVERGED,
+                f"client version {client_version} was acknowledged, but only "
+                f"{file.client_version} is here",
+            )
+        if digest_at(writer, ident, file, client_version) != message.digest:
+            raise SessionError(
+                ErrorCode.FILE_COPIED,
+                f"what was integrated up to client version {client_version} is not what this "
+                "file holds: it was copied or rolled back",
+            )
+        tables.forget(writer, ident, file, client_version)
+        again: list[Ack] = []
+        if client_version < file.client_version:
+            items = tables.remembered(writer, ident, client_version + 1, file.client_version)
+            again = acks(message.session, file, items)
+        return Resumed(message.cursor, file.client_version, again)
+
+    def _check_cursor(self, reader: Reader, message: Ident) -> None:
+        latest = self.latest(reader)
+        if message.cursor > latest:
+            raise SessionError(
+                ErrorCode.DIVERGED,
+                f"the cursor is at server version {message.cursor}, but the latest is {latest}",
+            )
+        entry = tables.entry_at(reader, message.cursor) if message.cursor else None
+        if message.cursor_salt != (0 if entry is None else entry.salt):
+            raise SessionError(
+                ErrorCode.DIVERGED, f"server version {message.cursor} is not the one it was"
+            )
+
+    def _file(self, reader: Reader, ident: int) -> File:
+        file = tables.load_file(reader, ident)
+        if file is None:
+            raise SessionError(ErrorCode.UNKNOWN_FILE, f"there is no client file {ident}")
+        return file
+
+    # -- writing ---------------------------------------------------------------------------------
+    def integrate(
+        self, writer: Writer, session: int, ident: int, first: int, changesets: list[bytes]
+    ) -> Integrated:
+        """Integrate an upload of a client file; see `integrate.Integration.upload`."""
+        file = self._file(writer, ident)
+        integration = Integration(self, writer, self._wall_ms())
+        return integration.upload(session, ident, file, first, changesets)
+
+    def write(
+        self,
+        writer: Writer,
+        make: Callable[[Author], list[ObjectDelta]],
+        *,
+        schema: Schema | None = None,
+    ) -> Ack:
+        """Write as the server itself.
+
+        Args:
+            make: returns the deltas, given whose stamp and ids they carry.
+            schema: classes and properties to add.
+
+        Returns:
+            The server version, and what was refused.
+        """
+        file = tables.load_file(writer, SERVER_IDENT) or File(self.entropy(), "")
+        ledger = tables.load_ledger(writer)
+        time = HybridClock(ledger.clock).tick(self._wall_ms())
+
+        def mint() -> int:
+            ledger.sequence += 1
+            return ledger.sequence
+
+        objects = make(Author((time, SERVER_IDENT), mint))
+        tables.store_ledger(writer, ledger)
+        packed = {} if schema is None else schema.to_packed()
+        changeset = Changeset(time, ledger.version, objects, schema=packed)
+        return Integration(self, writer, self._wall_ms()).write(file, changeset)

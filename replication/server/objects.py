@@ -1,0 +1,163 @@
+"""The objects of a data set in a write transaction: what a delta makes of one, and writing that.
+
+Rule 1: planning reads and computes, writing only writes: nothing can be refused any more. [UP-4]
+Rule 2: a blind create starts from the length its key had at its author's cursor: the next odd
+        one where that is dead, an update of the living incarnation where it is alive. [UP-BLIND]
+Rule 3: an object that is deleted keeps its row, with a head of a few bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from replication.crdt import object as obj
+from replication.crdt.object import ObjectState, absent, merge
+from replication.crdt.parts import Parts
+from replication.crdt.view import column_values
+from replication.history.changeset import ObjectDelta
+from replication.limits import OBJECT_BYTES_MAX
+from replication.model.encoding import pack, unpack_trusted
+from replication.server import tables
+from replication.server.judge import Judge
+from replication.server.refusals import TOO_LARGE
+from replication.storage.contract import StoredObject, Writer
+
+#: What a part costs in a message beside its name and its bytes.
+_PART_OVERHEAD = 16
+#: A head below this many bytes is too small to matter beside the parts.
+_HEAD_MATTERS = 64 * 1024
+#: Kinds that merge into nothing as they are: no list in them could have to be spread over parts.
+_SIMPLE = frozenset({obj.REGISTER, obj.COUNTER, obj.SET})
+
+
+class Plan(NamedTuple):
+    """What will be written of one object."""
+
+    #: As it is integrated.
+    item: ObjectDelta
+    #: Whether that is not what was uploaded.
+    rewritten: bool
+    row: StoredObject | None
+    length_before: int
+    state: ObjectState
+    head: bytes
+    parts: Parts | None
+    #: Bytes of all its parts; None where that has not changed.
+    parts_bytes: int | None
+
+
+class Objects:
+    """Reads, plans and writes objects.
+
+    Args:
+        writer: the transaction.
+    """
+
+    __slots__ = ("_columns", "_writer")
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._columns: dict[str, list[str]] = {}
+
+    def plan(self, item: ObjectDelta, cursor: int, judge: Judge) -> Plan | None:
+        """What becomes of an object with a delta; None where all of it is refused.
+
+        Args:
+            cursor: the server version its author had seen.
+        """
+        class_name, key, delta, blind = item
+        row = self._writer.get_object(class_name, key)
+        state = absent() if row is None else unpack_trusted(row.head)
+        parts = None if row is None else self._parts(class_name, row.row)
+        if blind:
+            delta = self._started(item, cursor, state[0])
+        judged = judge.object(class_name, key, state, delta, parts)
+        if judged is None:
+            return None
+        length = state[0]
+        if row is None and _SIMPLE.issuperset(judged[3]):
+            merged = judged
+        else:
+            parts = parts or Parts()
+            merged = merge(state, judged, parts)
+        head = pack(merged)
+        parts_bytes = None
+        if parts is not None and parts.changes():
+            parts_bytes = self._parts_bytes(item, row, parts.changes())
+        if parts_bytes is not None or len(head) > _HEAD_MATTERS:
+            size = parts_bytes
+            if size is None:
+                size = tables.load_size(self._writer, class_name, key)
+            size += len(head)
+            if size > OBJECT_BYTES_MAX:
+                message = f"would have {size} bytes, at most {OBJECT_BYTES_MAX} are allowed"
+                judge.refuse((), TOO_LARGE, f"{judge.name(())} {message}")
+                return None
+        rewritten = judged is not item.delta
+        if rewritten:
+            item = ObjectDelta(class_name, key, judged)
+        return Plan(item, rewritten, row, length, merged, head, parts, parts_bytes)
+
+    def write(self, plan: Plan, version: int) -> None:
+        """Write what was planned, as of a server version."""
+        writer = self._writer
+        class_name, key = plan.item[:2]
+        columns = self._columns.get(class_name)
+        if columns is None:
+            columns = self._declared(class_name)
+        values = column_values(plan.state, columns)
+        row = writer.put_object(class_name, key, version, plan.head, values)
+        if plan.length_before and plan.state[0] > plan.length_before:
+            name = tables.object_key(class_name, key)
+            tables.store_length(writer, name, version, plan.length_before)
+        if plan.parts_bytes is None:
+            return
+        assert plan.parts is not None
+        for part, data in plan.parts.changes().items():
+            if data is None:
+                writer.delete_part(class_name, row, part)
+            else:
+                writer.put_part(class_name, row, part, version, data)
+        tables.store_size(writer, class_name, key, plan.parts_bytes)
+
+    def _declared(self, class_name: str) -> list[str]:
+        if class_name not in self._writer.classes():
+            self._writer.declare(class_name)
+        columns = self._columns[class_name] = self._writer.columns(class_name)
+        return columns
+
+    def _started(self, item: ObjectDelta, cursor: int, now: int) -> ObjectState:
+        """The delta of a blind create, from the length its key had at ``cursor``. Rule 2."""
+        length, _, incarnation, fields = item.delta
+        name = tables.object_key(item.class_name, item.key)
+        start = tables.length_at(self._writer, name, cursor, now) if now > 1 else now
+        if start % 2 == 1:
+            return [0, start, incarnation, fields]
+        return item.delta if length == start + 1 else [start + 1, start + 1, incarnation, fields]
+
+    def _parts(self, class_name: str, number: int) -> Parts:
+        writer = self._writer
+
+        def read(name: bytes) -> bytes | None:
+            part = writer.part(class_name, number, name)
+            return None if part is None else part.data
+
+        return Parts(read, lambda: [part.name for part in writer.parts(class_name, number)])
+
+    def _parts_bytes(
+        self, item: ObjectDelta, row: StoredObject | None, changes: Mapping[bytes, bytes | None]
+    ) -> int:
+        """Bytes of all parts after these changes."""
+        size = tables.load_size(self._writer, item.class_name, item.key)
+        for name, data in changes.items():
+            old = None
+            if row is not None:
+                stored = self._writer.part(item.class_name, row.row, name)
+                old = None if stored is None else stored.data
+            size += _part_bytes(name, data) - _part_bytes(name, old)
+        return size
+
+
+def _part_bytes(name: bytes, data: bytes | None) -> int:
+    return 0 if data is None else len(name) + len(data) + _PART_OVERHEAD

@@ -1,0 +1,44 @@
+"""What a refused part is called, and why parts are refused. [UP-REFUSE]
+
+The reasons are part of the protocol: an app may act on them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from replication.model.values import Key
+
+DELETED: Final = "deleted"
+DEPENDS: Final = "depends on a refused write"
+REPLACED: Final = "replaced"
+CAUSAL_LENGTH: Final = "causal length"
+UNKNOWN_CLASS: Final = "unknown class"
+UNKNOWN_PROPERTY: Final = "unknown property"
+WRONG_TYPE: Final = "wrong type"
+#: A class or property of the changeset's schema contradicts the server's.
+SCHEMA: Final = "schema"
+#: The object would pass what one message can carry.
+TOO_LARGE: Final = "too large"
+#: Nothing wrong with it, but its transaction was to be refused whole.
+ATOMIC: Final = "atomic"
+#: Stands for all refusals of a changeset past REFUSALS_PER_CHANGESET_MAX.
+MORE: Final = "more"
+
+REASONS: Final = (
+    DELETED, DEPENDS, REPLACED, CAUSAL_LENGTH, UNKNOWN_CLASS, UNKNOWN_PROPERTY, WRONG_TYPE, SCHEMA,
+    TOO_LARGE, ATOMIC, MORE,
+)  # fmt: skip
+
+
+class Refusal(NamedTuple):
+    """One part that was refused."""
+
+    class_name: str
+    #: None where it is about no single object.
+    key: Key | None
+    #: Names, dictionary keys, [ident, sequence] of elements, the (first) bytes of set members.
+    path: list[Any]
+    reason: str
+    #: A sentence that names the value.
+    message: str

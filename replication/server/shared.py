@@ -1,0 +1,76 @@
+"""What feeds of one namespace share: stretches of the log, and bodies encoded once for a view.
+
+Rule 1: a stretch is shared by all feeds that stand at its start, a body by those that also have
+        the same view and wrote nothing in the stretch. [FAN-1]
+Rule 2: both are bounded in bytes; the ones made longest ago go first. [FAN-2]
+
+Threads may share it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from replication.limits import SHARED_BYTES_MAX
+from replication.server.changes import Changes
+
+V = TypeVar("V")
+
+
+class Body(NamedTuple):
+    """The body of an exact DOWNLOAD for one view, and what else the message says."""
+
+    #: The version and salt it leads up to.
+    version: int
+    salt: int
+    #: Files that wrote in the stretch: they get a body of their own.
+    origins: frozenset[int]
+    #: How many operations there are.
+    operations: int
+    size: int
+    body: bytes
+
+
+class _Cache(Generic[V]):
+    """Values by key, bounded by the sum of their weights."""
+
+    def __init__(self, weight_max: int) -> None:
+        self._held: OrderedDict[Hashable, tuple[int, V]] = OrderedDict()
+        self._weight = 0
+        self._weight_max = weight_max
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> V | None:
+        with self._lock:
+            found = self._held.get(key)
+        return None if found is None else found[1]
+
+    def put(self, key: Hashable, value: V, weight: int) -> None:
+        with self._lock:
+            old = self._held.pop(key, None)
+            self._weight += weight - (0 if old is None else old[0])
+            self._held[key] = (weight, value)
+            while self._weight > self._weight_max and len(self._held) > 1:
+                _, (gone, _) = self._held.popitem(last=False)
+                self._weight -= gone
+
+
+class Shared:
+    """The two caches.
+
+    Attributes:
+        encoded: how many bodies were encoded so far, shared ones counted once.
+    """
+
+    def __init__(self, bytes_max: int = SHARED_BYTES_MAX) -> None:
+        # Decoded changes take several times the bytes they are stored in.
+        self.changes: _Cache[Changes] = _Cache(bytes_max // 8)
+        self.bodies: _Cache[Body] = _Cache(bytes_max // 2)
+        self.encoded = 0
+
+
+#: What names a body: view, start, end.
+BodyKey = tuple[Any, int, int]

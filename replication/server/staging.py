@@ -1,0 +1,298 @@
+"""Staged downloads: a view brought up by state, in several messages that take effect together.
+
+For a session that is too far behind its view, and for a new subscription set. The client stays at
+`base` until the last message, so after a cut it goes on from the position it was given. [STAGE]
+
+Phase 1, only where the set has changed: class by class, the objects that match the new query and
+not the old one are sent, those that match the old one and not the new one are evicted.
+Phase 2: the log from `base` on, in chunks: what was touched is sent as it is now, or evicted.
+
+Rule 1: nothing is remembered from message to message but the position: each reads the store as it
+        is then. So whatever phase 1 sends may be old by the end, and phase 2 sends it again.
+        [STAGE-1]
+Rule 2: phase 2 evicts what it finds outside of the new view if any image the chunk has of it is
+        inside the old or the new one: only then the client may hold it. Of whatever state was sent
+        earlier, the touch that followed it has the image. [STAGE-2]
+Rule 3: the message that reaches the latest version of its own snapshot is the last. [STAGE-3]
+Rule 4: a part that has not changed since `base` is named without its bytes where the client is
+        sure to hold it: in the first chunk, of an object in the view all along, with nothing sent
+        before. [STAGE-4]
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from replication.errors import DecodeError, ErrorCode, RemoteProtocolError
+from replication.history.changeset import decode_trusted
+from replication.model.encoding import key_bytes, pack, unpack
+from replication.model.values import Key
+from replication.protocol.body import EvictOp, Operation, SchemaOp, StateOp
+from replication.server import tables
+from replication.server.view import Image, View
+from replication.storage.contract import Reader, StoredObject
+
+#: What an operation costs in a message beside its bytes, roughly.
+_OVERHEAD = 32
+#: Bytes of changesets that are looked at for one message.
+_CHUNK_BYTES_MAX = 16 * 1024 * 1024
+
+
+class _Scanning(NamedTuple):
+    """A position in phase 1: the last row that was sent or evicted of a class."""
+
+    class_name: str
+    #: 0: sending what enters, 1: evicting what leaves.
+    side: int
+    row: int
+
+
+class _Reading(NamedTuple):
+    """A position in phase 2: the first touch that was not looked at."""
+
+    version: int
+    offset: int
+
+
+class Message(NamedTuple):
+    """The operations of one DOWNLOAD."""
+
+    operations: list[Operation]
+    last: bool
+    progress: float
+
+
+def state_op(
+    reader: Reader, class_name: str, stored: StoredObject, *, newer_than: int = -1
+) -> StateOp:
+    """A stored object as it travels. ``newer_than``: parts up to there the client has."""
+    if not tables.has_parts(reader, class_name):
+        return StateOp(class_name, stored.key, stored.version, stored.head, [])
+    parts = [
+        [part.name, part.version, part.data if part.version > newer_than else None]
+        for part in reader.parts(class_name, stored.row)
+    ]
+    return StateOp(class_name, stored.key, stored.version, stored.head, parts)
+
+
+def cost(operation: Operation) -> int:
+    """Roughly the bytes an operation takes in a body."""
+    if isinstance(operation, EvictOp | SchemaOp):
+        return _OVERHEAD * 2
+    size = _OVERHEAD + len(operation[3])
+    if isinstance(operation, StateOp):
+        size += sum(_OVERHEAD + len(part[0]) + len(part[2] or b"") for part in operation.parts)
+    return size
+
+
+class Staging:
+    """One staged download under way.
+
+    Args:
+        base: the version the client stands at.
+        old: the view it has there.
+        new: the view it is to have.
+        ident: of the client file.
+        position: of the last message of this download that the client holds, or empty.
+        latest: the server version that a position can't be past.
+
+    Raises:
+        RemoteProtocolError: a position that no server gave out.
+    """
+
+    def __init__(
+        self, base: int, old: View, new: View, ident: int, *, position: bytes = b"", latest: int = 0
+    ) -> None:
+        self.base = base
+        self._old = old
+        self._new = new
+        self._ident = ident
+        self._plan = [
+            (name, side)
+            for name in sorted({*old.queries, *new.queries})
+            for side in (0, 1)
+            if self._text(old, name) != self._text(new, name)
+            and name in (new.queries if side == 0 else old.queries)
+        ]
+        self._done = 0
+        self._total: int | None = None
+        self._at: _Scanning | _Reading = _Reading(base + 1, 0)
+        if position:
+            self._at, self._done = _read_position(position, base, latest)
+        elif self._plan:
+            self._at = _Scanning(*self._plan[0], 0)
+        self._untouched = not self._plan and not position
+
+    @staticmethod
+    def _text(view: View, class_name: str) -> str | None:
+        query = view.queries.get(class_name)
+        return None if query is None else query.text
+
+    @property
+    def position(self) -> bytes:
+        """Where to go on after the messages so far."""
+        return pack([*self._at, self._done])
+
+    def next(self, reader: Reader, latest: int, *, bytes_target: int, entries_max: int) -> Message:
+        """The next message.
+
+        Args:
+            latest: the latest version of the transaction.
+            bytes_target: operations up to here go into one message, and at least one.
+            entries_max: log entries looked at for one message.
+        """
+        out = _Batch(bytes_target)
+        if isinstance(self._at, _Scanning) and not self._scan(reader, out):
+            return Message(out.operations, False, self._progress(reader))
+        done = self._read(reader, latest, out, entries_max)
+        self._untouched = False
+        progress = 1.0 if done or self._plan else self._read_share(latest)
+        return Message(out.operations, done, progress)
+
+    def reread(self, old: View, new: View) -> None:
+        """The schema has grown: the same views, read as it says now."""
+        self._old, self._new = old, new
+
+    # -- phase 1 ---------------------------------------------------------------------------------
+    def _scan(self, reader: Reader, out: _Batch) -> bool:
+        """Fill a message; whether phase 1 is through."""
+        at = self._at
+        assert isinstance(at, _Scanning)
+        start = bisect_left(self._plan, at[:2])
+        for class_name, side in self._plan[start:]:
+            row = at.row if (class_name, side) == (at.class_name, at.side) else 0
+            for operation, number in self._rows(reader, class_name, side, row):
+                if not out.add(operation):
+                    return False
+                self._at = _Scanning(class_name, side, number)
+                self._done += 1
+        self._at = _Reading(self.base + 1, 0)
+        return True
+
+    def _rows(
+        self, reader: Reader, class_name: str, side: int, row: int
+    ) -> Iterator[tuple[Operation, int]]:
+        old, new = self._old.queries.get(class_name), self._new.queries.get(class_name)
+        if side == 1:
+            for stored in reader.scan(class_name, old, but_not=new, after_row=row):
+                yield EvictOp(class_name, stored.key), stored.row
+            return
+        bare = not tables.has_parts(reader, class_name)
+        for stored in reader.scan(class_name, new, but_not=old, after_row=row):
+            if bare:
+                number, key, version, head = stored
+                yield StateOp(class_name, key, version, head, []), number
+            else:
+                yield state_op(reader, class_name, stored), stored.row
+
+    def _progress(self, reader: Reader) -> float:
+        if self._total is None:
+            self._total = sum(
+                reader.count(name, query) for name, query in self._new.queries.items()
+            )
+        return min(1.0, self._done / max(1, self._total))
+
+    # -- phase 2 ---------------------------------------------------------------------------------
+    def _read(self, reader: Reader, latest: int, out: _Batch, entries_max: int) -> bool:
+        """Fill a message; whether all of the log was read."""
+        start = self._at
+        assert isinstance(start, _Reading)
+        chunk: dict[tuple[str, bytes], _Touched] = {}
+        size = 0
+        end = _Reading(min(latest + 1, start.version + entries_max), 0)
+        for entry in tables.entries(reader, start.version, end.version - 1):
+            if size > _CHUNK_BYTES_MAX:
+                end = _Reading(entry.version, 0)
+                break
+            size += len(entry.changeset)
+            skip = start.offset if entry.version == start.version else 0
+            if entry.schema and not skip:
+                out.operations.append(SchemaOp(entry.schema))
+            items = decode_trusted(entry.changeset).objects
+            for index in range(skip, len(items)):
+                class_name, key = items[index][:2]
+                name = (class_name, key_bytes(key))
+                touched = chunk.get(name)
+                if touched is None:
+                    at = _Reading(entry.version, index)
+                    touched = chunk[name] = _Touched(at, class_name, key)
+                touched.before.append(Image(key, entry.before[index]))
+                touched.own = touched.own or entry.origin == self._ident
+        for touched in chunk.values():
+            operation = self._operation(reader, touched)
+            if operation is not None and not out.add(operation):
+                self._at = touched.at
+                return False
+        self._at = end
+        return end.version > latest
+
+    def _operation(self, reader: Reader, touched: _Touched) -> Operation | None:
+        class_name, key = touched.class_name, touched.key
+        stored = reader.get_object(class_name, key)
+        now = Image(key, None if stored is None else stored.head)
+        old, new = self._old, self._new
+        if stored is not None and new.sees(class_name, now):
+            held = self._untouched and all(old.sees(class_name, each) for each in touched.before)
+            return state_op(reader, class_name, stored, newer_than=self.base if held else -1)
+        seen = any(
+            old.sees(class_name, each) or new.sees(class_name, each) for each in touched.before
+        )
+        if seen and stored is not None and not now.is_alive:
+            return state_op(reader, class_name, stored)  # deleted, which is not the same as gone
+        return EvictOp(class_name, key) if seen or touched.own else None
+
+    def _read_share(self, latest: int) -> float:
+        assert isinstance(self._at, _Reading)
+        return (self._at.version - 1 - self.base) / max(1, latest - self.base)
+
+
+class _Touched:
+    """One object that a chunk of the log touched: where first, and each image before a touch."""
+
+    __slots__ = ("at", "before", "class_name", "key", "own")
+
+    def __init__(self, at: _Reading, class_name: str, key: Key) -> None:
+        self.at = at
+        self.class_name = class_name
+        self.key = key
+        self.before: list[Image] = []
+        #: Whether the file itself is among those who touched it.
+        self.own = False
+
+
+class _Batch:
+    """The operations of one message, up to a size."""
+
+    def __init__(self, bytes_target: int) -> None:
+        self.operations: list[Operation] = []
+        self._left = bytes_target
+        self._empty = True
+
+    def add(self, operation: Operation) -> bool:
+        """Add one if there is room, and the first in any case."""
+        size = cost(operation)
+        if size > self._left and not self._empty:
+            return False
+        self.operations.append(operation)
+        self._left -= size
+        self._empty = False
+        return True
+
+
+def _read_position(data: bytes, base: int, latest: int) -> tuple[_Scanning | _Reading, int]:
+    try:
+        items = unpack(data)
+    except DecodeError:
+        items = None
+    match items:
+        case [str(name), 0 | 1 as side, int(row), int(done)] if min(row, done) >= 0:
+            return _Scanning(name, int(side), row), done
+        case [int(version), int(offset), int(done)] if min(offset, done) >= 0:
+            if base < version <= latest + 1:
+                return _Reading(version, offset), done
+    raise RemoteProtocolError(
+        f"QUERY goes on from {items!r:.80}, which is no position in a download from {base}",
+        ErrorCode.BAD_MESSAGE,
+    )
