@@ -18,7 +18,7 @@ from reprlib import repr as _short
 from typing import Any, Final, TypeAlias
 
 from replication.crdt import object as obj
-from replication.crdt.list import ROOT, contract, expand
+from replication.crdt.list import contract, expand
 from replication.crdt.register import order_of
 from replication.errors import DecodeError, LimitExceededError
 from replication.limits import (
@@ -64,7 +64,7 @@ class Bounds:
     def take(self, bare_ids: int) -> None:
         """Count the bare ids of one chunk. Rule 2."""
         if self.spread:
-            if bare_ids > LIST_PART_ELEMENTS_MAX:
+            if bare_ids > 2 * LIST_PART_ELEMENTS_MAX:  # an id can be a bare place and erased
                 raise LimitExceededError(f"{bare_ids} bare places and erased elements in one part")
             return
         self.bare_ids -= bare_ids
@@ -345,11 +345,8 @@ def _check_run(run: Any) -> None:
     if type(link) is list:
         if len(link) != 3 or type(link[2]) is not int or link[2] not in (0, 1):
             raise DecodeError(f"{_short(link)} is no link to a parent")
-        if link[:2] == list(ROOT):
-            _check_number(link[0], 0, "file ident")
-            _check_number(link[1], 0, "sequence")
-        else:
-            _check_id(link[0], link[1])
+        # The root, [0, 0], has right children only, and a shorter form for them.
+        _check_id(link[0], link[1])
     elif type(link) is not int or abs(link) >= sequence:
         raise DecodeError(f"link {_short(link)} of place {sequence} leads nowhere")
     if type(content) is list:

@@ -18,7 +18,8 @@ number of the next part]` with the ids spread over parts (see `parts.py`). A **c
     run      [ident, sequence, link, time, origin, values | count]
              consecutive ids of one transaction, each the right child of the one before;
              `values`: elements whose value is the one they were born with; `count`: bare places
-    link     0: right child of the root; +d / -d: right / left child of (ident, sequence - d);
+    link     0: right child of the root (it has no left ones); +d / -d: right / left child of
+             (ident, sequence - d);
              else [parent ident, parent sequence, side] with side 1 right, 0 left
     set      [ident, sequence, time, origin, value]      a value of another stamp than its place
     move     [ident, sequence, time, origin, place ident, place sequence]
