@@ -235,6 +235,12 @@ class TestTexts:
         assert str(first["d"]) == "-0.0"
         assert inferred.convert(rows[1], 2) == {"_id": 8, "d": 1.5}
 
+    def test_nothing_is_null_whatever_was_asked(self) -> None:
+        row = {"_id": "1", "i": "", "s": "", "n": "", "m": "", "l": ""}
+        types = {"i": "int?", "s": "string", "n": "string?", "m": "mixed", "l": "list<int>"}
+        inferred = infer([row], "A", types=types, text=True)
+        assert inferred.convert(row, 1) == {"_id": 1, "s": ""}
+
     def test_a_row_that_is_too_long_or_too_short(self) -> None:
         rows: list[Any] = [{"_id": "1", "p": "a"}, {"_id": "2", "p": None}]
         assert spelled(infer(rows, "A", text=True)) == {"p": "string?"}
@@ -294,7 +300,8 @@ class TestAskedTypes:
             (2008.0, "int", 2008),
             ("", "int?", None),
             ("", "string", ""),
-            ("", "string?", None),
+            ("", "string?", ""),
+            ("", "mixed", ""),
             ("5", "counter", 5),
             (".5", "double", 0.5),
             ("inf", "double", float("inf")),
@@ -339,6 +346,7 @@ class TestAskedTypes:
             ("?", "binary", "can't be read as binary"),
             (True, "string", "pass a str"),
             (5, "list<int>", "it is made of a list"),
+            ("", "list<int>", "it is made of a list"),
             ([5], "dict<int>", "it is made of a document"),
             ([5, "x"], "list<int>", "row 1, field 'p.1'"),
             ({"a": "x"}, "dict<int>", "row 1, field 'p.a'"),

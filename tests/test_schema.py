@@ -393,6 +393,11 @@ class TestMerge:
         assert known.merge(added)[1] == known.merge(own)[1]
         assert len(known.additions(known)) == 0
 
+    def test_additions_bring_along_what_they_lead_to(self) -> None:
+        own = make(A={"b": "link:B", "n": "int"}, B={"n": "int"}, C={"e": "embedded:e"}, e={})
+        known = make(A={"n": "int"}, B={"n": "int", "m": "int"}, e={"n": "int"})
+        assert own.additions(known) == make(A={"b": "link:B"}, B={}, C={"e": "embedded:e"}, e={})
+
     def test_a_contradiction_is_refused_alone_and_reported(self) -> None:
         other = make(Book={"year": "string", "pages": "int"})
         merged, refused = LIBRARY.merge(other)

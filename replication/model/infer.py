@@ -26,6 +26,7 @@ from replication.model.shape import Shape
 from replication.model.types import (
     KEY_NAME,
     KEY_TYPES,
+    Collection,
     PropertyType,
     always_nullable,
     broken_property_name,
@@ -231,7 +232,7 @@ class _Builder:
         found = Property(name, *form, owner=outer)
         if asked is None and not self._text:
             self._note(path, shape, form)
-        return found, _converter(found, parse=self._text or asked is not None)
+        return found, _converter(found, text=self._text, parse=self._text or asked is not None)
 
     def _text_form(self, shape: Shape, nullable: bool) -> PropertyType:
         return PropertyType(shape.text_kind(), nullable)
@@ -249,7 +250,7 @@ class _Builder:
             return PropertyType("mixed", True)
         return PropertyType(kind, nullable)
 
-    def _element(self, values: Shape, collection: Any) -> tuple[str, bool]:
+    def _element(self, values: Shape, collection: Collection) -> tuple[str, bool]:
         kind = values.kind()
         if kind == "document" and not values.is_dictionary():
             always = always_nullable("embedded", collection)
@@ -299,7 +300,7 @@ class _Builder:
                 raise _misfit(owned, value, "an embedded object is made of a document")
             return _converted(value, converters)
 
-        return owned, _whole(owned, one)
+        return owned, _whole(owned, one, text=False)
 
     def _class_of(self, outer: str, name: str, asked: str | None) -> str:
         free, number = asked or derived_class_name(outer, name), 1
@@ -307,19 +308,20 @@ class _Builder:
             raise SchemaError(f"class {asked} is taken; give {outer}.{name} another")
         while free in self._taken:
             number += 1
-            # Half of a name leaves room for the number, also where its letters are four bytes.
+            # 13 letters of up to four bytes leave room for the number.
             free = f"{derived_class_name(outer, name)[:13]}_{number}"
         self._taken.add(free)
         return free
 
 
-def _converter(item: Property, *, parse: bool) -> Convert:
-    # ``parse``: somebody said what type is wanted, so texts are read as that.
+def _converter(item: Property, *, text: bool, parse: bool) -> Convert:
+    # ``text``: all values are texts, and an empty one is null. ``parse``: somebody, or the column
+    # as a whole, said what type is wanted, so a text is read as that.
     def one(value: Any) -> Any:
         if item.type == "mixed":
-            return nested(value)
+            return nested(None if text and value == "" else value)
         known = native(value)
-        if parse and known == "" and (item.nullable or item.type != "string"):
+        if parse and known == "" and (item.type != "string" or (text and item.nullable)):
             known = None
         if parse and known is not None:
             try:
@@ -328,15 +330,15 @@ def _converter(item: Property, *, parse: bool) -> Convert:
                 raise _misfit(item, value, str(error)) from None
         return item.check(known)
 
-    return _whole(item, one)
+    return _whole(item, one, text=text)
 
 
-def _whole(item: Property, one: Convert) -> Convert:
+def _whole(item: Property, one: Convert, *, text: bool) -> Convert:
     if item.collection is None:
         return one
 
     def whole(value: Any) -> Any:
-        if value is None or value == "":
+        if value is None or (text and value == ""):
             return None
         if item.collection == "dict" and isinstance(value, Mapping):
             out = {}
