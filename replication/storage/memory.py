@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from replication.errors import StoreError, UsageError
+from replication.model.types import KEY_NAME
 from replication.model.values import Key, Value
 from replication.query.query import Query
 from replication.storage.contract import ReadHead, StoredObject, StoredPart
@@ -195,17 +196,21 @@ class _Reader:
         for _row, (stored, values) in held.rows.items(after_row + 1):
             if (
                 values is not None
-                and (wanted is None or wanted(stored.head, values))
-                and (unwanted is None or not unwanted(stored.head, values))
+                and (wanted is None or wanted(stored, values))
+                and (unwanted is None or not unwanted(stored, values))
             ):
                 yield stored
 
     def _predicate(
         self, query: Query, columns: frozenset[str]
-    ) -> Callable[[bytes, _Columns], bool]:
+    ) -> Callable[[StoredObject, _Columns], bool]:
         if query.fields <= columns:
-            return lambda _head, values: query.matches(values.get)
-        return lambda head, _values: query.matches(self._read_head(head).get)
+            return lambda _stored, values: query.matches(values.get)
+
+        def judge(stored: StoredObject, _values: _Columns) -> bool:
+            return query.matches({**self._read_head(stored.head), KEY_NAME: stored.key}.get)
+
+        return judge
 
     def all_objects(self, class_name: str, *, after_row: int = 0) -> Iterator[StoredObject]:
         held = self._classes.get(class_name)

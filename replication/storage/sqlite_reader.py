@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import apsw
 
 from replication.errors import StoreError
+from replication.model.types import KEY_NAME
 from replication.model.values import Key
 from replication.query.query import Query
 from replication.query.sql import compile_sql
@@ -296,8 +297,8 @@ class SQLiteReader:
         read_head = self._store.read_head
 
         def accepts(stored: StoredObject) -> bool:
-            get = read_head(stored.head).get
-            return all(query.matches(get) is wanted for query, wanted in left)
+            values = {**read_head(stored.head), KEY_NAME: stored.key}
+            return all(query.matches(values.get) is wanted for query, wanted in left)
 
         return accepts
 

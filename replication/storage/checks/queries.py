@@ -43,6 +43,9 @@ _QUESTIONS: Final = {
     "NONE tags == 'red'": "bdeh",
     "tags.@count == 0": "bd",
     "stock BETWEEN {-1, 0}": "bh",
+    "_id IN {'a', 'd', 'f'}": "ad",
+    "_id != 'b' AND price == 20": "e",
+    "_id == 5 OR _id > 'e'": "h",
 }
 
 
