@@ -50,7 +50,7 @@ SAMPLES: dict[type[Message], Callable[[int], Message]] = {
     Hello: lambda n: Hello(n, [1], "sample"),
     Bind: lambda n: Bind(n, "books", "dev:ada", 0, 0),
     Assign: lambda n: Assign(n, 2, 7),
-    Ident: lambda n: Ident(n, 2, 0, 0, 0, DIGEST, 0, {}),
+    Ident: lambda n: Ident(n, 2, 0, 0, 0, DIGEST, 0, 0, {}),
     Token: lambda n: Token(n, "dev:ada"),
     Query: lambda n: Query(n, 1, {"Book": "TRUEPREDICATE"}, 0, b""),
     Upload: lambda n: Upload(n, 1, 0, b"\x91\xc4\x00"),

@@ -169,6 +169,7 @@ class Agent:
             synced.cursor_salt,
             synced.acknowledged,
             synced.digest,
+            local.client_version,
             synced.query_version,
             self.db.subscriptions.get(synced.query_version).queries(),
         )

@@ -50,6 +50,7 @@ class Position:
     cursor_salt: int
     client_version: int
     digest: bytes
+    last_version: int
     query_version: int
     queries: dict[str, str]
 
@@ -168,6 +169,7 @@ class ClientSession:
                 position.cursor_salt,
                 position.client_version,
                 position.digest,
+                position.last_version,
                 position.query_version,
                 position.queries,
             )
@@ -244,8 +246,10 @@ class ClientSession:
         raise AssertionError(f"{message} is legal but unheard of")
 
     def _acknowledged(self, ack: Ack) -> list[Effect]:
-        # The server may have integrated more in an earlier session than we have sent in this one.
-        self.uploaded = max(self.uploaded, ack.client_version)
+        if ack.client_version > self.uploaded:
+            raise RemoteProtocolError(
+                f"ACK of client version {ack.client_version}, but only {self.uploaded} was sent"
+            )
         if ack.client_version <= self.acknowledged:
             return []
         self.acknowledged = ack.client_version

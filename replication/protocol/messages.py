@@ -70,8 +70,9 @@ class Assign:
 class Ident:
     """Where the client stands: what it holds and what it knows to be acknowledged.
 
-    `digest` is the chain at `client_version`; `query_version` and `queries` are the set its
-    synced objects belong to.
+    `client_version` is the last one it knows to be acknowledged, `digest` the chain there,
+    `last_version` the last changeset it has. `query_version` and `queries` are the set its synced
+    objects belong to.
     """
 
     number: ClassVar[int] = 3
@@ -81,6 +82,7 @@ class Ident:
     cursor_salt: int
     client_version: int
     digest: bytes
+    last_version: int
     query_version: int
     queries: dict[str, str]
 
@@ -302,6 +304,7 @@ FIELDS: Final[dict[str, Check]] = {
     "cursor_salt": _SALT,
     "client_version": _VERSION,
     "digest": lambda value: type(value) is bytes and len(value) == 16,
+    "last_version": _VERSION,
     "query_version": _VERSION,
     "queries": _queries,
     "base": _VERSION,

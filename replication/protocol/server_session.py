@@ -166,18 +166,18 @@ class ServerSession:
         self.ident = ident
         return [Send(Assign(self.number, ident, salt))] if assigned else []
 
-    def resumed(self, cursor: int, acknowledged: int, again: list[Ack]) -> list[Effect]:
+    def resumed(self, cursor: int, acknowledged: int) -> list[Effect]:
         """The client's position fits the history.
 
         Args:
-            acknowledged: the client version up to which its changesets are integrated.
-            again: ACKs that the client may not have seen, to be sent again. [SESSION-4]
+            acknowledged: the client version up to which the client knows of its ACKs. What was
+                integrated past it is acknowledged when it comes again. [SESSION-4]
         """
         assert self.state is State.RESUMING
         self.state = State.ACTIVE
         self.cursor = cursor
         self.acknowledged = acknowledged
-        return [Send(ack) for ack in again]
+        return []
 
     def integrated(self, answer: Ack | Nack) -> list[Effect]:
         """The changesets are durable (ACK), or refused from some client version on (NACK)."""

@@ -15,6 +15,10 @@ Rule 3: stretches that hold nothing for a session are passed over in silence, un
 Rule 4: a new subscription set is served once the session stands at the latest version under its
         old one, as far as that takes one message. [FEED-4]
 Rule 5: a client at version 0 is sent the schema first; later additions come with the log. [FEED-5]
+Rule 6: a session that asked for nothing so far need not be brought up before its first set: the
+        download of that is staged from the latest version on, whatever its cursor. What its file
+        wrote before goes with the last message, unless the set sees it, so that what was written
+        offline stays to be seen all along. [FEED-6]
 """
 
 from __future__ import annotations
@@ -23,7 +27,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from replication.errors import ErrorCode, QueryError, RemoteProtocolError
+from replication.history.changeset import decode_trusted
 from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX
+from replication.model.encoding import key_bytes
 from replication.protocol.body import (
     DeltaOp,
     EvictOp,
@@ -38,7 +44,7 @@ from replication.server.namespace import Namespace
 from replication.server.shared import Body, BodyKey
 from replication.server.staging import Staging, cost, state_op
 from replication.server.tables import Ledger
-from replication.server.view import View, check_queries, declare_columns
+from replication.server.view import Image, View, check_queries, declare_columns
 from replication.storage.contract import Reader, Writer
 
 
@@ -97,6 +103,11 @@ class Feed:
         """Whether a download in several messages is under way, or a new set is to be served."""
         return self._staging is not None or self._target is not None
 
+    @property
+    def behind(self) -> int:
+        """How many log entries it has not looked at yet."""
+        return self._namespace.version - self._reached
+
     def subscribe(self, writer: Writer, query: Query) -> QueryState | None:
         """Begin to serve a new subscription set, or say why not.
 
@@ -122,15 +133,19 @@ class Feed:
         self._target = _Target(query.query_version, view)
         self._brought_up = False
         self._staging = None
-        if query.position and query.base == self._cursor:
-            latest = namespace.version
-            self._staging = self._staged(view, position=query.position, latest=latest)
+        latest = namespace.version
+        fits = query.base <= latest if self._fresh else query.base == self._cursor
+        if query.position and fits:
+            self._staging = self._staged(view, query.base, position=query.position, latest=latest)
         return None
 
-    def _staged(self, view: View, *, position: bytes = b"", latest: int = 0) -> Staging:
-        return Staging(
-            self._cursor, self._view, view, self._ident, position=position, latest=latest
-        )
+    @property
+    def _fresh(self) -> bool:
+        """Whether the client holds nothing but its own: Rule 6."""
+        return not self._view.queries
+
+    def _staged(self, view: View, base: int, *, position: bytes = b"", latest: int = 0) -> Staging:
+        return Staging(base, self._view, view, self._ident, position=position, latest=latest)
 
     def next(self, acknowledged: int, *, flush: bool = False) -> Download | None:
         """The next message, or None if there is nothing to send now.
@@ -163,14 +178,16 @@ class Feed:
             return None
         self._reread_views(reader)
         if self._staging is None:
-            if self._target is None or (self._cursor < ledger.version and not self._brought_up):
-                body = self._body(reader, ledger)
+            behind = self._cursor < ledger.version and not self._brought_up
+            if self._target is None or (behind and not self._fresh):
+                body = self._body(reader, ledger, file.client_version)
                 if body is not None:
                     self._brought_up = True
                     flush = flush or self._target is not None
                     return self._unless_silent(body, file.client_version, flush=flush)
             view = self._view if self._target is None else self._target.view
-            self._staging = self._staged(view)
+            base = ledger.version if self._target and self._fresh else self._cursor
+            self._staging = self._staged(view, base)
         return self._stage(reader, ledger, self._staging, file.client_version)
 
     def _reread_views(self, reader: Reader) -> None:
@@ -187,7 +204,7 @@ class Feed:
             self._staging.reread(self._view, new)
 
     # -- exact -----------------------------------------------------------------------------------
-    def _body(self, reader: Reader, ledger: Ledger) -> Body | None:
+    def _body(self, reader: Reader, ledger: Ledger, mark: int) -> Body | None:
         """What an exact message up to the latest version holds; None if it takes several."""
         latest, after = ledger.version, self._reached
         empty = not self._view.queries
@@ -198,7 +215,7 @@ class Feed:
         if operations is None:
             if not empty:
                 return None
-            operations = []  # nothing of the log is for a session that asks for nothing
+            operations = self._own(reader, mark, self._view)
         origins = frozenset() if changes is None else changes.origins
         own = self._ident in origins or self._needs_schema or changes is None
         schemas = [SchemaOp(schema) for schema in ([] if changes is None else changes.schemas)]
@@ -246,6 +263,25 @@ class Feed:
                 return []
             return [state_op(reader, class_name, row)]
         return [EvictOp(class_name, key)] if was or own else []
+
+    def _own(self, reader: Reader, mark: int, view: View) -> list[Operation]:
+        """What a session that asked for nothing so far is told of a stretch of any length: to let
+        go of what its file wrote there and the view does not see.
+        """
+        found: dict[tuple[str, bytes], Operation] = {}
+        for client_version in range(mark, 0, -1):
+            version = tables.version_of(reader, self._ident, client_version)
+            if version <= self._reached:
+                break
+            entry = tables.entry_at(reader, version)
+            assert entry is not None, "integrated, so in the log"
+            for item in decode_trusted(entry.changeset).objects:
+                row = reader.get_object(item.class_name, item.key)
+                now = Image(item.key, None if row is None else row.head)
+                if not view.sees(item.class_name, now):
+                    name = (item.class_name, key_bytes(item.key))
+                    found[name] = EvictOp(item.class_name, item.key)
+        return list(found.values())
 
     def _unless_silent(self, body: Body, mark: int, *, flush: bool) -> Download | None:
         """Rule 3."""
@@ -297,6 +333,8 @@ class Feed:
         if self._target is not None:
             query_version = self._target.query_version
         if message.last:
+            if self._target is not None and self._fresh:
+                operations += self._own(reader, mark, self._target.view)
             self._mark = mark
             if self._target is not None:
                 self._query_version, self._view = query_version, self._target.view

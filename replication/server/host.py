@@ -308,7 +308,7 @@ class Host:
         return lambda: link.session.opened(ident, salt, assigned=assigned)
 
     def _resume(self, namespace: Namespace, writer: Writer, link: Link, effect: Resume) -> Outcome:
-        cursor, acknowledged, again = namespace.resume(writer, effect.ident)
+        cursor, acknowledged = namespace.resume(writer, effect.ident)
         try:
             feed = Feed(
                 namespace,
@@ -324,7 +324,7 @@ class Host:
         def outcome() -> list[Effect]:
             link.feed = feed
             link.wake()
-            return link.session.resumed(cursor, acknowledged, list(again))
+            return link.session.resumed(cursor, acknowledged)
 
         return outcome
 

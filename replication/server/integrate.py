@@ -100,8 +100,14 @@ class Integration:
             if item is not None:
                 fresh.append(item)
         answers: list[Ack | Nack] = []
+        if file.client_version > start:
+            last = (file.client_version, file.version)
+        else:
+            client_version = first + known - 1
+            last = (client_version, tables.version_of(self._writer, ident, client_version))
         if file.client_version > start or known:
-            answers.extend(acks(session, file, fresh))
+            items = tables.remembered(self._writer, ident, first, min(start, last[0]))
+            answers.extend(acks(session, last, [*items, *fresh]))
         if file.client_version > start:
             if not (continues and start):
                 version = file.version - (file.client_version - start) + 1
@@ -263,8 +269,12 @@ def digest_at(writer: Writer, ident: int, file: File, client_version: int) -> by
     return entry.digest
 
 
-def acks(session: int, file: File, items: Collection[Remembered]) -> list[Ack]:
-    """The ACKs up to a file's last changeset, with what was remembered, in messages of a size."""
+def acks(session: int, last: tuple[int, int], items: Collection[Remembered]) -> list[Ack]:
+    """The ACKs up to a client version, with what was remembered, in messages of a size.
+
+    Args:
+        last: that client version, and its server version.
+    """
     out: list[Ack] = []
     refusals: list[Any] = []
     rewrites: list[Any] = []
@@ -280,5 +290,5 @@ def acks(session: int, file: File, items: Collection[Remembered]) -> list[Ack]:
         refusals += item.refusals
         if item.rewritten is not None:
             rewrites.append([client_version, item.rewritten])
-    out.append(Ack(session, file.client_version, file.version, refusals, rewrites))
+    out.append(Ack(session, *last, refusals, rewrites))
     return out

@@ -24,7 +24,7 @@ from replication.model.encoding import pack, unpack_trusted
 from replication.model.schema import Schema
 from replication.protocol.messages import Ack, Ident
 from replication.server import tables
-from replication.server.integrate import Integrated, Integration, acks, digest_at
+from replication.server.integrate import Integrated, Integration, digest_at
 from replication.server.shared import Shared
 from replication.server.tables import SERVER_IDENT, File
 from replication.server.types import Types
@@ -46,7 +46,6 @@ class Resumed(NamedTuple):
     #: The client version up to which its changesets are integrated.
     acknowledged: int
     #: What it may not have seen of that.
-    again: list[Ack]
 
 
 class Namespace:
@@ -177,12 +176,14 @@ class Namespace:
                 f"what was integrated up to client version {client_version} is not what this "
                 "file holds: it was copied or rolled back",
             )
+        if message.last_version < file.client_version:
+            raise SessionError(
+                ErrorCode.FILE_COPIED,
+                f"client version {file.client_version} was integrated, but this file ends at "
+                f"{message.last_version}: it was rolled back",
+            )
         tables.forget(writer, ident, file, client_version)
-        again: list[Ack] = []
-        if client_version < file.client_version:
-            items = tables.remembered(writer, ident, client_version + 1, file.client_version)
-            again = acks(message.session, file, items)
-        return Resumed(message.cursor, file.client_version, again)
+        return Resumed(message.cursor, client_version)
 
     def _check_cursor(self, reader: Reader, message: Ident) -> None:
         latest = self.latest(reader)

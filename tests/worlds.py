@@ -1,0 +1,225 @@
+"""A server and devices in one process, pumped by hand: real engines and sessions, no network."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from replication.client.agent import Agent
+from replication.client.database import Database
+from replication.crdt.object import is_alive
+from replication.crdt.parts import Parts
+from replication.crdt.view import object_view, query_values, queryable
+from replication.crdt.whole import joined
+from replication.model.encoding import pack, unpack_trusted
+from replication.model.property import Property
+from replication.model.schema import ClassSchema, Schema
+from replication.protocol import messages
+from replication.protocol.messages import Message
+from replication.query import parse
+from replication.server.host import Host
+from replication.server.pump import Pump
+from replication.server.users import User
+from replication.storage.contract import Reader, Store, StoredObject
+from replication.storage.memory import MemoryStore
+
+of = Property.of
+LIBRARY = Schema(
+    [
+        ClassSchema(
+            "Book",
+            [
+                of("title", "string", queryable=True),
+                of("year", "int", queryable=True),
+                of("copies", "counter"),
+                of("tags", "set<string>"),
+                of("notes", "list<int>"),
+                of("extra", "dict<mixed>"),
+                of("home", "embedded:Place"),
+                of("anything", "mixed"),
+            ],
+            key="int",
+        ),
+        ClassSchema("Place", [of("city", "string?"), of("rooms", "list<int>")]),
+    ]
+)
+
+
+class Device:
+    """One device: a client file and, while it is connected, an agent and its connection."""
+
+    def __init__(self, world: World, number: int, store: Store | None = None) -> None:
+        self.world = world
+        self.number = number
+        self.ms = world.ms
+        self.store = store or MemoryStore(query_values)
+        self.offset = 0
+        self.open()
+
+    def open(self) -> None:
+        """Open the file (again)."""
+        self.db = Database(
+            self.store, self.world.schema, wall_ms=lambda: self.world.ms + self.offset
+        )
+        self.agent: Agent | None = None
+        self.pump: Pump | None = None
+        self.inbox: list[bytes] = []
+
+    def connect(self) -> None:
+        """Open a connection and a session."""
+        self.pump = Pump(self.world.host)
+        self.agent = Agent(self.db, 1, "library", "dev:ada")
+        self.inbox = []
+        self.send(self.agent.start())
+
+    def send(self, out: list[Message]) -> None:
+        """To the server, through the bytes of frames."""
+        for message in out:
+            if self.pump is None:
+                return
+            answers = self.pump.deliver(messages.decode(messages.encode(message)))
+            self.inbox += map(messages.encode, answers)
+
+    def step(self) -> bool:
+        """Take one message, or ask the server for more; False when there was nothing."""
+        assert self.agent is not None
+        assert self.pump is not None
+        if not self.inbox:
+            self.send(self.agent.wake())
+            if self.pump.awake:
+                self.inbox += map(messages.encode, self.pump.poll(min(self.pump.awake)))
+        if not self.inbox:
+            return bool(self.pump.awake)
+        self.send(self.agent.receive(messages.decode(self.inbox.pop(0))))
+        if self.agent.ended is not None:
+            self.cut()
+        return True
+
+    def cut(self) -> None:
+        """The connection is lost, with what was on its way."""
+        if self.pump is not None:
+            self.pump.drop()
+        self.agent = self.pump = None
+        self.inbox = []
+
+    def sync(self, rounds: int = 10_000) -> None:
+        """Exchange everything there is."""
+        for _ in range(rounds):
+            if self.agent is None:
+                self.connect()
+            if not self.step():
+                return
+        raise AssertionError("this device never comes to rest")
+
+    def subscribe(self, query: str = "TRUEPREDICATE") -> None:
+        """Replace the subscription set."""
+        with self.db.subscriptions.edit() as edit:
+            edit.clear()
+            edit.add("Book", query)
+
+    def view(self) -> dict[Any, Any]:
+        """What a reader of this device sees, by key."""
+        with self.store.read() as reader:
+            return visible(reader)
+
+    def states(self) -> dict[Any, bytes]:
+        """The canonical states of the living objects, parts joined, by key."""
+        with self.store.read() as reader:
+            return canonical(reader)
+
+
+class World:
+    """A server and its devices.
+
+    Args:
+        devices: how many.
+        make: the store of each device.
+    """
+
+    def __init__(
+        self,
+        devices: int = 2,
+        *,
+        store: Store | None = None,
+        make: Callable[[int], Store] | None = None,
+        schema: Schema = LIBRARY,
+        **options: Any,
+    ) -> None:
+        self.ms = 400_000_000_000
+        self.schema = schema
+        self.random = random.Random(7)
+        self.store = store or MemoryStore(query_values)
+        self.options = options
+        self.start()
+        self.devices = [Device(self, i, make(i) if make else None) for i in range(devices)]
+
+    def start(self) -> None:
+        """Start the server (again)."""
+        self.host = Host(
+            lambda _name: self.store,
+            lambda token: User(token),
+            entropy=lambda: self.random.getrandbits(63),
+            wall_ms=lambda: self.ms,
+            development=True,
+            **self.options,
+        )
+
+    def restart(self) -> None:
+        """The server's process is gone and comes back."""
+        for device in self.devices:
+            device.cut()
+        self.start()
+
+    def settle(self) -> None:
+        """All devices exchange everything, until nothing moves."""
+        for _ in range(3):
+            for device in self.devices:
+                device.sync()
+
+    def view(self) -> dict[Any, Any]:
+        """What the server has, by key."""
+        with self.store.read() as reader:
+            return visible(reader)
+
+    def states(self) -> dict[Any, bytes]:
+        """The canonical states of the living objects at the server."""
+        with self.store.read() as reader:
+            return canonical(reader)
+
+    def matching(self, query: str) -> dict[Any, bytes]:
+        """The server's states that match a query, by brute force."""
+        asked = parse(query)
+        states = self.states()
+        with self.store.read() as reader:
+            return {
+                item.key: states[item.key]
+                for item in reader.all_objects("Book")
+                if item.key in states and asked.matches(queryable(unpack_trusted(item.head)).get)
+            }
+
+
+def parts_of(reader: Reader, item: StoredObject) -> Parts:
+    """The parts beside a stored head."""
+    held = {part.name: part.data for part in reader.parts("Book", item.row)}
+    return Parts(held.get, held.keys)
+
+
+def visible(reader: Reader) -> dict[Any, Any]:
+    """What a reader sees of all books."""
+    out = {}
+    for item in reader.all_objects("Book") if "Book" in reader.classes() else ():
+        view = object_view(unpack_trusted(item.head), parts_of(reader, item))
+        if view is not None:
+            out[item.key] = view
+    return out
+
+
+def canonical(reader: Reader) -> dict[Any, bytes]:
+    """The canonical states of all living books: lists spread over parts are joined."""
+    out = {}
+    for item in reader.all_objects("Book") if "Book" in reader.classes() else ():
+        state = unpack_trusted(item.head)
+        if is_alive(state):
+            out[item.key] = pack(joined(state, parts_of(reader, item)))
+    return out
