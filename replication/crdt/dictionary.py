@@ -3,6 +3,10 @@
 State: `[incarnation, groups, {key: embedded object}]`. Plain values live in the groups (see
 `register`), ERASED where a key was removed; in a dictionary of embedded objects the third item
 holds them and the groups are empty.
+
+Rule 1: keys merge one by one, the later write wins; removing a key is a write. [MERGE-DICT-1]
+Rule 2: embedded objects merge key by key as in `object`; where a key has both, a living one is
+        shown. [MERGE-DICT-2]
 """
 
 from __future__ import annotations
