@@ -302,6 +302,7 @@ class TestAskedTypes:
             ("", "string", ""),
             ("", "string?", ""),
             ("", "mixed", ""),
+            (b"a", "binary?", b"a"),
             ("5", "counter", 5),
             (".5", "double", 0.5),
             ("inf", "double", float("inf")),

@@ -143,7 +143,7 @@ def declaration_of(*classes: Declared) -> Declaration:
     found: dict[str, Declared] = {}
     schemas: list[ClassSchema] = []
     datetimes: set[tuple[str, str]] = set()
-    names = {each.__name__: each for each in reversed(classes)}
+    names = {each.__name__: each for each in classes}
     waiting = list(classes)
     while waiting:
         declared = waiting.pop(0)

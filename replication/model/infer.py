@@ -321,7 +321,8 @@ def _converter(item: Property, *, text: bool, parse: bool) -> Convert:
         if item.type == "mixed":
             return nested(None if text and value == "" else value)
         known = native(value)
-        if parse and known == "" and (item.type != "string" or (text and item.nullable)):
+        empty = isinstance(known, str) and not known
+        if parse and empty and (item.type != "string" or (text and item.nullable)):
             known = None
         if parse and known is not None:
             try:
