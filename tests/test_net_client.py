@@ -350,19 +350,17 @@ async def test_an_error_of_the_connection_stops_every_session(
             await session.wait_for_download()
 
 
-async def test_a_message_that_is_illegal_in_a_session_ends_the_connection(world: World) -> None:
+async def test_a_message_that_is_illegal_in_a_session_ends_that_session(world: World) -> None:
     session = world.session(device(), Tokens())
     world.run(session)
     peer = await world.server.shaken()
     number = await bound(peer)
     await peer.send(Assign(number, 3, 3))
-    frames = await peer.read_until_closed()
-    error = decode(frames[-1])
-    assert isinstance(error, Error)
-    assert (error.session, error.code) == (0, ErrorCode.BAD_MESSAGE)
+    error = await peer.skip_to(Error)
+    assert (error.session, error.code) == (number, ErrorCode.BAD_MESSAGE)
     assert "ASSIGN" in error.message
-    peer = await world.server.shaken()
     assert (await peer.receive(Bind)).ident == 2
+    assert (len(world.server.attempts), world.delays) == (1, 1)
 
 
 async def test_a_cut_in_the_middle_loses_nothing(world: World) -> None:

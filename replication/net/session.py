@@ -33,7 +33,7 @@ from replication.limits import BACKOFF_STABLE_S
 from replication.net.backoff import Backoff
 from replication.net.link import Link
 from replication.net.wire import Inbox, Wire
-from replication.protocol.messages import Unbind
+from replication.protocol.messages import Error, Unbind, clipped
 
 _log = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ class SyncSession:
             self._token = None
             if ended.served:
                 return 0.0  # it was good for a while: a matter of course, not a failure
-        return backoff.failed(str(ended.error).partition(":")[0])
+        return backoff.failed(_kind(ended.error))
 
     async def _bind(self, wire: Wire, token: str) -> _Ended | None:
         """One session, until it or the connection ends; None if it was the connection."""
@@ -252,15 +252,15 @@ class SyncSession:
             try:
                 wire.send(await trio.to_thread.run_sync(task))
             except LimitExceededError as error:
-                return self._dropped(wire, agent, error, Action.STOP)
+                return self._dropped(wire, Unbind(agent.number), error, Action.STOP)
             except RemoteProtocolError as error:
-                wire.fail(error.code, str(error))
-                await trio.sleep_forever()  # the connection's end ends this
+                last = Error(agent.number, error.code, clipped(str(error)))
+                return self._dropped(wire, last, error, Action.RETRY)
             except StoreError as error:
-                return self._dropped(wire, agent, error, Action.RETRY)
+                return self._dropped(wire, Unbind(agent.number), error, Action.RETRY)
             except Exception as error:
                 _log.exception("the session of namespace %r failed", self.namespace)
-                return self._dropped(wire, agent, error, Action.STOP)
+                return self._dropped(wire, Unbind(agent.number), error, Action.STOP)
             if inbox.heard and agent.ended is None:
                 self._set_status(SyncState.CONNECTED)
         code, message = agent.ended
@@ -269,9 +269,11 @@ class SyncSession:
         served = self._status.state is SyncState.CONNECTED
         return _Ended(SessionError(code, message), agent.next_action or Action.STOP, served)
 
-    def _dropped(self, wire: Wire, agent: Agent, error: Exception, action: Action) -> _Ended:
+    def _dropped(
+        self, wire: Wire, message: Error | Unbind, error: Exception, action: Action
+    ) -> _Ended:
         """This end can't go on with the session; nothing was lost."""
-        wire.send([Unbind(agent.number)])
+        wire.send([message])
         return _Ended(error, action, served=False)
 
     def _set_status(self, state: SyncState, error: Exception | None = None) -> None:
@@ -280,3 +282,7 @@ class SyncSession:
             self._status = status
             if self._on_status is not None:
                 self._on_status(status)
+
+
+def _kind(error: Exception) -> str:
+    return error.code.label if isinstance(error, SessionError) else type(error).__name__

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from replication.errors import ErrorCode, ReplicationError, SessionError
+from replication.errors import ReplicationError, SessionError
 from replication.limits import CONNECT_TIMEOUT_S, PING_PERIOD_S, SILENCE_MAX_S
 from replication.net.websocket import DisconnectedError, WebSocket
 from replication.protocol.connection import ClientConnection, Deliver, Event, HangUp, Reply
@@ -131,11 +131,6 @@ class Wire:
         """
         for data in [encode(message) for message in messages]:
             self._outgoing[0].send_nowait(data)
-
-    def fail(self, code: ErrorCode, message: str) -> None:
-        """The server broke the protocol in a session: tell it, and end the connection."""
-        for event in self.connection.failed(code, message):
-            self._perform(event)
 
     # -- life ----------------------------------------------------------------------------------
     async def run(self, ready: Callable[[], None]) -> ReplicationError:

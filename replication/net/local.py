@@ -1,0 +1,46 @@
+"""Opening a client file: the store on disk and the device's clock, put together."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from replication.client.database import Database
+from replication.clock import ms_from_unix
+from replication.crdt.view import query_values
+from replication.errors import SchemaError
+from replication.model.declare import Declared, declaration_of
+from replication.model.schema import Schema
+from replication.storage.sqlite import SQLiteStore
+
+
+def open_database(
+    path: str | os.PathLike[str], *classes: Declared | Schema, read_only: bool = False
+) -> Database:
+    """Open the client file at ``path``, or make it there.
+
+    Args:
+        classes: what the app declares: its classes, or one schema; nothing to use what the file
+            knows.
+        read_only: a snapshot of a file that another process may be writing.
+
+    Raises:
+        StoreBusyError: another process, or another database in this one, writes to it.
+        StoreError: it can't be opened, or is no client file.
+        SchemaError: the classes contradict each other or what the file holds.
+    """
+    schemas = [each for each in classes if isinstance(each, Schema)]
+    declared = [each for each in classes if not isinstance(each, Schema)]
+    if schemas and len(classes) > 1:
+        raise SchemaError("pass the classes of the app, or one schema, not both")
+    schema = schemas[0] if schemas else declaration_of(*declared) if declared else None
+    store = SQLiteStore(path, query_values, read_only=read_only)
+    try:
+        return Database(store, schema, wall_ms=_wall_ms, read_only=read_only)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _wall_ms() -> int:
+    return ms_from_unix(time.time())

@@ -1,0 +1,428 @@
+"""A server's connection: its sessions' messages, each in its turn, and what it is sent.
+
+One task reads. A session that has something to do gets a task until it has nothing more, so what
+is idle costs one task a connection and none a session.
+
+Rule 1: a session takes in one message at a time; the other sessions of its connection go on.
+Rule 2: a session that is UPLOADS_IN_FLIGHT_MAX messages behind stops the reading of its
+        connection: that is the back-pressure.
+Rule 3: a DOWNLOAD is made when the one before it is with the operating system, for one session of
+        a connection at a time: a slow reader costs a cursor, not memory. [DOWN-8]
+Rule 4: what a peer breaks in a session ends that session, what it breaks in the connection ends
+        that; what we break ends the session it happened in. Nobody else is disturbed. [ERR-4]
+Rule 5: a token that expires ends its session, unless a fresh one came before.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import trio
+from websockets.frames import CloseCode
+
+from replication.errors import ErrorCode, RemoteProtocolError
+from replication.limits import HANDSHAKE_TIMEOUT_S, SILENCE_MAX_S, UPLOADS_IN_FLIGHT_MAX
+from replication.net.websocket import DisconnectedError, WebSocket
+from replication.protocol.connection import Deliver, Event, HangUp, Reply, ServerConnection
+from replication.protocol.messages import Bind, Message, encode
+from replication.protocol.server_session import Close, Effect, Open, Refresh, Send
+from replication.server.host import Host, Job, Link, Outcome
+
+_log = logging.getLogger(__name__)
+
+#: Log entries that are read for a session in the Trio thread; more are read in a worker thread.
+FETCH_INLINE_MAX: Final = 32
+#: Bytes after which the next DOWNLOAD is not made before the peer has taken nearly all of them.
+LARGE_BYTES: Final = 64 * 1024
+
+
+class Shell:
+    """What the connections of a server share.
+
+    Args:
+        host: performs what sessions ask for.
+        commit: does a job in the commit thread; its outcome is passed on in that thread.
+        agent: what the server calls itself in HELLO.
+        wall: the clock that tokens are held against, in Unix seconds.
+
+    Made in the Trio thread.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        commit: Callable[[Job, Callable[[Outcome], None]], None],
+        *,
+        agent: str,
+        wall: Callable[[], float],
+    ) -> None:
+        self.host = host
+        self.agent = agent
+        self.wall = wall
+        self._commit = commit
+        self._token = trio.lowlevel.current_trio_token()
+        self._later: deque[Callable[[], None]] = deque()
+        self._scheduled = False
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Call something in the Trio thread. From any thread; many calls cost one wake-up."""
+        self._later.append(call)
+        if not self._scheduled:
+            self._scheduled = True
+            try:
+                self._token.run_sync_soon(self._run_later)
+            except trio.RunFinishedError:
+                self._later.clear()
+
+    def _run_later(self) -> None:
+        # Cleared first: what is appended from here on either is seen below or schedules again.
+        self._scheduled = False
+        for _ in range(len(self._later)):
+            self._later.popleft()()
+
+    async def commit(self, job: Job) -> Outcome:
+        """Have a job done, and wait for its commit."""
+        outcomes: list[Outcome] = []
+        done = trio.Event()
+
+        def committed(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            self.later(done.set)
+
+        self._commit(job, committed)
+        await done.wait()
+        return outcomes[0]
+
+
+class _Session:
+    """One session of a connection.
+
+    Attributes:
+        queue: messages that came and are not taken in yet.
+        busy: it has a task.
+        woken: there may be something to fetch.
+        room: somebody waits until the queue is shorter.
+    """
+
+    __slots__ = ("busy", "link", "queue", "room", "streak", "woken")
+
+    def __init__(self) -> None:
+        self.link: Link
+        self.queue: deque[Message] = deque()
+        self.busy = False
+        self.woken = False
+        self.room: trio.Event | None = None
+        #: Messages taken in since there was last a look at what there is to fetch.
+        self.streak = 0
+
+    def make_room(self) -> None:
+        """The queue is shorter."""
+        if self.room is not None:
+            self.room.set()
+            self.room = None
+
+
+class Connection:
+    """One connection, from the first frame to its end."""
+
+    __slots__ = (
+        "_connection", "_expires", "_large", "_last_words", "_nursery", "_opened", "_reading",
+        "_scope", "_sender", "_sessions", "_shell", "_socket", "_waiting", "_why",
+    )  # fmt: skip
+
+    def __init__(self, shell: Shell, socket: WebSocket) -> None:
+        self._shell = shell
+        self._socket = socket
+        self._connection = ServerConnection(shell.agent)
+        self._sessions: dict[int, _Session] = {}
+        self._scope = trio.CancelScope()
+        self._reading: trio.CancelScope | None = None
+        self._nursery: trio.Nursery
+        #: When the first token expires, in Unix seconds; may be too early, never too late.
+        self._expires = math.inf
+        #: When the first session has to be bound; infinite once it is.
+        self._opened = trio.current_time() + HANDSHAKE_TIMEOUT_S
+        #: The session whose DOWNLOAD is being made or sent, and those that wait for their turn.
+        self._sender: _Session | None = None
+        self._waiting: dict[_Session, None] = {}
+        self._large = False
+        self._last_words: list[bytes] = []
+        self._why = (CloseCode.NORMAL_CLOSURE, "")
+
+    # -- life --------------------------------------------------------------------------------------
+    async def run(self) -> None:
+        """Serve it until it ends. Raises nothing but Cancelled."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as self._nursery:
+                    try:
+                        await self._guarded(self._read)
+                    finally:
+                        self._connection.over = True  # nothing is started any more
+                        self._scope.cancel()
+        finally:
+            for session in self._sessions.values():
+                self._shell.host.disconnect(session.link)
+            self._sessions.clear()
+            await self._socket.close(*self._why, last=self._last_words)
+
+    def say_goodbye(self, code: ErrorCode, message: str) -> None:
+        """End the connection, and tell the peer why."""
+        for event in self._connection.failed(code, message):
+            self._hang_up(event)
+
+    async def _guarded(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except DisconnectedError as error:
+            _log.debug("a connection ended: %s", error)
+            self._scope.cancel()
+        except Exception:
+            _log.exception("a connection failed")
+            self.say_goodbye(ErrorCode.INTERNAL, "the server failed")
+
+    async def _read(self) -> None:
+        while not self._connection.over:
+            silent = trio.current_time() + SILENCE_MAX_S
+            frames = None
+            with trio.CancelScope() as self._reading:
+                self._reading.deadline = min(silent, self._opened, self._expiry())
+                frames = await self._socket.read()
+            self._reading = None
+            if frames is None:
+                self._time_passed(silent)
+                continue
+            for frame in frames:
+                for event in self._connection.receive(frame):
+                    await self._take(event)
+
+    def _time_passed(self, silent: float) -> None:
+        now = trio.current_time()
+        if now >= min(silent, self._opened):
+            reason = "no message for too long" if now >= silent else "no session was bound"
+            # No ERROR: this is nobody's mistake that should stop a client.
+            self._why = (CloseCode.GOING_AWAY, reason)
+            raise DisconnectedError("lost", reason)
+        self._expires = math.inf
+        for session in list(self._sessions.values()):
+            self._arm(session)
+            if self._expired(session) and not session.busy:
+                self._start(session, [])
+
+    def _expiry(self) -> float:
+        """When the first token expires, on Trio's clock."""
+        if self._expires == math.inf:
+            return math.inf
+        return trio.current_time() + max(0.0, self._expires - self._shell.wall())
+
+    def _arm(self, session: _Session) -> None:
+        """Take a session's token into account."""
+        user = session.link.user
+        if user is None or user.expires is None or self._expired(session):
+            return
+        self._expires = min(self._expires, user.expires)
+        if self._reading is not None:
+            self._reading.deadline = min(self._reading.deadline, self._expiry())
+
+    def _expired(self, session: _Session) -> bool:
+        user = session.link.user
+        return user is not None and user.expires is not None and user.expires <= self._shell.wall()
+
+    # -- what comes --------------------------------------------------------------------------------
+    async def _take(self, event: Event) -> None:
+        match event:
+            case Deliver(message):
+                await self._deliver(message)
+            case Reply(message) if not self._connection.over:
+                await self._socket.send(encode(message))
+            case _:
+                self._hang_up(event)
+
+    def _hang_up(self, event: Event) -> None:
+        match event:
+            case Reply(message):
+                self._last_words.append(encode(message))
+            case HangUp(code, message, ours):
+                _log.info("a connection ended with %s: %s", code.label, message)
+                if ours:
+                    self._why = (_CLOSE_CODES.get(code, CloseCode.PROTOCOL_ERROR), code.label)
+                self._scope.cancel()
+
+    async def _deliver(self, message: Message) -> None:
+        session = self._sessions.get(message.session)
+        if session is None:
+            assert isinstance(message, Bind)
+            session = self._sessions[message.session] = _Session()
+            wake = partial(self._shell.later, partial(self._wake, session))
+            session.link = self._shell.host.connect(message.session, wake)
+        while len(session.queue) >= UPLOADS_IN_FLIGHT_MAX:
+            session.room = session.room or trio.Event()
+            await session.room.wait()
+        session.queue.append(message)
+        if not session.busy:
+            self._start(session, [])
+
+    def _wake(self, session: _Session) -> None:
+        """There may be something to fetch for a session. Never raises."""
+        session.woken = True
+        if session.busy or self._connection.over:
+            return
+        if self._sender is not None:
+            self._waiting[session] = None
+        elif self._large or _is_far(session):
+            self._start(session, [])
+        else:
+            # In most cases it is nothing, and that is found out without a task.
+            session.woken = False
+            effects = _told(session, self._shell.host.fetch(session.link))
+            if effects:
+                self._sender = session
+                self._start(session, effects)
+
+    # -- a session's task --------------------------------------------------------------------------
+    def _start(self, session: _Session, effects: list[Effect]) -> None:
+        session.busy = True
+        self._nursery.start_soon(self._guarded, partial(self._work, session, effects))
+
+    async def _work(self, session: _Session, effects: list[Effect]) -> None:
+        """Perform effects, and then whatever else there is to do for a session."""
+        more: list[Effect] | None = effects
+        while more is not None:
+            try:
+                await self._perform(session, more)
+                more = await self._next(session)
+            except DisconnectedError:
+                raise
+            except Exception:
+                more = _failed(session)
+        session.busy = False
+
+    async def _next(self, session: _Session) -> list[Effect] | None:
+        """What is to be performed next, None for nothing."""
+        self._pass_on(session)
+        if self._sessions.get(session.link.session.number) is not session:
+            return None  # it is over
+        if self._expired(session):
+            return session.link.session.failed(ErrorCode.TOKEN_EXPIRED, "the token has expired")
+        if session.queue and session.streak < UPLOADS_IN_FLIGHT_MAX:
+            return self._receive(session)
+        while session.woken:
+            if self._sender is not None:
+                self._waiting[session] = None
+                break
+            effects = await self._fetch(session)
+            if effects:
+                return effects
+            self._pass_on(session)
+        return self._receive(session) if session.queue else None
+
+    def _receive(self, session: _Session) -> list[Effect]:
+        message = session.queue.popleft()
+        session.streak += 1
+        session.make_room()
+        try:
+            return session.link.session.receive(message)
+        except RemoteProtocolError as error:
+            return session.link.session.failed(error.code, str(error))
+
+    async def _fetch(self, session: _Session) -> list[Effect]:
+        """Rule 3. It is the session's turn until `_pass_on`."""
+        self._sender = session
+        session.streak = 0
+        if self._large:
+            await self._socket.writable()
+            self._large = False
+        # Cleared first: what is published from here on wakes it again.
+        session.woken = False
+        if _is_far(session):
+            outcome = await trio.to_thread.run_sync(self._shell.host.fetch, session.link)
+        else:
+            outcome = self._shell.host.fetch(session.link)
+        return _told(session, outcome)
+
+    def _pass_on(self, session: _Session) -> None:
+        """A session's turn is over: the next one that waits may have its DOWNLOAD made."""
+        if self._sender is not session:
+            return
+        self._sender = None
+        while self._waiting and self._sender is None:
+            waiting = next(iter(self._waiting))
+            del self._waiting[waiting]
+            self._wake(waiting)
+
+    async def _perform(self, session: _Session, effects: list[Effect]) -> None:
+        """Perform effects, in order."""
+        todo = deque(effects)
+        frames: list[bytes] = []
+        while todo:
+            effect = todo.popleft()
+            if isinstance(effect, Send):
+                frames.append(encode(effect.message))
+                continue
+            begun = await self._begin(session, effect)
+            if isinstance(begun, Job):
+                await self._send(frames)
+                frames = []
+                begun = (await self._shell.commit(begun))()
+            todo.extendleft(reversed(begun))
+            if isinstance(effect, Open | Refresh):
+                self._admitted(session)
+            elif isinstance(effect, Close):
+                self._close(session)
+        await self._send(frames)
+
+    async def _begin(self, session: _Session, effect: Effect) -> list[Effect] | Job:
+        if isinstance(effect, Open | Refresh):
+            # Whoever authenticates may ask somebody else, and wait for the answer.
+            return await trio.to_thread.run_sync(self._shell.host.begin, session.link, effect)
+        return self._shell.host.begin(session.link, effect)
+
+    def _admitted(self, session: _Session) -> None:
+        if session.link.user is not None:
+            self._opened = math.inf
+            self._arm(session)
+
+    def _close(self, session: _Session) -> None:
+        number = session.link.session.number
+        self._connection.closed(number)
+        del self._sessions[number]
+        session.queue.clear()
+        session.make_room()
+
+    async def _send(self, frames: list[bytes]) -> None:
+        if frames:
+            self._large = sum(map(len, frames)) > LARGE_BYTES
+            await self._socket.send(*frames)
+
+
+def _is_far(session: _Session) -> bool:
+    """Whether making its next DOWNLOAD is too much work for the Trio thread."""
+    feed = session.link.feed
+    return feed is not None and (feed.staging or feed.behind > FETCH_INLINE_MAX)
+
+
+def _told(session: _Session, outcome: Outcome) -> list[Effect]:
+    """What a look at what there is to send has led to."""
+    try:
+        effects = outcome()
+    except Exception:
+        effects = _failed(session)
+    session.woken = session.woken or bool(effects)  # there may be more behind it
+    return effects
+
+
+def _failed(session: _Session) -> list[Effect]:
+    """We broke a session: it ends, and the log says more."""
+    _log.exception("a session failed")
+    return session.link.session.failed(ErrorCode.INTERNAL, "the server failed; its log says more")
+
+
+_CLOSE_CODES: Final = {
+    ErrorCode.SHUTTING_DOWN: CloseCode.GOING_AWAY,
+    ErrorCode.INTERNAL: CloseCode.INTERNAL_ERROR,
+}
