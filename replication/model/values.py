@@ -131,7 +131,7 @@ class Container:
 Key: TypeAlias = int | str | ObjectId | uuid.UUID
 #: What an app reads and writes in a plain property.
 Value: TypeAlias = (
-    None | bool | int | float | str | bytes | Timestamp | Decimal128 | ObjectId | uuid.UUID | Link
+    bool | int | float | str | bytes | Timestamp | Decimal128 | ObjectId | uuid.UUID | Link | None
 )
 #: What a register may hold inside a state: a value, or one of the engine's own markers.
 Stored: TypeAlias = Value | _Erased | Based | Container
