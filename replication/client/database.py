@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from replication.client import records
 from replication.client.changes import net_changes
@@ -28,6 +28,7 @@ from replication.client.replica import Change, Replica
 from replication.client.transaction import Transaction, closed
 from replication.clock import HybridClock
 from replication.crdt.edit import Author
+from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState
 from replication.errors import NoTransactionError, SchemaError, StoreCorruptError
 from replication.history.changeset import Changeset, decode_trusted, encode
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Pending changesets that one transaction of synchronisation keeps decoded.
+_DECODED_MAX: Final = 16
+
 
 class Database:
     """A client file.
@@ -54,8 +58,8 @@ class Database:
             writes to it; every write raises.
 
     Attributes:
-        on_callback_error: is passed what callbacks of live results and handles raise; prints it
-            as Python does what it can't raise (`sys.unraisablehook`) until it is replaced.
+        on_callback_error: is passed what callbacks of live results and handles raise; until it
+            is replaced, Python reports it as it does what nobody caught (`sys.excepthook`).
 
     Raises:
         SchemaError: the declared schema contradicts what the file holds.
@@ -84,7 +88,7 @@ class Database:
         self._observations: list[Observation] = []
         self._untold: deque[list[Change]] = deque()
         self._telling = False
-        self.on_callback_error: Callable[[Exception], None] = _print_error
+        self.on_callback_error: Callable[[Exception], None] = _report
         self._snapshot: Reader | None = None
         self._opened = ExitStack()
         if read_only:
@@ -443,10 +447,8 @@ class Database:
         return out
 
 
-def _print_error(error: Exception) -> None:
-    make: Any = sys.UnraisableHookArgs  # which type checkers take for abstract
-    message = "Exception ignored in a callback of a database"
-    sys.unraisablehook(make((type(error), error, error.__traceback__, message, None)))
+def _report(error: Exception) -> None:
+    sys.excepthook(type(error), error, error.__traceback__)
 
 
 class Integration:
@@ -473,6 +475,8 @@ class Integration:
         self.fresh: set[str] = set()
         self.changes: list[Change] = []
         self.renamed: tuple[int, int, int] | None = None
+        #: The record of a pending changeset, and its deltas by object; see `_deltas_of`.
+        self._decoded: dict[int, tuple[bytes, dict[ObjectName, ObjectState]]] = {}
         self._entities = db.entities
 
     def rename(self, old: int, first: int, new: int) -> None:
@@ -498,17 +502,33 @@ class Integration:
 
     def changeset(self, client_version: int) -> Changeset:
         """A pending changeset, decoded."""
+        return decode_trusted(unpack_trusted(self._pending_record(client_version))[0])
+
+    def _pending_record(self, client_version: int) -> bytes:
         data = self.writer.record(records.PENDING, int_key(client_version))
         if data is None:
             raise StoreCorruptError(f"pending changeset {client_version} is missing")
-        return decode_trusted(unpack_trusted(data)[0])
+        return data
 
     def deltas(self, name: ObjectName, versions: Iterable[int]) -> Iterator[ObjectState]:
-        """The deltas of one object in some pending changesets."""
+        """The deltas of one object in some pending changesets, for the caller to change."""
         for version in versions:
-            for item in self.changeset(version).objects:
-                if (item.class_name, key_bytes(item.key)) == name:
-                    yield item.delta
+            delta = self._deltas_of(version).get(name)
+            if delta is not None:
+                yield clone(delta)
+
+    def _deltas_of(self, version: int) -> dict[ObjectName, ObjectState]:
+        # Objects are asked for in the order of changesets, and one of these may hold thousands:
+        # decoding it for each of them would take time in the square of that.
+        record = self._pending_record(version)
+        held = self._decoded.get(version)
+        if held is None or held[0] != record:
+            if len(self._decoded) >= _DECODED_MAX:
+                del self._decoded[next(iter(self._decoded))]
+            objects = decode_trusted(unpack_trusted(record)[0]).objects
+            deltas = {(item.class_name, key_bytes(item.key)): item.delta for item in objects}
+            self._decoded[version] = held = (record, deltas)
+        return held[1]
 
     def store(self) -> None:
         """Write what the mirrors will say."""
