@@ -230,14 +230,19 @@ class Entity:
             return NoSuchObjectError(
                 f"what was embedded in {what} at {steps} is not there any more"
             )
-        with self.db.reading() as reader:
-            row = reader.get_object(self.class_name, self.key)
+        if self._was_ever_here():
+            return NoSuchObjectError(f"{what} is deleted")
+        return NoSuchObjectError(
+            f"{what} is not on this device: it was never here, or left its subscriptions"
+        )
+
+    def _was_ever_here(self) -> bool:
         transaction = self.db.transaction
-        if row is None and (transaction is None or transaction.held(self.name) is None):
-            return NoSuchObjectError(
-                f"{what} is not on this device: it was never here, or left its subscriptions"
-            )
-        return NoSuchObjectError(f"{what} is deleted")
+        edit = None if transaction is None else transaction.held(self.name)
+        if edit is not None:
+            return bool(edit.view[0])
+        with self.db.reading() as reader:
+            return reader.get_object(self.class_name, self.key) is not None
 
     def remember(self, generation: int, head: bytes) -> None:
         """Take over a head that was read after ``generation`` was taken."""

@@ -152,8 +152,11 @@ class Handle:
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A declared class has no slots: a misspelled name must not just become an attribute.
-        if name not in self._shape.attributes and not _is_settable(type(self), name):
-            raise AttributeError(self._shape.unknown(name), name=name, obj=self)
+        shape = self._shape
+        if name not in shape.attributes and (
+            name in shape.fields or not _is_settable(type(self), name)
+        ):
+            raise AttributeError(shape.unknown(name), name=name, obj=self)
         object.__setattr__(self, name, value)
 
     def add(self, name: str, amount: int) -> None:

@@ -30,9 +30,9 @@ import datetime
 import types
 import typing
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
 
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
@@ -44,11 +44,28 @@ from replication.model.types import KEY_NAME, KEY_TYPES, Collection, always_null
 from replication.model.values import Float32, Timestamp
 
 
-class Object:
+class _Stored:
+    """What type checkers are to know of handles: the client engine makes it so."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def is_valid(self) -> bool: ...
+        def to_dict(self) -> dict[str, Any]: ...
+        def add(self, name: str, amount: int) -> None: ...
+        def __getitem__(self, name: str) -> Any: ...
+        def __setitem__(self, name: str, value: Any) -> None: ...
+
+
+class Object(_Stored):
     """What a class of objects with a primary key ``_id`` derives from."""
 
+    if TYPE_CHECKING:
 
-class EmbeddedObject:
+        def observe(self, callback: Callable[[Any], None]) -> Any: ...
+
+
+class EmbeddedObject(_Stored):
     """What a class of objects that live inside others derives from.
 
     Made with values for its properties, an object waits to be stored inside of another one:
