@@ -11,14 +11,14 @@ Rule 2: a file is not sent its own deltas: its pending ones fold, up to the mark
         something outside of its view is evicted. An object that none but itself ever wrote to is
         not sent either. [FEED-2]
 Rule 3: stretches that hold nothing for a session are passed over in silence, until it waits for a
-        barrier or its cursor falls far behind. [FEED-3]
-Rule 4: a new subscription set is served once the session stands at the latest version under its
-        old one, as far as that takes one message. [FEED-4]
+        barrier or its cursor falls far behind. One that asks for nothing hears nothing. [FEED-3]
+Rule 4: a new subscription set is served from where the session stands: what happened under the old
+        one takes effect together with the new one. So an object that was written for the new set
+        does not go and come back. [FEED-4]
 Rule 5: a client at version 0 is sent the schema first; later additions come with the log. [FEED-5]
-Rule 6: a session that asked for nothing so far need not be brought up before its first set: the
-        download of that is staged from the latest version on, whatever its cursor. What its file
-        wrote before goes with the last message, unless the set sees it, so that what was written
-        offline stays to be seen all along. [FEED-6]
+Rule 6: for a session that asked for nothing so far, a set is staged from the latest version on,
+        whatever its cursor. What its file wrote before goes with the last message, unless the set
+        sees it: what was written offline stays to be seen all along. [FEED-6]
 """
 
 from __future__ import annotations
@@ -95,7 +95,6 @@ class Feed:
         self._entries_max = entries_max
         self._target: _Target | None = None
         self._staging: Staging | None = None
-        self._brought_up = False
         self._needs_schema = message.cursor == 0
 
     @property
@@ -131,7 +130,6 @@ class Feed:
         if types is None or namespace.development:
             declare_columns(writer, view, types)
         self._target = _Target(query.query_version, view)
-        self._brought_up = False
         self._staging = None
         latest = namespace.version
         fits = query.base <= latest if self._fresh else query.base == self._cursor
@@ -156,13 +154,15 @@ class Feed:
             flush: don't pass over in silence what holds nothing for this session.
         """
         if not self.staging:
+            if self._fresh and not flush:
+                return None
             version = self._namespace.version
             if self._reached == version:
                 behind = flush and self._reached > self._cursor
                 nothing = Body(version, self._reached_salt, frozenset(), 0, *_NOTHING)
                 return self._exact(nothing) if behind else None
             shared = self._namespace.shared.bodies.get(self._body_key(version))
-            if shared is not None and self._ident not in shared.origins and not self._needs_schema:
+            if shared is not None and self._ident not in shared.origins:
                 return self._unless_silent(shared, self._mark, flush=flush)
         with self._namespace.store.read() as reader:
             return self._read(reader, acknowledged, flush=flush)
@@ -177,14 +177,11 @@ class Feed:
         if file.client_version > acknowledged:
             return None
         self._reread_views(reader)
+        if not self.staging:
+            body = self._body(reader, ledger, file.client_version)
+            if body is not None:
+                return self._unless_silent(body, file.client_version, flush=flush)
         if self._staging is None:
-            behind = self._cursor < ledger.version and not self._brought_up
-            if self._target is None or (behind and not self._fresh):
-                body = self._body(reader, ledger, file.client_version)
-                if body is not None:
-                    self._brought_up = True
-                    flush = flush or self._target is not None
-                    return self._unless_silent(body, file.client_version, flush=flush)
             view = self._view if self._target is None else self._target.view
             base = ledger.version if self._target and self._fresh else self._cursor
             self._staging = self._staged(view, base)
@@ -206,26 +203,29 @@ class Feed:
     # -- exact -----------------------------------------------------------------------------------
     def _body(self, reader: Reader, ledger: Ledger, mark: int) -> Body | None:
         """What an exact message up to the latest version holds; None if it takes several."""
-        latest, after = ledger.version, self._reached
-        empty = not self._view.queries
-        changes = None
-        if latest - after <= self._entries_max and (self._cursor or empty):
-            changes = self._changes(reader, ledger)
+        if self._fresh:
+            own = [*self._first_schema(), *self._own(reader, mark, self._view)]
+            return self._encoded(ledger, own, frozenset((self._ident,)))
+        # At version 0 nothing could tell this message from one of a staged download.
+        if ledger.version - self._reached > self._entries_max or not self._cursor:
+            return None
+        changes = self._changes(reader, ledger)
         operations = None if changes is None else self._operations(reader, changes)
-        if operations is None:
-            if not empty:
-                return None
-            operations = self._own(reader, mark, self._view)
-        origins = frozenset() if changes is None else changes.origins
-        own = self._ident in origins or self._needs_schema or changes is None
-        schemas = [SchemaOp(schema) for schema in ([] if changes is None else changes.schemas)]
-        operations[:0] = self._first_schema() or schemas
+        if changes is None or operations is None:
+            return None
+        operations[:0] = [SchemaOp(schema) for schema in changes.schemas]
+        body = self._encoded(ledger, operations, changes.origins)
+        if self._ident not in changes.origins:
+            key = self._body_key(ledger.version)
+            self._namespace.shared.bodies.put(key, body, len(body.body) + 100)
+        return body
+
+    def _encoded(
+        self, ledger: Ledger, operations: list[Operation], origins: frozenset[int]
+    ) -> Body:
         self._namespace.shared.encoded += 1
         size, data = encode_operations(operations) if operations else _NOTHING
-        body = Body(latest, ledger.salt, origins, len(operations), size, data)
-        if not own:
-            self._namespace.shared.bodies.put(self._body_key(latest), body, len(data) + 100)
-        return body
+        return Body(ledger.version, ledger.salt, origins, len(operations), size, data)
 
     def _changes(self, reader: Reader, ledger: Ledger) -> Changes | None:
         shared = self._namespace.shared.changes
