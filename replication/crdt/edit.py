@@ -345,8 +345,9 @@ class Scope:
 def _erase(views: Objects, deltas: Objects, start: int, name: str) -> None:
     held = views.get(name) or obj.absent()
     length = raised(start, held[0], alive=False)
-    # Content of a create that has not come yet stays.
-    content = held[1:] if held[1] > length else [0, [], {}]
+    # Content whose create has not come yet stays.
+    early = held[1] > length and not obj.is_alive(held)
+    content = held[1:] if early else [0, [], {}]
     _set(views, name, [length, *content])
     _set(deltas, name, [length, 0, [], {}])
 
