@@ -6,7 +6,8 @@ and a device whose clock ran ahead stamps its pending deltas anew.
 Rule 1: one renaming holds wherever a stamp or id stands, so that what refers to one another keeps
         doing so. The root of lists and the zero stamp of "nothing seen" keep their names.
         [SUBST-4]
-Rule 2: a renaming that is one to one and keeps the order of stamps commutes with merging. [SUBST-5]
+Rule 2: a renaming that is one to one and keeps the order of stamps commutes with merging (where
+        two writes tie, it must keep the order of ids, too). [SUBST-5]
 """
 
 from __future__ import annotations

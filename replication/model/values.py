@@ -115,7 +115,7 @@ class Based:
     Only written where that total is not zero.
     """
 
-    value: Value
+    value: Value | Container
     seen: int
 
 
