@@ -13,7 +13,6 @@ Rule 3: what an error asks of the data (a new ident, stamps anew) is done here; 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from replication.client import apply
 from replication.client.database import Database
@@ -244,5 +243,5 @@ class Agent:
         if code is not None and code.action is Action.FORK:
             # The next BIND asks for an ident; taking it renames what is pending.
             with self.db.integrating() as work:
-                work.local = replace(work.local, forking=True)
+                work.local = work.local._replace(forking=True)
         self.ended = (code, message)

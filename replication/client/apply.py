@@ -13,8 +13,6 @@ Rule 4: what the server rewrote replaces the pending original; what it refused g
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
 from replication.client.records import JOURNAL, PENDING, STAGED
@@ -70,7 +68,7 @@ def acknowledge(work: Integration, ack: Ack) -> None:
     for name, key in touched.items():
         rebuild(work, name, key)
     _journal(work, ack)
-    work.synced = replace(work.synced, acknowledged=ack.client_version, digest=digest)
+    work.synced = work.synced._replace(acknowledged=ack.client_version, digest=digest)
 
 
 def _replace(
@@ -133,8 +131,7 @@ def stage(work: Integration, download: Download) -> None:
     count = work.synced.staged_count + 1
     body = decompressed(download.size, download.body)
     work.writer.put_record(STAGED, int_key(count), body)
-    work.synced = replace(
-        work.synced,
+    work.synced = work.synced._replace(
         staged_query=download.query_version,
         staged_base=download.base,
         staged_position=download.position,
@@ -145,8 +142,8 @@ def stage(work: Integration, download: Download) -> None:
 def discard_staged(work: Integration) -> None:
     """Drop what was staged: another download takes its place."""
     work.writer.delete_records(STAGED)
-    work.synced = replace(
-        work.synced, staged_query=0, staged_base=0, staged_position=b"", staged_count=0
+    work.synced = work.synced._replace(
+        staged_query=0, staged_base=0, staged_position=b"", staged_count=0
     )
 
 
@@ -169,10 +166,9 @@ def apply(work: Integration, download: Download) -> None:
     _operate(work, operations)
     if work.received > work.local.received:
         clock = max(work.local.clock, work.received)
-        work.local = replace(work.local, clock=clock, received=work.received)
+        work.local = work.local._replace(clock=clock, received=work.received)
     discard_staged(work)
-    work.synced = replace(
-        work.synced,
+    work.synced = work.synced._replace(
         cursor=download.version,
         cursor_salt=download.salt,
         folded=max(download.mark, work.synced.folded),

@@ -16,7 +16,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from replication.client import records
@@ -309,8 +308,7 @@ class Database:
     ) -> Local:
         if finished is None:
             return self.local
-        local = replace(
-            self.local,
+        local = self.local._replace(
             clock=self.clock.last,
             sequence=self._sequence,
             client_version=self.local.client_version + 1,

@@ -18,8 +18,7 @@ Rule 1: the object row is the view, `merge(synced, pending)`; `base` holds the s
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from replication.history.changeset import DIGEST_START
 from replication.model.encoding import pack, unpack_trusted
@@ -35,8 +34,7 @@ SUBSCRIPTIONS: Final = "subscriptions"
 JOURNAL: Final = "journal"
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(NamedTuple):
     """What every local commit changes.
 
     `ident` 0: not identified yet. `clock` is the last time given out or received, `received` the
@@ -56,8 +54,7 @@ class Local:
     former: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Synced:
+class Synced(NamedTuple):
     """What only synchronisation changes.
 
     `folded` is the last mark: pending up to there is gone. `acknowledged` and `digest` are the
@@ -89,7 +86,7 @@ def load_local(reader: Reader) -> Local:
 
 def store_local(writer: Writer, local: Local) -> None:
     """Write it."""
-    writer.put_record(META, b"local", pack(astuple(local)))
+    writer.put_record(META, b"local", pack(list(local)))
 
 
 def load_synced(reader: Reader) -> Synced:
@@ -100,7 +97,7 @@ def load_synced(reader: Reader) -> Synced:
 
 def store_synced(writer: Writer, synced: Synced) -> None:
     """Write it."""
-    writer.put_record(META, b"synced", pack(astuple(synced)))
+    writer.put_record(META, b"synced", pack(list(synced)))
 
 
 def object_key(class_name: str, key: Key) -> bytes:

@@ -61,11 +61,11 @@ def adopt(work: Integration, ident: int, salt: int) -> None:
         return (ident if mine else owner, sequence)
 
     work.rename(old, minted_from, ident)
-    work.local = replace(work.local, ident=ident, salt=salt, forking=False)
+    work.local = work.local._replace(ident=ident, salt=salt, forking=False)
     if old:
         former = (*work.local.former, old)
-        work.local = replace(work.local, former=former, client_version=len(pending))
-        work.synced = replace(work.synced, acknowledged=0, folded=0, digest=DIGEST_START)
+        work.local = work.local._replace(former=former, client_version=len(pending))
+        work.synced = work.synced._replace(acknowledged=0, folded=0, digest=DIGEST_START)
         pending = _renumber(work, pending, 1 - first)
     _rename(work, pending, Substitution(new_stamp, new_id), {}, dropped)
 
@@ -89,7 +89,7 @@ def pull_back(work: Integration, first: int, server_ms: int, wall_ms: int) -> No
     def new_stamp(time: int, origin: int) -> Stamp:
         return (times.get(time, time) if origin == own else time, origin)
 
-    work.local = replace(work.local, clock=floor, skew_ms=min(0, server_ms - wall_ms))
+    work.local = work.local._replace(clock=floor, skew_ms=min(0, server_ms - wall_ms))
     same_ids = Substitution(new_stamp, lambda ident, sequence: (ident, sequence))
     _rename(work, pending, same_ids, times, {})
 

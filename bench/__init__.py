@@ -1,0 +1,1 @@
+"""Benchmarks: medians beside a floor measured in the same run."""

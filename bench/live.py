@@ -1,0 +1,194 @@
+"""Latency of a write at other devices, and what an idle session costs the server."""
+
+from __future__ import annotations
+
+import random
+import ssl
+import sys
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import trio
+import trustme
+
+from bench.data import SCHEMA, document
+from bench.harness import Figure, figure, percentile, scratch
+from bench.servers import host, serving
+from replication.client.database import Database
+from replication.client.replica import Change
+from replication.crdt.view import query_values
+from replication.net.client import run_client
+from replication.net.local import open_database
+from replication.net.server import serve
+from replication.net.session import SyncSession
+from replication.storage.memory import MemoryStore
+
+
+class _Watcher:
+    """Live results that only note when a change arrived."""
+
+    def __init__(self) -> None:
+        self.seen = 0.0
+        self.event: trio.Event = trio.Event()
+        self.token = trio.lowlevel.current_trio_token()
+
+    def update(self, changes: list[Change]) -> None:
+        """A transaction is durable here."""
+        if changes:
+            self.seen = perf_counter()
+            self.token.run_sync_soon(self._set)
+
+    def _set(self) -> None:
+        self.event.set()
+
+
+async def _token() -> str:
+    return "bench"
+
+
+def _devices(folder: Path, count: int, *, durable: bool) -> list[Database]:
+    out = []
+    for number in range(count):
+        if durable or number == 0:
+            db = open_database(folder / f"{number}.db", SCHEMA)
+        else:
+            db = Database(MemoryStore(query_values), SCHEMA, wall_ms=lambda: 400_000_000_000)
+        with db.subscriptions.edit() as edit:
+            edit.add("Item")
+        out.append(db)
+    return out
+
+
+async def _measure(dbs: list[Database], url: str, writes: int) -> list[float]:
+    """Seconds from before the commit of a write until the last device has it durable."""
+    sessions = [SyncSession(db, "bench", _token) for db in dbs]
+    watchers = [_Watcher() for _ in dbs[1:]]
+    took = []
+    r = random.Random(2)
+    async with trio.open_nursery() as nursery:
+        for session in sessions:
+            nursery.start_soon(lambda session=session: run_client([session], url))
+        for session in sessions:
+            await session.wait_for_upload()
+            await session.wait_for_download()
+        for db, watcher in zip(dbs[1:], watchers, strict=True):
+            db.observe(watcher)  # type: ignore[arg-type]
+        for key in range(writes):
+            for watcher in watchers:
+                watcher.event = trio.Event()
+            started = perf_counter()
+            with dbs[0].write() as tx:
+                scope = tx.create("Item", key).scope()
+                for name, value in document(r).items():
+                    scope.set(name, value)
+            for watcher in watchers:
+                await watcher.event.wait()
+            took.append(max(watcher.seen for watcher in watchers) - started)
+            await trio.sleep(0.01)  # writes that come one by one, not a queue of them
+        nursery.cancel_scope.cancel()
+    return took
+
+
+def latency(runs: int, *, quick: bool) -> list[Figure]:
+    """One write seen by another device, and by a hundred."""
+    out = []
+    for others, durable, most in ((1, True, 3), (100, False, 25)):
+        count = min(others, 10) if quick else others
+        medians, tails = [], []
+        for _ in range(runs):
+            with scratch() as folder, serving(folder / "server.db") as (url, _):
+                dbs = _devices(folder, 1 + count, durable=durable)
+                took = trio.run(_measure, dbs, url, 20 if quick else 60)
+                for db in dbs:
+                    db.close()
+            medians.append(percentile(took, 0.5) * 1000)
+            tails.append(percentile(took, 0.99) * 1000)
+        done = figure(f"one write seen by {count} other(s), p50", "ms", medians)
+        done.target = f"<= {most} ms"
+        done.extra["p99, ms"] = max(tails)
+        out.append(done)
+    return out
+
+
+def _rss() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise OSError("no VmRSS: this figure needs Linux")
+
+
+#: The clients of the idle sessions, in a process of their own.
+_CLIENTS = """
+import ssl, sys, trio
+from bench.live import idle_clients
+trio.run(idle_clients, sys.argv[1], int(sys.argv[2]), sys.argv[3])
+"""
+
+
+async def idle_clients(url: str, count: int, authority: str) -> None:
+    """Connect ``count`` files, each on a connection of its own; say so, and stay."""
+    context = ssl.create_default_context(cafile=authority) if authority else None
+    sessions = []
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            db = Database(MemoryStore(query_values), SCHEMA, wall_ms=lambda: 400_000_000_000)
+            with db.subscriptions.edit() as edit:
+                edit.add("Item", "i0 == 1")
+            session = SyncSession(db, "bench", _token)
+            sessions.append(session)
+            nursery.start_soon(lambda s=session: run_client([s], url, ssl_context=context))
+            if len(sessions) % 50 == 0:
+                await session.wait_for_download()
+        for session in sessions:
+            await session.wait_for_download()
+        print("ready", flush=True)
+        await trio.sleep_forever()
+
+
+async def _idle(count: int, folder: Path, *, tls: bool) -> float:
+    authority = trustme.CA()
+    context = None
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    if tls:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    async with trio.open_nursery() as nursery:
+
+        async def run(*, task_status: trio.TaskStatus[object]) -> None:
+            server = host(MemoryStore(query_values))
+            await serve(server, port=0, ssl_context=context, task_status=task_status)  # type: ignore[arg-type]
+
+        places = await nursery.start(run)
+        scheme = "wss" if tls else "ws"
+        url = f"{scheme}://127.0.0.1:{places[0].port}/"
+        sizes = []
+        for sessions in (count // 5, count):
+            command = [
+                sys.executable, "-c", _CLIENTS, url, str(sessions),
+                str(folder / "ca.pem") if tls else "",
+            ]  # fmt: skip
+            before = _rss()
+            process = await trio.lowlevel.open_process(command, stdout=-1)
+            assert process.stdout is not None
+            await process.stdout.receive_some(5)
+            sizes.append((_rss() - before) / sessions)
+            process.kill()
+            await process.wait()
+        nursery.cancel_scope.cancel()
+    return sizes[-1]
+
+
+def idle(runs: int, *, quick: bool) -> list[Figure]:
+    """Memory of an idle connected session at the server, each on a connection of its own."""
+    count = 100 if quick else 500
+    out = []
+    for tls, most in ((False, 25), (True, 45)):
+        with scratch() as folder:
+            measure = partial(_idle, count, folder, tls=tls)
+            sizes = [trio.run(measure) for _ in range(runs)]
+        name = f"idle session, {'TLS' if tls else 'plain'}"
+        done = figure(name, "KiB", sizes)
+        done.target = f"<= {most} KiB"
+        out.append(done)
+    return out

@@ -1,0 +1,91 @@
+"""Servers for the benchmarks: a filled store, and a process that serves it."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import trio
+
+from bench.data import SCHEMA, changesets
+from replication.clock import ms_from_unix, time_from_ms
+from replication.crdt.view import query_values
+from replication.limits import UPLOAD_CHANGESETS_MAX
+from replication.net.server import serve
+from replication.server.host import Host
+from replication.server.namespace import Namespace
+from replication.server.users import User
+from replication.storage.contract import Store
+from replication.storage.memory import MemoryStore
+from replication.storage.sqlite import SQLiteStore
+
+
+def wall_ms() -> int:
+    """The machine's clock."""
+    return ms_from_unix(time.time())
+
+
+def host(store: Store, **options: object) -> Host:
+    """A server of one namespace."""
+    return Host(
+        lambda _name: store,
+        lambda token: User(token),
+        entropy=lambda: random.getrandbits(63),
+        wall_ms=wall_ms,
+        schema=lambda _name: SCHEMA,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def namespace(store: Store) -> Namespace:
+    """The namespace alone."""
+    return Namespace(store, entropy=lambda: random.getrandbits(63), wall_ms=wall_ms, schema=SCHEMA)
+
+
+def filled(path: Path, count: int, *, writes: int = 1) -> None:
+    """A server's store with ``count`` objects, each written in ``writes`` transactions."""
+    store = SQLiteStore(path, query_values)
+    space = namespace(store)
+    with store.write() as writer:
+        ident, _, _ = space.open_file(writer, "bench", 0, 0)
+    start = time_from_ms(wall_ms() - 86_400_000)
+    pending = changesets(count, ident, start, per=500, writes=writes)
+    for first in range(0, len(pending), UPLOAD_CHANGESETS_MAX):
+        batch = pending[first : first + UPLOAD_CHANGESETS_MAX]
+        with store.write() as writer:
+            done = space.integrate(writer, 1, ident, first + 1, batch)
+        assert done.error is None, done.error
+    store.close()
+
+
+@contextmanager
+def serving(path: Path | None) -> Iterator[tuple[str, int]]:
+    """A server process over a store (None: in memory); yields its URL and process id."""
+    command = [sys.executable, "-m", "bench.servers", str(path or "")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip(), process.pid
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+async def _main(path: str) -> None:
+    store: Store = SQLiteStore(path, query_values) if path else MemoryStore(query_values)
+    async with trio.open_nursery() as nursery:
+        places = await nursery.start(_serve, store)
+        print(f"ws://127.0.0.1:{places[0].port}/", flush=True)
+
+
+async def _serve(store: Store, *, task_status: trio.TaskStatus[object]) -> None:
+    await serve(host(store), port=0, task_status=task_status)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    trio.run(_main, sys.argv[1])
