@@ -1,0 +1,46 @@
+"""Changesets, told as JSON: what one transaction wrote, part by part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from replication.cli.output import moment, noted
+from replication.cli.states import state_tree
+from replication.clock import unix_from_time
+from replication.history.changeset import Changeset
+
+
+def changeset_tree(changeset: Changeset) -> dict[str, Any]:
+    """A changeset as JSON; see `states` for the deltas in it."""
+    tree: dict[str, Any] = {
+        "time": changeset.time,
+        "when": moment(unix_from_time(changeset.time)),
+        "cursor": changeset.cursor,
+        "objects": [
+            {
+                "class": item.class_name,
+                "key": noted(item.key),
+                "delta": state_tree(item.delta),
+                **({"blind": True} if item.blind else {}),
+            }
+            for item in changeset.objects
+        ],
+    }
+    if changeset.atomic:
+        tree["atomic"] = True
+    if changeset.schema:
+        tree["schema"] = changeset.schema
+    return tree
+
+
+def refusal_tree(refusal: list[Any]) -> dict[str, Any]:
+    """A refusal, as an ACK carries it, as JSON."""
+    version, class_name, key, path, reason, message = refusal
+    return {
+        "client_version": version,
+        "class": class_name,
+        "key": noted(key),
+        "path": path,
+        "reason": reason,
+        "message": message,
+    }

@@ -1,0 +1,287 @@
+"""`replication serve`: a directory of namespaces, served to devices.
+
+Rule 1: nobody is let in by accident: without a way to verify tokens the server does not start, and
+        the development mode, where everybody is who they say, has to be asked for.
+Rule 2: a namespace is a file `NAME.db` of the directory. In development mode clients make them;
+        otherwise whoever starts the server does, with --namespace.
+Rule 3: SIGTERM and SIGINT end it gracefully, with exit status 0.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from replication.cli.output import print_json, printable, remark
+from replication.errors import ErrorCode, SchemaError, SessionError, UsageError
+
+if TYPE_CHECKING:
+    import ssl
+
+    from replication.model.schema import Schema
+    from replication.net.auth import Keys, Tokens
+    from replication.net.server import Place
+    from replication.server.host import Host
+    from replication.storage.contract import Store
+
+_PORT: Final = 7700
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("serve")
+@click.argument("directory", metavar="PATH", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--listen",
+    default=f"127.0.0.1:{_PORT}",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes any that is free.",
+)
+@click.option("--namespace", "namespaces", multiple=True, help="Make this data set, if need be.")
+@click.option(
+    "--development", is_flag=True, help="Trust every token dev:NAME; let clients add to schemas."
+)
+@click.option(
+    "--jwt-secret-file", type=_FILE, help="Verify tokens with this shared secret (HS256)."
+)
+@click.option("--jwt-public-key", type=_FILE, help="Verify tokens with this public key, in PEM.")
+@click.option("--jwks", type=_FILE, help="Verify tokens with the keys of this JSON Web Key Set.")
+@click.option("--audience", help="The audience that tokens must be for.")
+@click.option("--issuer", help="Who must have issued them.")
+@click.option("--tls-cert", type=_FILE, help="Serve wss with this certificate chain, in PEM.")
+@click.option("--tls-key", type=_FILE, help="Its private key.")
+@click.option(
+    "--schema",
+    type=_FILE,
+    help="What data must look like, as `replication inspect STORE schema --json` prints it.",
+)
+@click.option("--verbose", is_flag=True, help="Log connections, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print where it listens as JSON.")
+@click.option("--stop-with-stdin", is_flag=True, help="End when stdin is closed, too.")
+@click.option(
+    "--message-bytes",
+    type=click.IntRange(min=1),
+    help="Begin another message of a download past that size; for experiments.",
+)
+def command(directory: Path, listen: str, **options: Any) -> None:
+    """Serve the data sets in PATH, a directory, to devices.
+
+    Prints the address it listens at, and serves until it is interrupted. Give --development to
+    try it out; otherwise one of --jwt-secret-file, --jwt-public-key and --jwks.
+
+    \b
+    Examples:
+      replication serve data --development
+      replication serve data --namespace books --jwks keys.json --audience books \\
+          --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
+    """
+    settings = Settings(directory, *_place(listen), **options)
+    logging.basicConfig(
+        level=logging.INFO if settings.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    _serve(settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of the command."""
+
+    directory: Path
+    listen_host: str
+    port: int
+    namespaces: tuple[str, ...]
+    development: bool
+    jwt_secret_file: Path | None
+    jwt_public_key: Path | None
+    jwks: Path | None
+    audience: str | None
+    issuer: str | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    schema: Path | None
+    verbose: bool
+    as_json: bool
+    stop_with_stdin: bool
+    message_bytes: int | None
+
+
+def _place(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise UsageError(f"--listen {listen!r} is not HOST:PORT, as in 127.0.0.1:{_PORT}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+# -- what the options mean -------------------------------------------------------------------------
+def _tokens(settings: Settings) -> Tokens:
+    from replication.net.auth import KeySetFile, Tokens, WebTokens, public_key, shared_secret
+
+    sources: list[Callable[[], Keys]] = []
+    if settings.jwt_secret_file is not None:
+        secret = settings.jwt_secret_file.read_bytes().strip()
+        sources.append(lambda: shared_secret(secret))
+    if settings.jwt_public_key is not None:
+        pem = settings.jwt_public_key.read_bytes()
+        sources.append(lambda: public_key(pem))
+    if settings.jwks is not None:
+        path = settings.jwks
+        sources.append(lambda: KeySetFile(path))
+    if len(sources) > 1:
+        raise UsageError("give one of --jwt-secret-file, --jwt-public-key and --jwks")
+    if not sources and not settings.development:
+        raise UsageError(
+            "nobody could be let in: give --jwt-secret-file, --jwt-public-key or --jwks, or "
+            "--development to trust everybody"
+        )
+    if not sources and (settings.audience or settings.issuer):
+        raise UsageError("--audience and --issuer need keys: give --jwks, for example")
+    jwt = None
+    if sources:
+        jwt = WebTokens(sources[0](), audience=settings.audience, issuer=settings.issuer)
+    return Tokens(development=settings.development, jwt=jwt)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    import ssl
+
+    if settings.tls_cert is None and settings.tls_key is None:
+        return None
+    if settings.tls_cert is None or settings.tls_key is None:
+        raise UsageError("--tls-cert and --tls-key go together")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (ssl.SSLError, OSError) as error:
+        raise UsageError(f"{settings.tls_cert}, {settings.tls_key}: {error}") from None
+    return context
+
+
+def _schema(settings: Settings) -> Schema | None:
+    from replication.model.json_schema import from_json_schema
+
+    path = settings.schema
+    if path is None:
+        return None
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is no JSON: {error}") from None
+    if type(found) is not dict or "schemas" not in found:
+        raise UsageError(f'{path} is no schema: {{"schemas": {{...}}, "relationships": {{...}}}}')
+    try:
+        return from_json_schema(found["schemas"], found.get("relationships", {}))
+    except SchemaError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+class _Files:
+    """The files of the namespaces. Rule 2."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def make(self) -> None:
+        """Make the directory, and the namespaces that were asked for."""
+        from replication.server.host import check_name
+
+        self._settings.directory.mkdir(parents=True, exist_ok=True)
+        for name in self._settings.namespaces:
+            check_name(name)
+
+    def open(self, name: str) -> Store:
+        """The store of a namespace whose name was checked."""
+        from replication.crdt.view import query_values
+        from replication.storage.sqlite import SQLiteStore
+
+        path = self._settings.directory / f"{name}.db"
+        asked = self._settings.development or name in self._settings.namespaces
+        if not asked and not path.exists():
+            raise SessionError(ErrorCode.BAD_NAMESPACE, f"there is no namespace {name!r} here")
+        return SQLiteStore(path, query_values)
+
+
+def _host(settings: Settings) -> Host:
+    from replication.clock import ms_from_unix
+    from replication.limits import DOWNLOAD_BYTES_TARGET
+    from replication.server.host import Host
+
+    schema = _schema(settings)
+    log = logging.getLogger(__name__)
+    files = _Files(settings)
+    files.make()
+    return Host(
+        files.open,
+        _tokens(settings),
+        entropy=lambda: secrets.randbits(63),
+        wall_ms=lambda: ms_from_unix(time.time()),
+        schema=lambda _name: schema,
+        development=settings.development,
+        report=lambda error: log.error("a session failed", exc_info=error),
+        bytes_target=settings.message_bytes or DOWNLOAD_BYTES_TARGET,
+    )
+
+
+# -- serving ---------------------------------------------------------------------------------------
+def _serve(settings: Settings) -> None:
+    import trio
+
+    tls = _tls(settings)
+    host = _host(settings)
+    with ExitStack() as stack:
+        stack.callback(host.close)
+        for name in settings.namespaces:
+            host.namespace(name)
+        trio.run(_until_told, settings, host, tls)
+
+
+async def _until_told(settings: Settings, host: Host, tls: ssl.SSLContext | None) -> None:
+    import trio
+
+    from replication.net.server import serve
+
+    serving = partial(
+        serve, host, listen_host=settings.listen_host, port=settings.port, ssl_context=tls
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_end_on_signal, nursery.cancel_scope)
+        places: list[Place] = await nursery.start(serving)
+        _announce(settings, places)
+        if settings.stop_with_stdin:
+            await trio.to_thread.run_sync(sys.stdin.buffer.read, abandon_on_cancel=True)
+            nursery.cancel_scope.cancel()
+
+
+async def _end_on_signal(scope: Any) -> None:
+    import trio
+
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+def _announce(settings: Settings, places: list[Place]) -> None:
+    scheme = "ws" if settings.tls_cert is None else "wss"
+    host, port = places[0]
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    if settings.as_json:
+        print_json(
+            {"url": url, "path": str(settings.directory), "development": settings.development}
+        )
+    else:
+        click.echo(f"serving {printable(str(settings.directory))} at {url}")
+    sys.stdout.flush()
+    if settings.development:
+        remark("development mode: everybody is let in as whoever they say, and may add to schemas")
