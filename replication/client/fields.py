@@ -66,11 +66,11 @@ class Field:
 
     def write(self, handle: Handle, value: Any) -> None:
         """Assign it."""
-        if isinstance(value, Collection) and value.is_of(handle, self):
-            return  # the second half of `book.tags += [...]`
-        handles = self.shape.handles
-        checked = values.checked(handles, self.item, value)
-        values.assign(handles, handle._place(), self.item, checked)
+        if self.convert is not None:
+            value = values.checked_one(self.shape.handles, self.item, value)
+        else:
+            value = self.item.check(value)
+        handle._place().scope.set(self.name, value)
 
     def plain(self, handle: Handle) -> Any:
         """What it shows, as `Handle.to_dict` has it."""
@@ -174,7 +174,20 @@ class _Increased(int):
         return new
 
 
-class EmbeddedField(Field):
+class _PartField(Field):
+    """A property that is written part by part."""
+
+    __slots__ = ()
+
+    def write(self, handle: Handle, value: Any) -> None:
+        if isinstance(value, Collection) and value.is_of(handle, self):
+            return  # the second half of `book.tags += [...]`
+        handles = self.shape.handles
+        checked = values.checked(handles, self.item, value)
+        values.assign(handles, handle._place(), self.item, checked)
+
+
+class EmbeddedField(_PartField):
     """An embedded object."""
 
     __slots__ = ()
@@ -190,7 +203,7 @@ class EmbeddedField(Field):
         return None if held is None else held.to_dict()
 
 
-class ListField(Field):
+class ListField(_PartField):
     """A list."""
 
     __slots__ = ()
@@ -202,7 +215,7 @@ class ListField(Field):
         return self.read(handle).to_list()
 
 
-class SetField(Field):
+class SetField(_PartField):
     """A set."""
 
     __slots__ = ()
@@ -214,7 +227,7 @@ class SetField(Field):
         return self.read(handle).to_list()
 
 
-class DictionaryField(Field):
+class DictionaryField(_PartField):
     """A dictionary."""
 
     __slots__ = ()

@@ -180,9 +180,8 @@ class Handle:
             NoSuchObjectError: there is no object.
         """
         entity = self._entity
-        transaction = running(entity.db)
-        edit = transaction.held(entity.name) or transaction.edit(entity.class_name, entity.key)
-        path = self._steps()
+        edit = running(entity.db).opened(entity)
+        path = self._path and self._steps()
         if edit.fields(path) is None:
             raise entity.missing(path)
         return Place(edit, path, edit.scope(path))

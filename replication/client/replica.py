@@ -113,7 +113,7 @@ class Replica:
         row: StoredObject | None,
         changing: Iterable[bytes],
     ) -> None:
-        """Copy to the base what a pending delta is about to change, where that is not done yet.
+        """Copy to the base what a first pending delta is about to change.
 
         Args:
             synced: version and head of the synced state; None where there is none.
@@ -121,13 +121,19 @@ class Replica:
             changing: the names of the parts that will change.
         """
         name = object_key(class_name, key)
-        if self._writer.record(BASE, name) is None:
-            self._writer.put_record(BASE, name, pack(None if synced is None else list(synced)))
+        self._writer.put_record(BASE, name, pack(None if synced is None else list(synced)))
+        self.keep_base_parts(class_name, key, row, changing)
+
+    def keep_base_parts(
+        self, class_name: str, key: Key, row: StoredObject | None, changing: Iterable[bytes]
+    ) -> None:
+        """The same for the parts that a later delta is about to change, where not done yet."""
         for part_name in changing:
-            if self._writer.record(BASE_PARTS, name + part_name) is None:
+            name = object_key(class_name, key) + part_name
+            if self._writer.record(BASE_PARTS, name) is None:
                 part = None if row is None else self._writer.part(class_name, row.row, part_name)
                 old = None if part is None else [part.version, part.data]
-                self._writer.put_record(BASE_PARTS, name + part_name, pack(old))
+                self._writer.put_record(BASE_PARTS, name, pack(old))
 
     def base(self, class_name: str, key: Key) -> tuple[int, bytes] | None:
         """Version and head of the synced state of an object with pending deltas."""
@@ -260,7 +266,7 @@ class Replica:
 
 def fields_of(parts: Iterable[bytes]) -> frozenset[str]:
     """The names of the top-level fields that parts of these names belong to."""
-    return frozenset(unpack_trusted(name)[0][1] for name in parts)
+    return frozenset([unpack_trusted(name)[0][1] for name in parts])
 
 
 def head_of(row: StoredObject | None) -> bytes | None:

@@ -11,10 +11,10 @@ Rule 3: creating a key that this file does not hold is a blind create. [CLIENT-4
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
-from replication.client.entities import ObjectName, Steps, inside
+from replication.client.entities import Entity, ObjectName, Steps, inside
 from replication.client.replica import Change, Replica, fields_of, head_of, state_of
 from replication.crdt import object as obj
 from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
@@ -37,17 +37,18 @@ class ObjectEdit:
         delta: what the transaction wrote.
     """
 
-    __slots__ = ("_editors", "_starts", "author", "class_name", "delta", "key", "parts", "row",
-                 "start", "view")  # fmt: skip
+    __slots__ = ("_editors", "_parts", "_replica", "_starts", "author", "class_name", "delta",
+                 "key", "name", "row", "start", "view")  # fmt: skip
 
-    def __init__(
-        self, class_name: str, key: Key, row: StoredObject | None, parts: Parts, author: Author
-    ) -> None:
-        self.class_name = class_name
+    def __init__(self, replica: Replica, name: ObjectName, key: Key, author: Author) -> None:
+        self._replica = replica
+        self.name = name
+        self.class_name = class_name = name[0]
         self.key = key
-        self.row = row
-        self.parts = parts
+        self.row: StoredObject | None = replica.row(class_name, key)
+        self._parts: Parts | None = None
         self.author = author
+        row = self.row
         self.view = state_of(row)
         self.start = self.view[0]
         self.delta: ObjectState = [0, self.view[1], [], {}]
@@ -162,6 +163,18 @@ class ObjectEdit:
         for place in [each for each in self._starts if len(each) > end and each[:end] == path]:
             del self._starts[place]
 
+    @property
+    def parts(self) -> Parts:
+        """The parts of the object; most transactions never look at them."""
+        if self._parts is None:
+            self._parts = self._replica.parts(self.class_name, self.row)
+        return self._parts
+
+    @property
+    def read_parts(self) -> Parts | None:
+        """The same, if anybody did; after `result` they tell what changed."""
+        return self._parts
+
     # -- the end -----------------------------------------------------------------------------
     def sealed(self) -> ObjectDelta | None:
         """What was written, or None."""
@@ -208,10 +221,18 @@ class Transaction:
         replica: access to the objects, inside the store's write transaction.
         author: the stamp and ids of what is written.
         check_open: raises when this transaction is not the running one.
+        pending: the objects that have pending deltas.
     """
 
-    def __init__(self, replica: Replica, author: Author, check_open: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        author: Author,
+        check_open: Callable[[], None],
+        pending: Container[ObjectName],
+    ) -> None:
         self._replica = replica
+        self._pending = pending
         self._check_open = check_open
         self.author = author
         self.atomic = False
@@ -227,12 +248,17 @@ class Transaction:
             NoTransactionError: the transaction is over.
         """
         self._check_open()
-        name = (class_name, key_bytes(key))
-        if name not in self._edits:
-            row = self._replica.row(class_name, key)
-            parts = self._replica.parts(class_name, row)
-            self._edits[name] = ObjectEdit(class_name, key, row, parts, self.author)
-        return self._edits[name]
+        return self._open((class_name, key_bytes(key)), key)
+
+    def opened(self, entity: Entity) -> ObjectEdit:
+        """The same, for handles, of the running transaction."""
+        return self._edits.get(entity.name) or self._open(entity.name, entity.key)
+
+    def _open(self, name: ObjectName, key: Key) -> ObjectEdit:
+        edit = self._edits.get(name)
+        if edit is None:
+            edit = self._edits[name] = ObjectEdit(self._replica, name, key, self.author)
+        return edit
 
     def create(self, class_name: str, key: Key) -> ObjectEdit:
         """Create an object.
@@ -286,15 +312,19 @@ class Transaction:
         return changeset, changes
 
     def _write(self, edit: ObjectEdit, delta: ObjectState) -> Change:
-        row = edit.row
+        class_name, key, row = edit.class_name, edit.key, edit.row
         after = edit.result(delta)
         head = pack(after)
-        changing = edit.parts.changes()
-        synced = None if row is None else (row.version, row.head)
-        self._replica.keep_base(edit.class_name, edit.key, synced, row, changing)
+        parts = edit.read_parts
+        changing = () if parts is None else tuple(parts.changes())
         version = 0 if row is None else row.version
-        self._replica.put_head(edit.class_name, edit.key, version, after, head, edit.parts)
-        return Change(edit.class_name, edit.key, head_of(row), head, fields_of(changing))
+        if edit.name not in self._pending:
+            synced = None if row is None else (version, row.head)
+            self._replica.keep_base(class_name, key, synced, row, changing)
+        elif changing:
+            self._replica.keep_base_parts(class_name, key, row, changing)
+        self._replica.put_head(class_name, key, version, after, head, parts)
+        return Change(class_name, key, head_of(row), head, fields_of(changing))
 
 
 def closed() -> None:

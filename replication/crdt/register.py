@@ -109,8 +109,10 @@ def _insert(groups: Groups, order: Order, name: Any, value: Any) -> None:
         at -= 1
     if at and order_of(groups[at - 1]) == order:
         group = groups[at - 1]
+        in_order = next(reversed(group[2])) < name  # so a run of names that ascend costs little
         group[2][name] = value
-        group[2] = sorted_map(group[2])
+        if not in_order:
+            group[2] = sorted_map(group[2])
     else:
         groups.insert(at, _group(order, {name: value}))
 
