@@ -1,7 +1,8 @@
 """A file system under SQLite that fails where it is told to: the n-th change to the disk.
 
 Rule 1: what changes the disk is counted: writes, syncs and truncations of the database and its
-        log, and deletions of files. What SQLite keeps in shared memory is not on the disk.
+        log, and deletions of files; reads too, where that is asked for. What SQLite keeps in
+        shared memory is not on the disk.
 Rule 2: a write that fails has written half of its bytes, as a real one may have.
 Rule 3: nothing is really synced: these tests end processes, not the power supply.
 """
@@ -35,16 +36,30 @@ class FaultyDisk(apsw.VFS):
         self._at: int | None = None
         self._error: type[apsw.Error] = apsw.IOError
         self._forever = False
+        self.reads = False
         super().__init__(self.name, "")
 
-    def fail(self, at: int, error: type[apsw.Error], *, forever: bool = False) -> None:
-        """From now on let the ``at``-th change (from 0) fail; and all after it, if ``forever``."""
+    def fail(
+        self,
+        at: int | None,
+        error: type[apsw.Error],
+        *,
+        forever: bool = False,
+        reads: bool = False,
+    ) -> None:
+        """From now on let the ``at``-th change (from 0) fail; and all after it, if ``forever``.
+
+        Args:
+            at: None to count only.
+            reads: count reads, and let them fail, as changes.
+        """
         self.heal()
-        self._at, self._error, self._forever = at, error, forever
+        self._at, self._error, self._forever, self.reads = at, error, forever, reads
 
     def heal(self) -> None:
         """Let nothing fail any more."""
         self._at = None
+        self.reads = False
         self.done = []
         self.failed = 0
 
@@ -75,6 +90,11 @@ class _FaultyFile(apsw.VFSFile):
         self._disk = disk
         self._name = _short(name.filename() if isinstance(name, apsw.URIFilename) else name)
 
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
+        if self._disk.reads:
+            self._disk.attempt(f"read {self._name}")
+        return super().xRead(amount, offset)
+
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802
         write = super().xWrite
         self._disk.attempt(
@@ -86,7 +106,7 @@ class _FaultyFile(apsw.VFSFile):
         self._disk.attempt(f"truncate {self._name}")
         super().xTruncate(newsize)
 
-    def xSync(self, flags: int) -> None:  # noqa: N802, ARG002
+    def xSync(self, flags: int) -> None:  # noqa: N802
         self._disk.attempt(f"sync {self._name}")
 
 

@@ -212,8 +212,9 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == content
     text = tmp_path / "text.db"
     text.write_text("not a database, but long enough to look at\n" * 100)
-    with pytest.raises(StoreCorruptError, match=r"text\.db"):
-        SQLiteStore(text, read_head)
+    for read_only in (False, True):
+        with pytest.raises(StoreCorruptError, match=r"text\.db"):
+            SQLiteStore(text, read_head, read_only=read_only)
     empty = tmp_path / "empty.db"
     empty.touch()
     with pytest.raises(StoreError, match="there is no store to read"):

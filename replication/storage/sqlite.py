@@ -265,12 +265,11 @@ class SQLiteStore:
         self._write_lock.acquire()
         try:
             self._check_open()
-            if self._writer is None:
-                self._writer = self._open_writer()
-            return self._writer
-        except BaseException:
+        except StoreError:
             self._write_lock.release()
             raise
+        assert self._writer is not None
+        return self._writer
 
     def release_writer(self) -> None:
         """After a write transaction: let the next one in."""
@@ -295,22 +294,19 @@ class SQLiteStore:
         except apsw.Error as error:
             failure = store_error(self.path, error, handle.connection)
             self.roll_back(handle)
-            self._checkpoint("TRUNCATE")
+            _checkpoint(handle, "TRUNCATE")
             raise failure from error
         if self._log_pages >= _CHECKPOINT_PAGES:
-            self._checkpoint("PASSIVE")
-
-    def _checkpoint(self, mode: str) -> None:
-        if self._writer is not None:
-            with suppress(apsw.Error):
-                self._writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            _checkpoint(handle, "PASSIVE")
 
     def roll_back(self, handle: Handle) -> None:
         """Undo the write transaction, as far as SQLite has not done so."""
         self.next_rows.clear()
-        try:
+        with suppress(apsw.Error):  # a failure that goes on will be told to the next writer
             if handle.connection.in_transaction:
                 handle.execute("ROLLBACK")
-        except apsw.Error:  # a connection that can't even do that is replaced by a fresh one
-            self._writer = None
-            handle.close()
+
+
+def _checkpoint(handle: Handle, mode: str) -> None:
+    with suppress(apsw.Error):
+        handle.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()

@@ -110,6 +110,7 @@ class SQLiteReader:
             self._store.give_back(handle)
 
     def _begin(self, handle: Handle) -> None:
+        assert self._handle is None, "a transaction object is entered once"
         self._handle = handle
         self._execute = handle.execute
         self._stream = handle.connection.execute

@@ -244,13 +244,18 @@ class SQLiteWriter(SQLiteReader):
             self._look_up(table, plain)
             known = self._known[table.number, plain]
         row, before = known
-        changed = _changed(before, values)
-        if changed:
-            new = [values[position] for position in changed]
-            self._run(table.update(changed), (version, head, *new, row))
-            self._known[table.number, plain] = (row, values)
-        else:
+        # Types first: only then is a comparison of values exact, and cheap.
+        if list(map(type, values)) == list(map(type, before)) and values == before:
             self._run(table.update_head, (version, head, row))
+            return row
+        changed = [
+            at
+            for at, (old, new) in enumerate(zip(before, values, strict=True))
+            if type(old) is not type(new) or old != new
+        ]
+        written = [values[at] for at in changed]
+        self._run(table.update(changed), (version, head, *written, row))
+        self._known[table.number, plain] = (row, values)
         return row
 
     def _undeclared(self, class_name: str) -> NoReturn:
@@ -297,14 +302,3 @@ class SQLiteWriter(SQLiteReader):
             return
         self._run(_DELETE_PART, (table.number, row, name))
         return
-
-
-def _changed(before: tuple[Any, ...], after: tuple[Any, ...]) -> list[int]:
-    """The positions that differ. By type too: to Python 1 is 1.0, to a query perhaps not."""
-    if before == after and list(map(type, before)) == list(map(type, after)):
-        return []
-    return [
-        position
-        for position, (old, new) in enumerate(zip(before, after, strict=True))
-        if old != new or type(old) is not type(new)
-    ]
