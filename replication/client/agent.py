@@ -18,7 +18,7 @@ from replication.client import apply
 from replication.client.database import Database
 from replication.client.restamp import adopt, pull_back
 from replication.client.subscriptions import SubscriptionState, set_state
-from replication.errors import Action, ErrorCode
+from replication.errors import Action, ErrorCode, RemoteProtocolError
 from replication.limits import UPLOAD_BYTES_TARGET, UPLOAD_CHANGESETS_MAX
 from replication.protocol import client_session as session
 from replication.protocol.client_session import ClientSession, Position
@@ -71,6 +71,11 @@ class Agent:
     # -- what the shell calls ------------------------------------------------------------------
     def start(self) -> list[Message]:
         """Open the session."""
+        synced = self.db.synced
+        if synced.staged_count and synced.staged_query <= synced.query_version:
+            # The server starts over, and what it sends then may lean on what is here, not staged.
+            with self.db.integrating() as work:
+                apply.discard_staged(work)
         return self._perform(self._session.start(self.namespace, self._token, self._position()))
 
     def receive(self, message: Message) -> list[Message]:
@@ -131,7 +136,7 @@ class Agent:
                 out += self._perform(self._session.upload(first, changesets))
             elif query is not None and first > end:
                 synced = self.db.synced
-                resume = synced.staged_query == query.version and synced.staged_base
+                resume = synced.staged_query == query.version
                 out += self._perform(
                     self._session.query(
                         query.version,
@@ -182,6 +187,7 @@ class Agent:
                 case session.Adopt(ident, salt):
                     with self.db.integrating() as work:
                         adopt(work, ident, salt)
+                    self.db.subscriptions.reload()
                     out += self._perform(self._session.adopted(self._position()))
                 case session.Acknowledge(ack):
                     self._acknowledge(ack)
@@ -194,10 +200,16 @@ class Agent:
                         set_state(work.writer, version, SubscriptionState.ERROR, message)
                     self.db.subscriptions.reload()
                 case session.Passed(request):
-                    self._marks.pop(request)()
+                    self._passed(request)
                 case session.Ended(code, message):
                     self._end(code, message)
         return out
+
+    def _passed(self, request: int) -> None:
+        done = self._marks.pop(request, None)
+        if done is None:
+            raise RemoteProtocolError(f"MARK {request}, which this end did not send")
+        done()
 
     def _acknowledge(self, ack: Ack) -> None:
         with self.db.integrating() as work:

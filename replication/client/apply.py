@@ -13,6 +13,8 @@ Rule 4: what the server rewrote replaces the pending original; what it refused g
 
 from __future__ import annotations
 
+from typing import Any
+
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
 from replication.client.records import JOURNAL, PENDING, STAGED
@@ -22,7 +24,7 @@ from replication.crdt.object import ObjectState, absent, merge
 from replication.crdt.stamps import latest_in_chunk, latest_time
 from replication.errors import DecodeError
 from replication.history.changeset import decode, decode_trusted, next_digest
-from replication.model.encoding import key_bytes, pack, unpack_trusted
+from replication.model.encoding import is_key, key_bytes, pack, unpack_trusted
 from replication.model.schema import Schema
 from replication.model.values import Key
 from replication.protocol.body import (
@@ -43,14 +45,10 @@ def acknowledge(work: Integration, ack: Ack) -> None:
     """Take over an ACK: advance, replace what was rewritten, journal what was refused. Rule 4.
 
     Raises:
-        DecodeError: a rewrite that is no changeset, or one of a version not covered.
+        DecodeError: a rewrite that is no changeset, of a version not covered, or about an object
+            that was not written to; a refusal that is none.
     """
-    rewrites = {}
-    for item in ack.rewrites:
-        if type(item) is not list or len(item) != 2 or type(item[1]) is not bytes:
-            raise DecodeError(f"{item!r:.60} is no rewritten changeset")
-        decode(item[1])
-        rewrites[item[0]] = item[1]
+    rewrites = _rewrites(ack)
     digest = work.synced.digest
     touched: dict[ObjectName, Key] = {}
     for version in range(work.synced.acknowledged + 1, ack.client_version + 1):
@@ -71,6 +69,16 @@ def acknowledge(work: Integration, ack: Ack) -> None:
     work.synced = work.synced._replace(acknowledged=ack.client_version, digest=digest)
 
 
+def _rewrites(ack: Ack) -> dict[int, bytes]:
+    out: dict[int, bytes] = {}
+    for item in ack.rewrites:
+        if type(item) is not list or [type(each) for each in item] != [int, bytes]:
+            raise DecodeError(f"{item!r:.60} is no rewritten changeset")
+        decode(item[1])
+        out[item[0]] = item[1]
+    return out
+
+
 def _replace(
     work: Integration, version: int, original: bytes, rewritten: bytes
 ) -> dict[ObjectName, Key]:
@@ -83,8 +91,12 @@ def _replace(
         pending[name].remove(version)
     for item in decode_trusted(rewritten).objects:
         name = (item.class_name, key_bytes(item.key))
-        touched[name] = item.key
-        pending.setdefault(name, []).append(version)
+        if name not in touched:
+            raise DecodeError(
+                f"client version {version} wrote nothing to {item.class_name} {item.key!r:.80}, "
+                "but its rewrite does"
+            )
+        pending[name].append(version)
         pending[name].sort()
     return touched
 
@@ -95,10 +107,24 @@ def _journal(work: Integration, ack: Ack) -> None:
     last = next(iter(work.writer.records(JOURNAL, reverse=True, limit=1)), None)
     number = 0 if last is None else int.from_bytes(last[0], "big")
     for refusal in ack.refusals:
-        if type(refusal) is not list or len(refusal) != 6:
+        if not _is_refusal(refusal):
             raise DecodeError(f"{refusal!r:.60} is no refusal")
         number += 1
         work.writer.put_record(JOURNAL, int_key(number), pack(refusal))
+
+
+def _is_refusal(item: Any) -> bool:
+    """Whether it is `[client_version, class, key, path, reason, message]`."""
+    if type(item) is not list or len(item) != 6:
+        return False
+    version, class_name, key, path, reason, message = item
+    texts = (class_name, reason, message)
+    return (
+        type(version) is int
+        and (key is None or is_key(key))
+        and type(path) is list
+        and all(type(text) is str for text in texts)
+    )
 
 
 def rebuild(work: Integration, name: ObjectName, key: Key) -> None:
@@ -249,6 +275,8 @@ def _delta(work: Integration, operation: DeltaOp) -> None:
     parts = work.replica.parts(class_name, row)
     state = merge(state_of(row), delta, parts)
     head = pack(state)
+    if name in work.pending:  # the view may be spread over other parts than the base
+        work.replica.keep_base_parts(class_name, key, row, parts.changes())
     work.replica.put_head(class_name, key, version, state, head, parts)
     work.received = max(work.received, latest_time(delta))
     work.changes.append(Change(class_name, key, head_of(row), head, fields_of(parts.changes())))

@@ -96,6 +96,7 @@ class Database:
         self.handles = Handles(self, schema if isinstance(schema, Declaration) else None)
         #: client versions of the pending deltas of each object
         self.pending: dict[ObjectName, list[int]] = {}
+        self._indexed = False
         with self.reading() as reader:
             self.local = records.load_local(reader)
             self.synced = records.load_synced(reader)
@@ -115,12 +116,14 @@ class Database:
         self.subscriptions: Subscriptions = Subscriptions(self)
 
     def _index_pending(self) -> None:
-        self.pending = {}
+        pending: dict[ObjectName, list[int]] = {}
         with self.reading() as reader:
             for version, data in reader.records(records.PENDING):
                 for item in decode_trusted(unpack_trusted(data)[0]).objects:
                     name = (item.class_name, key_bytes(item.key))
-                    self.pending.setdefault(name, []).append(int_from_key(version))
+                    pending.setdefault(name, []).append(int_from_key(version))
+        self.pending = pending
+        self._indexed = True
 
     def _declare(self, declared: Schema | None) -> None:
         """Take over the app's schema: what is new in it goes out as a changeset."""
@@ -281,6 +284,8 @@ class Database:
             raise NoTransactionError(
                 "a write transaction is running in this thread; write through that one"
             )
+        if not self._indexed:
+            self._index_pending()
 
     def _begin(self, writer: Writer, atomic: bool) -> Transaction:
         self.clock.last = self.local.clock
@@ -344,7 +349,7 @@ class Database:
                     yield work
                     work.store()
             except BaseException:
-                self._index_pending()  # `work` may have changed it for nothing
+                self._indexed = False  # `work` may have changed it for nothing
                 self.entities.renaming = False
                 raise
             self.local, self.synced = work.local, work.synced
@@ -379,10 +384,14 @@ class Database:
         return lambda: self._refused.remove(callback)
 
     def refused(self, refusals: list[Any]) -> None:
-        """Tell the app what the server refused."""
-        if refusals:
-            for callback in list(self._refused):
+        """Tell the app what the server refused. Rule 4."""
+        if not refusals:
+            return
+        for callback in list(self._refused):
+            try:
                 callback(refusals)
+            except Exception as error:
+                self.on_callback_error(error)
 
     def refusals(self) -> list[Any]:
         """Everything the server refused and nobody dismissed yet, oldest first."""

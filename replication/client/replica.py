@@ -20,6 +20,7 @@ from replication.client.records import BASE, BASE_PARTS, object_key
 from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts
 from replication.crdt.view import column_values
+from replication.errors import DecodeError
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Key
 from replication.storage.contract import StoredObject, Writer
@@ -222,12 +223,17 @@ class Replica:
                 cursor and stays as it is.
 
         Returns the names of the fields whose parts are other ones now.
+
+        Raises:
+            DecodeError: a part without data that is not here.
         """
         row = self.put_head(class_name, key, version, state, head)
         held = {part.name: part.data for part in self._writer.parts(class_name, row)}
         changed = []
         for name, part_version, data in parts:
             before = held.pop(name, None)
+            if data is None and before is None:
+                raise DecodeError(f"{class_name} {key!r:.80} comes without a part that is not here")
             if data is not None:
                 self._writer.put_part(class_name, row, name, part_version, data)
                 if data != before:

@@ -17,6 +17,7 @@ from replication.client.apply import rebuild
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
 from replication.client.records import PENDING
+from replication.client.subscriptions import renumber
 from replication.clock import time_from_ms
 from replication.crdt.list import Id
 from replication.crdt.register import Stamp
@@ -67,6 +68,7 @@ def adopt(work: Integration, ident: int, salt: int) -> None:
         work.local = work.local._replace(former=former, client_version=len(pending))
         work.synced = work.synced._replace(acknowledged=0, folded=0, digest=DIGEST_START)
         pending = _renumber(work, pending, 1 - first)
+        renumber(work.writer, 1 - first)
     _rename(work, pending, Substitution(new_stamp, new_id), {}, dropped)
 
 

@@ -187,30 +187,31 @@ class Subscriptions:
     def edit(self) -> Iterator[MutableSubscriptions]:
         """Edit the latest set; what results is committed on normal exit as a new version.
 
-        Nothing happens if nothing changed.
+        Nothing happens if nothing changed. Other threads wait, to write as well.
 
         Raises:
             QueryError: a query that does not fit the class, as far as its schema is known.
         """
         db = self._db
-        latest = self.latest
-        mutable = MutableSubscriptions(list(latest.subscriptions))
-        yield mutable
-        if mutable.subscriptions == latest.subscriptions and latest.version:
-            return
-        for item in mutable.subscriptions:
-            self._check(item)
-        with db.integrating() as work:
-            fresh = SubscriptionSet(
-                latest.version + 1,
-                work.local.client_version,
-                SubscriptionState.PENDING,
-                "",
-                mutable.subscriptions,
-            )
-            store_set(work.writer, fresh)
-        self._sets.append(fresh)
-        db.outgoing()
+        with db.lock:  # one edit at a time, each of what the one before left
+            latest = self.latest
+            mutable = MutableSubscriptions(list(latest.subscriptions))
+            yield mutable
+            if mutable.subscriptions == latest.subscriptions and latest.version:
+                return
+            for item in mutable.subscriptions:
+                self._check(item)
+            with db.integrating() as work:
+                fresh = SubscriptionSet(
+                    latest.version + 1,
+                    work.local.client_version,
+                    SubscriptionState.PENDING,
+                    "",
+                    mutable.subscriptions,
+                )
+                store_set(work.writer, fresh)
+            self.reload()
+            db.outgoing()
 
     def _check(self, item: Subscription) -> None:
         known = self._db.schema.get(item.class_name) or self._db.known_schema.get(item.class_name)
@@ -234,7 +235,7 @@ class Subscriptions:
 
     def reload(self) -> None:
         """Look again at what is stored, after a synchronisation transaction changed it."""
-        with self._db.store.read() as reader:
+        with self._db.lock, self._db.store.read() as reader:
             self._sets = list(load_sets(reader))
 
 
@@ -247,6 +248,13 @@ def load_sets(reader: Reader) -> Iterator[SubscriptionSet]:
 def store_set(writer: Writer, item: SubscriptionSet) -> None:
     """Write one."""
     writer.put_record(SUBSCRIPTIONS, int_key(item.version), item.pack())
+
+
+def renumber(writer: Writer, shift: int) -> None:
+    """Client versions have other numbers now: what a set is sent behind, too."""
+    for item in list(load_sets(writer)):
+        item.after = max(0, item.after + shift)
+        store_set(writer, item)
 
 
 def set_state(writer: Writer, version: int, state: SubscriptionState, message: str = "") -> None:

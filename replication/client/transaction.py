@@ -182,7 +182,8 @@ class ObjectEdit:
         fields = seal(fields)
         if length == 0 and not _says_something(fields):
             return None
-        blind = self.row is None and length % 2 == 1
+        # A row without a length holds only edits of what is out of view by now.
+        blind = self.start == 0 and length % 2 == 1
         delta = [length, at, incarnation, fields]
         return ObjectDelta(self.class_name, self.key, delta, blind)
 
