@@ -185,8 +185,8 @@ class ServerSession:
             assert answer.client_version == self.acknowledged + 1, "what came before was acked"
             self._refused_from = answer.client_version
             return [Send(answer)]
-        assert answer.client_version >= self.acknowledged
-        self.acknowledged = answer.client_version
+        # An UPLOAD that came again is acknowledged again, up to where it ends.
+        self.acknowledged = max(self.acknowledged, answer.client_version)
         return [Send(answer)]
 
     def subscribed(self, refused: QueryState | None) -> list[Effect]:

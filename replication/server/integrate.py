@@ -100,12 +100,12 @@ class Integration:
             if item is not None:
                 fresh.append(item)
         answers: list[Ack | Nack] = []
-        if file.client_version > start:
-            last = (file.client_version, file.version)
-        else:
-            client_version = first + known - 1
-            last = (client_version, tables.version_of(self._writer, ident, client_version))
         if file.client_version > start or known:
+            if file.client_version > start:
+                last = (file.client_version, file.version)
+            else:
+                client_version = first + known - 1
+                last = (client_version, tables.version_of(self._writer, ident, client_version))
             items = tables.remembered(self._writer, ident, first, min(start, last[0]))
             answers.extend(acks(session, last, [*items, *fresh]))
         if file.client_version > start:
