@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from random import Random
 from typing import TypeVar
 
 import trio
@@ -14,11 +15,27 @@ from replication.client.database import Database
 from replication.clock import ms_from_unix
 from replication.crdt.object import ObjectState
 from replication.crdt.view import object_view, query_values
+from replication.errors import ErrorCode, SessionError
+from replication.history.changeset import DIGEST_START
 from replication.model.declare import Object, schema_of
 from replication.model.encoding import unpack_trusted
-from replication.net.websocket import DisconnectedError, WebSocket, accept
+from replication.net.auth import Tokens
+from replication.net.websocket import DisconnectedError, WebSocket, accept, address, connect
 from replication.protocol.connection import Deliver, Reply, ServerConnection
-from replication.protocol.messages import Message, encode
+from replication.protocol.messages import (
+    Assign,
+    Bind,
+    Error,
+    Hello,
+    Ident,
+    Mark,
+    Message,
+    Query,
+    decode,
+    encode,
+)
+from replication.server.host import Host
+from replication.server.users import Authenticate
 from replication.storage.memory import MemoryStore
 
 M = TypeVar("M", bound=Message)
@@ -176,3 +193,108 @@ async def until(condition: Callable[[], bool]) -> None:
     """Wait until something has become true, while worker threads go on."""
     while not condition():
         await trio.sleep(0.001)
+
+
+# -- the server's side -----------------------------------------------------------------------------
+class Stores:
+    """The stores of a server, in memory: they outlive the hosts that use them."""
+
+    def __init__(self) -> None:
+        self._stores: dict[str, MemoryStore] = {}
+
+    def open(self, name: str) -> MemoryStore:
+        """The store of a namespace; made on first use, opened again by each host."""
+        if name == "forbidden":
+            raise SessionError(ErrorCode.BAD_NAMESPACE, "there is no namespace 'forbidden'")
+        held = self._stores.get(name)
+        store = MemoryStore(query_values) if held is None else held.reopen()
+        self._stores[name] = store
+        return store
+
+
+def host(
+    stores: Stores | None = None,
+    authenticate: Authenticate | None = None,
+    *,
+    report: Callable[[Exception], None] = lambda _error: None,
+) -> Host:
+    """A server's host in development mode."""
+    random = Random(7)
+    return Host(
+        (stores or Stores()).open,
+        authenticate or Tokens(development=True),
+        entropy=lambda: random.getrandbits(63),
+        wall_ms=wall_ms,
+        development=True,
+        report=report,
+    )
+
+
+class Caller:
+    """A client played by a test, message by message."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self.socket = socket
+        #: The message that came last.
+        self.last: Message | None = None
+        self._messages: list[Message] = []
+
+    @classmethod
+    async def over(cls, stream: trio.abc.Stream) -> Caller:
+        """A client on this stream, after the WebSocket's handshake."""
+
+        async def opened(_host: str, _port: int) -> trio.abc.Stream:
+            await trio.lowlevel.checkpoint()
+            return stream
+
+        return cls(await connect(address("ws://memory:1/"), open_stream=opened))
+
+    async def send(self, *messages: Message) -> None:
+        """Send messages."""
+        await self.socket.send(*map(encode, messages))
+
+    async def receive(self, kind: type[M]) -> M:
+        """The next message, which is of this kind."""
+        while not self._messages:
+            self._messages += map(decode, await self.socket.read())
+        self.last = message = self._messages.pop(0)
+        assert isinstance(message, kind), message
+        return message
+
+    async def skip_to(self, kind: type[M], *, errors: bool = False) -> M:
+        """The next message of this kind; other errors than the one expected may not come before."""
+        while True:
+            message = await self.receive(Message)  # type: ignore[arg-type]
+            if isinstance(message, kind):
+                return message
+            assert errors or not isinstance(message, Error), message
+
+    async def hello(self) -> None:
+        """Exchange HELLO."""
+        await self.send(Hello(0, [1], "caller"))
+        await self.receive(Hello)
+
+    async def bind(
+        self, number: int, *, namespace: str = "books", query: str | None = "TRUEPREDICATE"
+    ) -> Assign:
+        """Bring up a session of a new file, with a subscription to all books."""
+        await self.send(Bind(number, namespace, "dev:caller", 0, 0))
+        assigned = await self.skip_to(Assign)
+        await self.send(start(number, assigned.ident))
+        if query is not None:
+            await self.send(Query(number, 1, {"Book": query}, 0, b""), Mark(number, 99))
+            await self.skip_to(Mark)
+        return assigned
+
+    async def until_closed(self) -> list[Message]:
+        """All messages that still come."""
+        with suppress(DisconnectedError):
+            while True:
+                self._messages += map(decode, await self.socket.read())
+        await self.socket.close()
+        return self._messages
+
+
+def start(number: int, ident: int) -> Ident:
+    """The IDENT of a new file."""
+    return Ident(number, ident, 0, 0, 0, DIGEST_START, 0, 0, {})

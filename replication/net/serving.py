@@ -26,7 +26,12 @@ import trio
 from websockets.frames import CloseCode
 
 from replication.errors import ErrorCode, RemoteProtocolError
-from replication.limits import HANDSHAKE_TIMEOUT_S, SILENCE_MAX_S, UPLOADS_IN_FLIGHT_MAX
+from replication.limits import (
+    CLOSE_TIMEOUT_S,
+    HANDSHAKE_TIMEOUT_S,
+    SILENCE_MAX_S,
+    UPLOADS_IN_FLIGHT_MAX,
+)
 from replication.net.websocket import DisconnectedError, WebSocket
 from replication.protocol.connection import Deliver, Event, HangUp, Reply, ServerConnection
 from replication.protocol.messages import Bind, Message, encode
@@ -131,8 +136,8 @@ class Connection:
     """One connection, from the first frame to its end."""
 
     __slots__ = (
-        "_connection", "_expires", "_large", "_last_words", "_nursery", "_opened", "_reading",
-        "_scope", "_sender", "_sessions", "_shell", "_socket", "_waiting", "_why",
+        "_connection", "_expires", "_large", "_last_words", "_nursery", "_opened", "_reader",
+        "_reading", "_scope", "_sender", "_sessions", "_shell", "_socket", "_waiting", "_why",
     )  # fmt: skip
 
     def __init__(self, shell: Shell, socket: WebSocket) -> None:
@@ -141,6 +146,7 @@ class Connection:
         self._connection = ServerConnection(shell.agent)
         self._sessions: dict[int, _Session] = {}
         self._scope = trio.CancelScope()
+        self._reader = trio.CancelScope()
         self._reading: trio.CancelScope | None = None
         self._nursery: trio.Nursery
         #: When the first token expires, in Unix seconds; may be too early, never too late.
@@ -161,10 +167,10 @@ class Connection:
             with self._scope:
                 async with trio.open_nursery() as self._nursery:
                     try:
-                        await self._guarded(self._read)
+                        with self._reader:
+                            await self._guarded(self._read)
                     finally:
                         self._connection.over = True  # nothing is started any more
-                        self._scope.cancel()
         finally:
             for session in self._sessions.values():
                 self._shell.host.disconnect(session.link)
@@ -187,7 +193,7 @@ class Connection:
             self.say_goodbye(ErrorCode.INTERNAL, "the server failed")
 
     async def _read(self) -> None:
-        while not self._connection.over:
+        while True:
             silent = trio.current_time() + SILENCE_MAX_S
             frames = None
             with trio.CancelScope() as self._reading:
@@ -200,6 +206,8 @@ class Connection:
             for frame in frames:
                 for event in self._connection.receive(frame):
                     await self._take(event)
+                if self._connection.over:
+                    return
 
     def _time_passed(self, silent: float) -> None:
         now = trio.current_time()
@@ -251,7 +259,9 @@ class Connection:
                 _log.info("a connection ended with %s: %s", code.label, message)
                 if ours:
                     self._why = (_CLOSE_CODES.get(code, CloseCode.PROTOCOL_ERROR), code.label)
-                self._scope.cancel()
+                # What is being sent is sent to its end: half a frame would drown our last words.
+                self._reader.cancel()
+                self._scope.deadline = trio.current_time() + CLOSE_TIMEOUT_S
 
     async def _deliver(self, message: Message) -> None:
         session = self._sessions.get(message.session)
@@ -305,8 +315,8 @@ class Connection:
     async def _next(self, session: _Session) -> list[Effect] | None:
         """What is to be performed next, None for nothing."""
         self._pass_on(session)
-        if self._sessions.get(session.link.session.number) is not session:
-            return None  # it is over
+        if self._sessions.get(session.link.session.number) is not session or self._connection.over:
+            return None
         if self._expired(session):
             return session.link.session.failed(ErrorCode.TOKEN_EXPIRED, "the token has expired")
         if session.queue and session.streak < UPLOADS_IN_FLIGHT_MAX:
