@@ -298,7 +298,7 @@ class Database:
                 closed()
 
         author = Author(stamp, self._mint)
-        transaction = Transaction(Replica(writer, self.columns), author, check_open)
+        transaction = Transaction(Replica(writer, self.columns), author, check_open, self.pending)
         transaction.atomic = atomic
         self._running = transaction
         self._owner = threading.get_ident()

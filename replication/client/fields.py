@@ -248,7 +248,7 @@ class Shape:
 
     Attributes:
         fields: by name, the primary key first.
-        attributes: the names that are attributes; the others are too, but mean something else.
+        attributes: those that are attributes, too; other names mean something else for handles.
     """
 
     def __init__(
@@ -266,7 +266,7 @@ class Shape:
             self.fields[KEY_NAME] = KeyField(self, schema.key)
         for name, item in schema.properties.items():
             self.fields[name] = self._kind(item)(self, item)
-        self.attributes = self.fields.keys() - taken
+        self.attributes = {name: field for name, field in self.fields.items() if name not in taken}
 
     @staticmethod
     def _kind(item: Property) -> type[Field]:

@@ -27,6 +27,7 @@ from replication.crdt.list import Id
 from replication.crdt.object import Fields
 from replication.errors import (
     NoSubscriptionError,
+    NoSuchObjectError,
     NoTransactionError,
     SchemaError,
     UsageError,
@@ -151,13 +152,14 @@ class Handle:
         self._shape.field(name).write(self, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        field = self._shape.attributes.get(name)
+        if field is not None:
+            field.write(self, value)
         # A declared class has no slots: a misspelled name must not just become an attribute.
-        shape = self._shape
-        if name not in shape.attributes and (
-            name in shape.fields or not _is_settable(type(self), name)
-        ):
-            raise AttributeError(shape.unknown(name), name=name, obj=self)
-        object.__setattr__(self, name, value)
+        elif name in self._shape.fields or not _is_settable(type(self), name):
+            raise AttributeError(self._shape.unknown(name), name=name, obj=self)
+        else:
+            object.__setattr__(self, name, value)
 
     def add(self, name: str, amount: int) -> None:
         """Add to an int or a counter: concurrent additions add up.
@@ -182,9 +184,10 @@ class Handle:
         entity = self._entity
         edit = running(entity.db).opened(entity)
         path = self._path and self._steps()
-        if edit.fields(path) is None:
-            raise entity.missing(path)
-        return Place(edit, path, edit.scope(path))
+        try:
+            return Place(edit, path, edit.scope(path))
+        except NoSuchObjectError:
+            raise entity.missing(path) from None
 
 
 # A handle's own __setattr__ is for the app.
@@ -275,7 +278,7 @@ class Handles:
     def _made(self, schema: ClassSchema) -> type[Handle]:
         shape = Shape(self, schema, self._datetimes, _TAKEN)
         members: dict[str, Any] = {"_shape": shape, "__slots__": ()}
-        members |= {name: shape.fields[name] for name in shape.attributes}
+        members |= shape.attributes
         declared = self._declared.get(schema.name)
         bases = (Handle,) if declared is None else (Handle, declared)
         members["__module__"] = Handle.__module__ if declared is None else declared.__module__

@@ -48,8 +48,7 @@ class ObjectEdit:
         self.row: StoredObject | None = replica.row(class_name, key)
         self._parts: Parts | None = None
         self.author = author
-        row = self.row
-        self.view = state_of(row)
+        self.view = state_of(self.row)
         self.start = self.view[0]
         self.delta: ObjectState = [0, self.view[1], [], {}]
         self._starts: dict[Steps, int] = {}

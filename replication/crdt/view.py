@@ -118,7 +118,14 @@ def column_values(state: obj.ObjectState, names: Iterable[str]) -> dict[str, Any
     if not obj.is_alive(state):
         return None
     fields = state[3]
-    if obj.SET in fields or obj.LIST in fields:
-        values = queryable(state)
-        return {name: values.get(name) for name in names}
-    return {name: register_value(fields, name) for name in names}
+    return {name: _column_value(fields, name) for name in names}
+
+
+def _column_value(fields: obj.Fields, name: str) -> Any:
+    # As `queryable`, one by one: most fields of an object are no columns.
+    if obj.LIST in fields and name in fields[obj.LIST] and len(fields[obj.LIST][name]) == 2:
+        return [value for value, _ in list_values(fields[obj.LIST][name])]
+    if obj.SET in fields and name in fields[obj.SET]:
+        return members(fields[obj.SET][name])
+    value = register_value(fields, name)
+    return None if type(value) is Container else value
