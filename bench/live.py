@@ -16,7 +16,6 @@ from bench.data import SCHEMA, document
 from bench.harness import Figure, figure, percentile, scratch
 from bench.servers import host, serving
 from replication.client.database import Database
-from replication.client.replica import Change
 from replication.crdt.view import query_values
 from replication.net.client import run_client
 from replication.net.local import open_database
@@ -33,7 +32,7 @@ class _Watcher:
         self.event: trio.Event = trio.Event()
         self.token = trio.lowlevel.current_trio_token()
 
-    def update(self, changes: list[Change]) -> None:
+    def tell(self, changes: object) -> None:
         """A transaction is durable here."""
         if changes:
             self.seen = perf_counter()

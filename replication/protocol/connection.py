@@ -16,6 +16,7 @@ Rule 5: a PONG repeats the payload of the last PING that is not answered yet. [C
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -73,7 +74,7 @@ Event: TypeAlias = Reply | Ready | Deliver | HangUp
 _CONNECTION: Final = (Hello, Ping, Pong)
 
 
-class _Connection:
+class _Connection(ABC):
     """What both ends have in common.
 
     Attributes:
@@ -160,11 +161,13 @@ class _Connection:
             f"{_name(message)} for session {message.session}, which was never bound"
         )
 
+    @abstractmethod
     def _has_closed(self, session: int) -> bool:
-        raise NotImplementedError
+        """Whether a session was live once: what is still on its way to it is ignored."""
 
+    @abstractmethod
     def _hello(self, hello: Hello) -> list[Event]:
-        raise NotImplementedError
+        """Agree on a version."""
 
 
 class ServerConnection(_Connection):
