@@ -248,6 +248,18 @@ def test_writing_in_another_thread_than_the_transaction(db: Database) -> None:
     assert book.title == "mine"
 
 
+def test_a_transaction_that_is_over_takes_no_more(db: Database) -> None:
+    with db.write() as transaction:
+        edit = transaction.edit("Book", 1)
+    with pytest.raises(NoTransactionError, match="this write transaction is over"):
+        transaction.edit("Book", 2)
+    with db.write(), pytest.raises(NoTransactionError, match="this write transaction is over"):
+        transaction.delete("Book", 1)
+    assert edit.fields() is None
+    with db.write(), pytest.raises(NoTransactionError, match="running in this thread"), db.write():
+        pass
+
+
 def test_a_transaction_that_fails_leaves_no_trace(db: Database) -> None:
     book = create(db, title="T", tags=["a"], visited=[{"number": 1}])
 

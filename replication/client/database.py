@@ -24,7 +24,7 @@ from replication.client.entities import Entities, ObjectName
 from replication.client.objects import Handle, Handles
 from replication.client.records import Local, Synced
 from replication.client.replica import Change, Replica
-from replication.client.transaction import Transaction, closed
+from replication.client.transaction import Transaction
 from replication.clock import HybridClock
 from replication.crdt.edit import Author
 from replication.crdt.incarnation import clone
@@ -270,6 +270,7 @@ class Database:
                     finished = transaction.finish(self.synced.cursor)
                     local = self._store_changeset(writer, finished)
                 finally:
+                    transaction.over()
                     self._owner = 0
                     self._running = None
             if finished is not None:
@@ -291,14 +292,8 @@ class Database:
         self.clock.last = self.local.clock
         stamp = (self.clock.tick(self.wall_ms() + self.local.skew_ms), self.local.ident)
         self._sequence = self.local.sequence
-        transaction: Transaction
-
-        def check_open() -> None:
-            if self._running is not transaction:
-                closed()
-
         author = Author(stamp, self._mint)
-        transaction = Transaction(Replica(writer, self.columns), author, check_open, self.pending)
+        transaction = Transaction(Replica(writer, self.columns), author, self.pending)
         transaction.atomic = atomic
         self._running = transaction
         self._owner = threading.get_ident()

@@ -86,7 +86,7 @@ def load_local(reader: Reader) -> Local:
 
 def store_local(writer: Writer, local: Local) -> None:
     """Write it."""
-    writer.put_record(META, b"local", pack(list(local)))
+    writer.put_record(META, b"local", pack([*local[:-1], list(local.former)]))
 
 
 def load_synced(reader: Reader) -> Synced:

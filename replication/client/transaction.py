@@ -11,7 +11,7 @@ Rule 3: creating a key that this file does not hold is a blind create. [CLIENT-4
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from typing import Any
 
 from replication.client.entities import Entity, ObjectName, Steps, inside
@@ -220,20 +220,13 @@ class Transaction:
     Args:
         replica: access to the objects, inside the store's write transaction.
         author: the stamp and ids of what is written.
-        check_open: raises when this transaction is not the running one.
         pending: the objects that have pending deltas.
     """
 
-    def __init__(
-        self,
-        replica: Replica,
-        author: Author,
-        check_open: Callable[[], None],
-        pending: Container[ObjectName],
-    ) -> None:
+    def __init__(self, replica: Replica, author: Author, pending: Container[ObjectName]) -> None:
         self._replica = replica
         self._pending = pending
-        self._check_open = check_open
+        self._is_over = False
         self.author = author
         self.atomic = False
         self.schema: dict[str, Any] = {}
@@ -247,7 +240,6 @@ class Transaction:
         Raises:
             NoTransactionError: the transaction is over.
         """
-        self._check_open()
         return self._open((class_name, key_bytes(key)), key)
 
     def opened(self, entity: Entity) -> ObjectEdit:
@@ -255,6 +247,10 @@ class Transaction:
         return self._edits.get(entity.name) or self._open(entity.name, entity.key)
 
     def _open(self, name: ObjectName, key: Key) -> ObjectEdit:
+        if self._is_over:
+            raise NoTransactionError(
+                "this write transaction is over; open another with `with db.write() as tx:`"
+            )
         edit = self._edits.get(name)
         if edit is None:
             edit = self._edits[name] = ObjectEdit(self._replica, name, key, self.author)
@@ -295,6 +291,10 @@ class Transaction:
         """The objects this transaction looked at to edit."""
         return list(self._edits.values())
 
+    def over(self) -> None:
+        """From now on it takes no more edits."""
+        self._is_over = True
+
     def finish(self, cursor: int) -> tuple[Changeset, list[Change]] | None:
         """Write the views and bases; returns the changeset and what changed, None for nothing."""
         deltas: list[ObjectDelta] = []
@@ -325,10 +325,3 @@ class Transaction:
             self._replica.keep_base_parts(class_name, key, row, changing)
         self._replica.put_head(class_name, key, version, after, head, parts)
         return Change(class_name, key, head_of(row), head, fields_of(changing))
-
-
-def closed() -> None:
-    """The `check_open` of a transaction that is over."""
-    raise NoTransactionError(
-        "this write transaction is over; open another with `with db.write() as tx:`"
-    )
