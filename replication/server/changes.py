@@ -16,6 +16,19 @@ from replication.server.view import Image
 from replication.storage.contract import Reader, StoredObject
 
 
+def objects_in(reader: Reader, versions: list[int], *, most: int) -> list[tuple[str, Key]] | None:
+    """The objects that some entries touched, each once; None if there are more than ``most``."""
+    found: dict[tuple[str, bytes], Key] = {}
+    for version in versions:
+        entry = tables.entry_at(reader, version)
+        assert entry is not None, "the log is dense"
+        for item in decode_trusted(entry.changeset).objects:
+            found[item.class_name, key_bytes(item.key)] = item.key
+        if len(found) > most:
+            return None
+    return [(class_name, key) for (class_name, _), key in found.items()]
+
+
 class Touched:
     """One object that a stretch of the log touched.
 

@@ -18,18 +18,19 @@ Rule 4: a new subscription set is served from where the session stands: what hap
 Rule 5: a client at version 0 is sent the schema first; later additions come with the log. [FEED-5]
 Rule 6: for a session that asked for nothing so far, a set is staged from the latest version on,
         whatever its cursor. What its file wrote before goes with the last message, unless the set
-        sees it: what was written offline stays to be seen all along. [FEED-6]
+        sees it: what was written offline stays to be seen all along. Where that is too much to be
+        told at once, the log is read from the cursor on. [FEED-6]
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from replication.errors import ErrorCode, QueryError, RemoteProtocolError
-from replication.history.changeset import decode_trusted
 from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX
-from replication.model.encoding import key_bytes
+from replication.model.values import Key
 from replication.protocol.body import (
     DeltaOp,
     EvictOp,
@@ -39,11 +40,11 @@ from replication.protocol.body import (
 )
 from replication.protocol.messages import Download, Ident, Query, QueryState, clipped
 from replication.server import tables
-from replication.server.changes import Changes, Touched, read_changes
+from replication.server.changes import Changes, Touched, objects_in, read_changes
 from replication.server.namespace import Namespace
 from replication.server.shared import Body, BodyKey
 from replication.server.staging import Staging, cost, state_op
-from replication.server.tables import Ledger
+from replication.server.tables import File, Ledger
 from replication.server.view import Image, View, check_queries, declare_columns
 from replication.storage.contract import Reader, Writer
 
@@ -178,14 +179,14 @@ class Feed:
             return None
         self._reread_views(reader)
         if not self.staging:
-            body = self._body(reader, ledger, file.client_version)
+            body = self._body(reader, ledger, file)
             if body is not None:
                 return self._unless_silent(body, file.client_version, flush=flush)
         if self._staging is None:
             view = self._view if self._target is None else self._target.view
-            base = ledger.version if self._target and self._fresh else self._cursor
-            self._staging = self._staged(view, base)
-        return self._stage(reader, ledger, self._staging, file.client_version)
+            leap = self._fresh and self._own(reader, file, ledger.version) is not None
+            self._staging = self._staged(view, ledger.version if leap else self._cursor)
+        return self._stage(reader, ledger, self._staging, file)
 
     def _reread_views(self, reader: Reader) -> None:
         """The schema may have grown: views are read as it says now."""
@@ -201,11 +202,14 @@ class Feed:
             self._staging.reread(self._view, new)
 
     # -- exact -----------------------------------------------------------------------------------
-    def _body(self, reader: Reader, ledger: Ledger, mark: int) -> Body | None:
+    def _body(self, reader: Reader, ledger: Ledger, file: File) -> Body | None:
         """What an exact message up to the latest version holds; None if it takes several."""
         if self._fresh:
-            own = [*self._first_schema(), *self._own(reader, mark, self._view)]
-            return self._encoded(ledger, own, frozenset((self._ident,)))
+            own = self._own(reader, file, ledger.version)
+            if own is None:
+                return None
+            gone = self._letting_go(reader, own, self._view)
+            return self._encoded(ledger, [*self._first_schema(), *gone], frozenset((self._ident,)))
         # At version 0 nothing could tell this message from one of a staged download.
         if ledger.version - self._reached > self._entries_max or not self._cursor:
             return None
@@ -264,24 +268,22 @@ class Feed:
             return [state_op(reader, class_name, row)]
         return [EvictOp(class_name, key)] if was or own else []
 
-    def _own(self, reader: Reader, mark: int, view: View) -> list[Operation]:
-        """What a session that asked for nothing so far is told of a stretch of any length: to let
-        go of what its file wrote there and the view does not see.
-        """
-        found: dict[tuple[str, bytes], Operation] = {}
-        for client_version in range(mark, 0, -1):
-            version = tables.version_of(reader, self._ident, client_version)
-            if version <= self._reached:
-                break
-            entry = tables.entry_at(reader, version)
-            assert entry is not None, "integrated, so in the log"
-            for item in decode_trusted(entry.changeset).objects:
-                row = reader.get_object(item.class_name, item.key)
-                now = Image(item.key, None if row is None else row.head)
-                if not view.sees(item.class_name, now):
-                    name = (item.class_name, key_bytes(item.key))
-                    found[name] = EvictOp(item.class_name, item.key)
-        return list(found.values())
+    def _own(self, reader: Reader, file: File, last: int) -> list[tuple[str, Key]] | None:
+        """What the file itself wrote up to a version; None if that is too much for one message."""
+        after, most = self._reached, self._entries_max
+        versions = tables.versions_between(reader, self._ident, file, after, last, most=most)
+        if versions is None:
+            return None
+        return objects_in(reader, versions, most=_OWN_OBJECTS_MAX)
+
+    def _letting_go(
+        self, reader: Reader, own: list[tuple[str, Key]] | None, view: View
+    ) -> Iterator[Operation]:
+        """Evictions of what the file wrote and a view does not see. Rule 6."""
+        for class_name, key in own or ():
+            row = reader.get_object(class_name, key)
+            if row is None or not view.sees(class_name, Image(key, row.head)):
+                yield EvictOp(class_name, key)
 
     def _unless_silent(self, body: Body, mark: int, *, flush: bool) -> Download | None:
         """Rule 3."""
@@ -321,7 +323,7 @@ class Feed:
         return [SchemaOp(self._types.schema.to_packed())]
 
     # -- staged ----------------------------------------------------------------------------------
-    def _stage(self, reader: Reader, ledger: Ledger, staging: Staging, mark: int) -> Download:
+    def _stage(self, reader: Reader, ledger: Ledger, staging: Staging, file: File) -> Download:
         message = staging.next(
             reader,
             ledger.version,
@@ -333,9 +335,11 @@ class Feed:
         if self._target is not None:
             query_version = self._target.query_version
         if message.last:
-            if self._target is not None and self._fresh:
-                operations += self._own(reader, mark, self._target.view)
-            self._mark = mark
+            if self._fresh:
+                new = self._view if self._target is None else self._target.view
+                own = self._own(reader, file, staging.base)
+                operations += self._letting_go(reader, own, new)
+            self._mark = file.client_version
             if self._target is not None:
                 self._query_version, self._view = query_version, self._target.view
             self._arrived(ledger.version, ledger.salt)
@@ -356,5 +360,7 @@ class Feed:
         )
 
 
+#: Objects that one message may name as the file's own.
+_OWN_OBJECTS_MAX: Final = 10_000
 #: Size and body of a message without operations.
 _NOTHING: Final = encode_operations([])

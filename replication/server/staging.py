@@ -14,16 +14,15 @@ Rule 2: phase 2 evicts what it finds outside of the new view if any image the ch
         inside the old or the new one: only then the client may hold it. Of whatever state was sent
         earlier, the touch that followed it has the image. [STAGE-2]
 Rule 3: the message that reaches the latest version of its own snapshot is the last. [STAGE-3]
-Rule 4: a part that has not changed since `base` is named without its bytes where the client is
-        sure to hold it: in the first chunk, of an object in the view all along, with nothing sent
-        before. [STAGE-4]
+Rule 4: a state has all its parts. How a list is spread over parts depends on the order of merges,
+        so a part of the same name at the client need not be the same part. [STAGE-4]
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from replication.errors import DecodeError, ErrorCode, RemoteProtocolError
 from replication.history.changeset import decode_trusted
@@ -64,16 +63,11 @@ class Message(NamedTuple):
     progress: float
 
 
-def state_op(
-    reader: Reader, class_name: str, stored: StoredObject, *, newer_than: int = -1
-) -> StateOp:
-    """A stored object as it travels. ``newer_than``: parts up to there the client has."""
-    if not tables.has_parts(reader, class_name):
-        return StateOp(class_name, stored.key, stored.version, stored.head, [])
-    parts = [
-        [part.name, part.version, part.data if part.version > newer_than else None]
-        for part in reader.parts(class_name, stored.row)
-    ]
+def state_op(reader: Reader, class_name: str, stored: StoredObject) -> StateOp:
+    """A stored object as it travels. Rule 4."""
+    parts: list[list[Any]] = []
+    if tables.has_parts(reader, class_name):
+        parts = [list(part) for part in reader.parts(class_name, stored.row)]
     return StateOp(class_name, stored.key, stored.version, stored.head, parts)
 
 
@@ -123,7 +117,6 @@ class Staging:
             self._at, self._done = _read_position(position, base, latest)
         elif self._plan:
             self._at = _Scanning(*self._plan[0], 0)
-        self._untouched = not self._plan and not position
 
     @staticmethod
     def _text(view: View, class_name: str) -> str | None:
@@ -147,7 +140,6 @@ class Staging:
         if isinstance(self._at, _Scanning) and not self._scan(reader, out):
             return Message(out.operations, False, self._progress(reader))
         done = self._read(reader, latest, out, entries_max)
-        self._untouched = False
         progress = 1.0 if done or self._plan else self._read_share(latest)
         return Message(out.operations, done, progress)
 
@@ -234,8 +226,7 @@ class Staging:
         now = Image(key, None if stored is None else stored.head)
         old, new = self._old, self._new
         if stored is not None and new.sees(class_name, now):
-            held = self._untouched and all(old.sees(class_name, each) for each in touched.before)
-            return state_op(reader, class_name, stored, newer_than=self.base if held else -1)
+            return state_op(reader, class_name, stored)
         seen = any(
             old.sees(class_name, each) or new.sees(class_name, each) for each in touched.before
         )

@@ -135,6 +135,30 @@ def version_of(reader: Reader, ident: int, client_version: int) -> int:
     raise StoreCorruptError(f"changeset {client_version} of file {ident} is not in the log")
 
 
+def versions_between(
+    reader: Reader, ident: int, file: File, after: int, last: int, *, most: int
+) -> list[int] | None:
+    """The server versions ``after < version <= last`` of a file's changesets, latest first.
+
+    Returns:
+        None if there are more than ``most``.
+    """
+    out: list[int] = []
+    end = file.client_version
+    runs = reader.records(RUNS, first=file_key(ident, 0), last=file_key(ident, end), reverse=True)
+    for key, value in runs:
+        first, version = int_from_key(key[8:]), int_from_key(value)
+        run_end = version + end - first
+        if run_end <= after:
+            break
+        for number in range(min(run_end, last), max(version - 1, after), -1):
+            out.append(number)
+            if len(out) > most:
+                return None
+        end = first - 1
+    return out
+
+
 class Remembered(NamedTuple):
     """What is remembered of a changeset that was not integrated as it was sent."""
 

@@ -123,8 +123,11 @@ def _check_class(query: Query, known: ClassSchema, development: bool) -> None:
     if development:
         return
     for name in sorted(query.fields - {KEY_NAME}):
-        if not known[name].queryable:
-            raise QueryError(f"{known[name]} is not queryable; the server's schema must say so")
+        found = known.properties.get(name)
+        if found is None:
+            raise QueryError(f"{known.name} has no property {name!r:.80} in the server's schema")
+        if not found.queryable:
+            raise QueryError(f"{found} is not queryable; the server's schema must say so")
 
 
 def _field_types(query: Query, known: ClassSchema | None) -> dict[str, str]:
