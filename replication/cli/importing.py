@@ -27,6 +27,7 @@ from replication.errors import NoSubscriptionError, SchemaError, UsageError
 
 if TYPE_CHECKING:
     from replication.cli.rows import BadRowError, Row
+    from replication.cli.stores import Snapshot
     from replication.client.database import Database
     from replication.model.infer import Inferred
     from replication.model.schema import Schema
@@ -68,6 +69,11 @@ Told = Callable[[int], None]
     help="Default: by the file's name.",
 )
 @click.option("--update", is_flag=True, help="Write over objects that exist already.")
+@click.option(
+    "--upload-only",
+    is_flag=True,
+    help="Don't subscribe: the objects leave the file once a server has them.",
+)
 @click.option("--skip-bad", is_flag=True, help="Leave out rows that don't fit, and list them.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 def command(
@@ -81,6 +87,7 @@ def command(
     separator: str,
     kind: str | None,
     update: bool,
+    upload_only: bool,
     skip_bad: bool,
     as_json: bool,
 ) -> None:
@@ -90,8 +97,9 @@ def command(
     written as one; objects inside objects become embedded objects, or dictionaries where many
     distinct keys hold values of one shape. --types overrules it.
 
-    The objects are pending changesets: the next `replication sync` uploads them. A row that does
-    not fit is named, and nothing is imported at all, unless --skip-bad is given.
+    The objects are pending changesets: the next `replication sync` uploads them. The file
+    subscribes to CLASS, unless it does already. A row that does not fit is named, and nothing is
+    imported at all, unless --skip-bad is given.
 
     \b
     Example:
@@ -109,7 +117,8 @@ def command(
         frozenset(_names(without)),
         separator,
     )
-    plan = Plan(source, store, class_name or _class_name(file), update, skip_bad)
+    name = class_name or _class_name(file)
+    plan = Plan(source, store, name, update=update, skip_bad=skip_bad, subscribe=not upload_only)
     with _progress(file, as_json) as passing:
         done = run(plan, _names(queryable), passing)
     seconds = time.monotonic() - started
@@ -193,6 +202,7 @@ class Plan:
     class_name: str
     update: bool
     skip_bad: bool
+    subscribe: bool
 
 
 @dataclass
@@ -247,6 +257,10 @@ def run(plan: Plan, queryable: list[str], passing: Passing) -> Done:
     if contradictions:
         raise SchemaError("; ".join(str(each) for each in contradictions))
     with writing(plan.store, merged) as db, passing("writing") as told:
+        # Before the objects: a server is asked for them before it is given them, so that they
+        # stay where they are.
+        if plan.subscribe:
+            _subscribe(db, plan.class_name)
         try:
             _write(db, plan, inferred, done, told)
         except NoSubscriptionError:
@@ -257,30 +271,37 @@ def run(plan: Plan, queryable: list[str], passing: Passing) -> Done:
     return done
 
 
+def _subscribe(db: Database, class_name: str) -> None:
+    with db.subscriptions.edit() as edited:
+        if all(each.class_name != class_name for each in edited.subscriptions):
+            edited.add(class_name)
+
+
 class _Known:
     """What the store holds before the import."""
 
     def __init__(self, plan: Plan) -> None:
-        from replication.cli.stores import snapshot
+        from replication.cli.stores import client_snapshot
         from replication.model.schema import Schema
 
         self.schema: Schema = Schema()
         self._plan = plan
-        self._opening: AbstractContextManager[Any] = nullcontext(None)
+        self._opening: AbstractContextManager[Snapshot | None] = nullcontext(None)
         if plan.store.exists() and plan.store.stat().st_size:
-            self._opening = snapshot(str(plan.store))
-            with snapshot(str(plan.store)) as held:
+            self._opening = client_snapshot(plan.store)
+            with client_snapshot(plan.store) as held:
                 self.schema = held.schema
 
     @contextmanager
     def exists(self) -> Iterator[Callable[[Key], bool]]:
         """Whether an object with a key is alive."""
+        from replication.crdt.object import is_alive
+        from replication.model.encoding import unpack_trusted
+
         with self._opening as held:
 
             def alive(key: Key) -> bool:
-                from replication.crdt.object import is_alive
-                from replication.model.encoding import unpack_trusted
-
+                assert held is not None
                 row = held.reader.get_object(self._plan.class_name, key)
                 return row is not None and is_alive(unpack_trusted(row.head))
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Objects printed as a table unless asked for more.
 _TABLE_ROWS = 50
+#: Characters of a cell that are shown however narrow the terminal is.
+_CELL_MIN = 6
 
 
 @click.command("query")
@@ -124,10 +126,12 @@ def _print_table(rows: list[dict[str, Any]], total: int) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     names = list(dict.fromkeys(name for row in rows for name in row))
-    for name in names:
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
-    for row in rows:
-        table.add_row(*(cell(row.get(name)) for name in names))
+    cells = [[cell(row.get(name)) for name in names] for row in rows]
+    for at, name in enumerate(names):
+        widest = max(len(line[at]) for line in cells)
+        table.add_column(name, overflow="ellipsis", no_wrap=True, min_width=min(widest, _CELL_MIN))
+    for line in cells:
+        table.add_row(*line)
     if rows:
         console().print(table)
     shown = "" if len(rows) == total else f"; these are the first {len(rows):,}, see --limit"

@@ -255,13 +255,19 @@ async def _until_told(settings: Settings, host: Host, tls: ssl.SSLContext | None
     serving = partial(
         serve, host, listen_host=settings.listen_host, port=settings.port, ssl_context=tls
     )
+    failure: UsageError | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_on_signal, nursery.cancel_scope)
-        places: list[Place] = await nursery.start(serving)
-        _announce(settings, places)
+        try:
+            _announce(settings, await nursery.start(serving))
+        except UsageError as error:  # which must not leave wrapped in the nursery's group
+            failure = error
+            nursery.cancel_scope.cancel()
         if settings.stop_with_stdin:
             await trio.to_thread.run_sync(sys.stdin.buffer.read, abandon_on_cancel=True)
             nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _end_on_signal(scope: Any) -> None:

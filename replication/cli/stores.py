@@ -139,6 +139,23 @@ def snapshot(path: str) -> Iterator[Snapshot]:
 
 
 @contextmanager
+def client_snapshot(path: str | Path) -> Iterator[Snapshot]:
+    """Open a client file for reading.
+
+    Raises:
+        StoreError: it is no store.
+        UsageError: it is a namespace.
+    """
+    with snapshot(str(path)) as held:
+        if held.kind == "namespace":
+            raise UsageError(
+                f"{path} is a namespace of a server; give a client file, and `replication sync` "
+                "it with the server"
+            )
+        yield held
+
+
+@contextmanager
 def writing(path: str | Path, schema: Schema | None = None) -> Iterator[Database]:
     """Open a client file for writing, or make one.
 
@@ -152,12 +169,8 @@ def writing(path: str | Path, schema: Schema | None = None) -> Iterator[Database
     from replication.net.local import open_database
 
     if Path(path).exists() and Path(path).stat().st_size:
-        with snapshot(str(path)) as held:
-            if held.kind == "namespace":
-                raise UsageError(
-                    f"{path} is a namespace of a server; give a client file, and `replication "
-                    "sync` it with the server"
-                )
+        with client_snapshot(path):
+            pass
     with open_database(path, *([] if schema is None else [schema])) as db:
         yield db
 

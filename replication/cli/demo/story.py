@@ -84,6 +84,7 @@ def offline_first(stage: Stage) -> None:
     tell = stage.teller
     tell.act("A laptop, and no server anywhere")
     laptop = stage.device("laptop")
+    laptop.ask("subscribe", queries=_EVERYTHING)
     path = None if stage.path is None else str(stage.path)
     done = laptop.ask("load", path=path, batch=_BATCH, limit=stage.limit)
     stage.figures["load_s"] = done["seconds"]
@@ -109,7 +110,6 @@ def meet(stage: Stage) -> None:
     server = stage.serve(message_bytes=max(2048, min(65536, objects * 8)))
     tell.says("server", f"listens at {server.url}; its data set is one SQLite file")
     laptop = stage.devices["laptop"]
-    laptop.ask("subscribe", queries=_EVERYTHING)
     laptop.ask("connect", url=stage.url)
     up = laptop.ask("settle")
     stage.figures["upload_s"] = up["seconds"]

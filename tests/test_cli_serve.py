@@ -1,0 +1,259 @@
+"""`replication serve`, `sync` and `subscribe`, with real processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command_line import ok, refused, run
+
+BOOKS = "".join(
+    json.dumps({"_id": n, "title": f"title {n}", "year": 1900 + n}) + "\n" for n in range(100)
+)
+
+
+def started(*arguments: object) -> subprocess.Popen[bytes]:
+    """A command in a process of its own."""
+    command = [sys.executable, "-m", "replication.cli", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@contextmanager
+def serving(*arguments: object, ends: int = signal.SIGTERM) -> Iterator[str]:
+    """A server process; gives its address."""
+    process = started("serve", *arguments, "--listen=127.0.0.1:0", "--json")
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line, process.communicate()[1].decode()
+        yield json.loads(line)["url"]
+    finally:
+        process.send_signal(ends)
+        try:
+            _, said = process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert process.returncode == 0, said.decode()
+    assert b"Traceback" not in said, said.decode()
+
+
+@pytest.fixture(scope="module")
+def development(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    folder = tmp_path_factory.mktemp("served")
+    with serving(folder, "--development") as url:
+        yield url, folder
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Path:
+    (tmp_path / "books.jsonl").write_text(BOOKS)
+    store = tmp_path / "ada.db"
+    ok("import", tmp_path / "books.jsonl", "--into", store, "--class", "Book")
+    return store
+
+
+def sync(store: Path, url: str, namespace: str, user: str = "ada") -> dict[str, Any]:
+    where = ("--url", url, "--namespace", namespace, "--token", f"dev:{user}")
+    done: dict[str, Any] = ok("sync", store, *where, "--json").json
+    return done
+
+
+def keys(store: Path, query: str = "TRUEPREDICATE") -> set[int]:
+    return {each["_id"] for each in ok("query", store, "Book", query, "--json").lines}
+
+
+# -- one day of a new user -------------------------------------------------------------------------
+def test_import_sync_subscribe_query(
+    development: tuple[str, Path], imported: Path, tmp_path: Path
+) -> None:
+    url, folder = development
+    done = sync(imported, url, "books")
+    assert (done["uploaded"], done["refusals"]) == (2, 0)
+    assert len(keys(imported)) == 100
+    assert sync(imported, url, "books")["uploaded"] == 0
+
+    other = tmp_path / "bob.db"
+    ok("subscribe", other, "Book", "year < 1910", "--name", "old")
+    sync(other, url, "books", "bob")
+    assert keys(other) == set(range(10))
+    ok("subscribe", other, "Book", "year >= 1990", "--name", "old")
+    assert "pending" in ok("subscribe", other).out
+    sync(other, url, "books", "bob")
+    assert keys(other) == set(range(90, 100))
+    assert ok("subscribe", other, "--json").json["state"] == "complete"
+    ok("subscribe", other, "--remove", "old")
+    sync(other, url, "books", "bob")
+    assert keys(other) == set()
+    assert "no subscriptions" in ok("subscribe", other).out
+    served(folder / "books.db")
+
+
+def served(namespace: Path) -> None:
+    """A namespace can be looked at while it is served."""
+    summary = ok("inspect", namespace, "--json").json
+    assert (summary["kind"], summary["client_files"]) == ("namespace", 2)
+    assert keys(namespace, "year == 1950") == {50}
+    users = [each["user"] for each in ok("inspect", namespace, "cursors", "--json").lines]
+    assert users == ["ada", "bob"]
+    log = ok("inspect", namespace, "history", "--json").lines
+    assert [each["version"] for each in log] == [1, 2]
+    assert "user ada" in ok("inspect", namespace, "history", "--from", "2").out
+    assert "is a namespace" in refused("inspect", namespace, "subscriptions")
+    assert "is a namespace" in refused("subscribe", namespace)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--token", "ada"], "token_invalid"),
+        ([], "--token"),
+        (["--token", "dev:x", "--namespace", "a/b"], "bad_namespace"),
+        (["--token", "dev:x", "--url", "http://localhost"], "http://localhost"),
+    ],
+)
+def test_what_a_server_does_not_want(
+    development: tuple[str, Path], imported: Path, arguments: list[str], sentence: str
+) -> None:
+    command = ["sync", imported, "--url", development[0], "--namespace", "other"]
+    assert sentence in refused(*command, *arguments)
+
+
+def test_a_file_has_one_owner(development: tuple[str, Path], imported: Path) -> None:
+    sync(imported, development[0], "owned")
+    where = ("--url", development[0], "--namespace", "owned")
+    assert "user_mismatch" in refused("sync", imported, *where, "--token", "dev:eve")
+
+
+def test_nobody_listens(imported: Path) -> None:
+    where = ("--url", "ws://127.0.0.1:9", "--namespace", "n", "--token", "dev:x")
+    ran = run("sync", imported, *where, "--timeout", "0.1")
+    assert ran.status == 1
+    assert "not in step within 0.1 s" in ran.err.splitlines()[-1]
+
+
+def test_subscriptions_that_make_no_sense(imported: Path) -> None:
+    assert "nix: no such field" in refused("subscribe", imported, "Book", "nix == 1")
+    assert "at position" in refused("subscribe", imported, "Book", "year ==")
+    assert "no subscription is named 'x'" in refused("subscribe", imported, "--remove", "x")
+    assert "give the class too" in refused("subscribe", imported, "--name", "x")
+
+
+# -- how a server starts and ends ------------------------------------------------------------------
+def test_the_server_ends_on_ctrl_c(tmp_path: Path) -> None:
+    with serving(tmp_path, "--development", ends=signal.SIGINT):
+        pass
+
+
+def test_the_server_ends_while_a_client_watches(tmp_path: Path, imported: Path) -> None:
+    with serving(tmp_path / "served", "--development") as url:
+        where = ("--url", url, "--namespace=n", "--token=dev:ada", "--watch")
+        watching = started("sync", imported, *where)
+        assert watching.stdout is not None
+        assert b"in step" in watching.stdout.readline()
+    watching.send_signal(signal.SIGINT)
+    _, said = watching.communicate(timeout=20)
+    assert watching.returncode == 0, said.decode()
+    assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "nobody could be let in"),
+        (["--audience", "a", "--development"], "--audience and --issuer need keys"),
+        (["--jwks", "FILE", "--jwt-secret-file", "FILE"], "give one of"),
+        (["--jwks", "FILE"], "can't read the key set"),
+        (["--jwt-secret-file", "FILE"], "a shared secret of 5 bytes"),
+        (["--jwt-public-key", "FILE"], "not a public key"),
+        (["--development", "--tls-cert", "FILE"], "go together"),
+        (["--development", "--tls-cert", "FILE", "--tls-key", "FILE"], "FILE"),
+        (["--development", "--schema", "FILE"], "is no JSON"),
+        (["--development", "--listen", "nowhere"], "is not HOST:PORT"),
+        (["--development", "--listen", "127.0.0.1:99999"], "is not HOST:PORT"),
+        (["--development", "--namespace", "a/b"], "'a/b' is no name of a namespace"),
+    ],
+)
+def test_a_server_that_does_not_start(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    file = tmp_path / "FILE"
+    file.write_text("short")
+    given = [str(file) if each == "FILE" else each for each in arguments]
+    assert sentence in refused("serve", tmp_path / "served", *given)
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with serving(tmp_path / "a", "--development") as url:
+        port = url.rpartition(":")[2]
+        listen = f"127.0.0.1:{port}"
+        told = refused("serve", tmp_path / "b", "--development", "--listen", listen)
+        assert f"can't listen on {listen}" in told
+
+
+# -- tokens, TLS, schemas --------------------------------------------------------------------------
+def test_tokens_that_a_key_signed(tmp_path: Path, imported: Path) -> None:
+    jwt = pytest.importorskip("jwt")
+    secret = "0123456789abcdef0123456789abcdef"
+    (tmp_path / "secret").write_text(secret + "\n")
+
+    def token(**claims: Any) -> str:
+        body = {"sub": "ada", "exp": int(time.time()) + 600, "aud": "books", **claims}
+        text: str = jwt.encode(body, secret, algorithm="HS256")
+        return text
+
+    keyed = ("--jwt-secret-file", tmp_path / "secret", "--audience", "books")
+    with serving(tmp_path / "served", "--namespace", "books", *keyed) as url:
+        where = ("sync", imported, "--url", url, "--namespace")
+        assert "token_expired" in refused(*where, "books", "--token", token(exp=1000))
+        assert "the audience is 'x'" in refused(*where, "books", "--token", token(aud="x"))
+        assert "development mode" in refused(*where, "books", "--token", "dev:ada")
+        assert "there is no namespace 'nix'" in refused(*where, "nix", "--token", token())
+        (tmp_path / "token").write_text(token() + "\n")
+        ok(*where, "books", "--token-file", tmp_path / "token")
+    assert (
+        ok("inspect", tmp_path / "served" / "books.db", "cursors", "--json").json["user"] == "ada"
+    )
+
+
+def test_tls(tmp_path: Path, imported: Path) -> None:
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "chain.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    tls = ("--tls-cert", tmp_path / "chain.pem", "--tls-key", tmp_path / "key.pem")
+    with serving(tmp_path / "served", "--development", *tls) as url:
+        assert url.startswith("wss://")
+        where = ("sync", imported, "--url", url, "--namespace", "n", "--token", "dev:ada")
+        ok(*where, "--ca", tmp_path / "ca.pem")
+        assert run(*where, "--timeout", "0.5").status == 1  # nobody vouches for it
+
+
+def test_a_schema_is_held_to(tmp_path: Path, imported: Path) -> None:
+    jwt = pytest.importorskip("jwt")
+    secret = "0123456789abcdef0123456789abcdef"
+    (tmp_path / "secret").write_text(secret)
+    (tmp_path / "schema.json").write_text(ok("inspect", imported, "schema", "--json").out)
+    token = jwt.encode({"sub": "ada", "exp": int(time.time()) + 600}, secret, algorithm="HS256")
+    strange = tmp_path / "strange.db"
+    (tmp_path / "s.jsonl").write_text('{"_id": 1, "title": "t", "year": 1, "colour": "red"}\n')
+    ok("import", tmp_path / "s.jsonl", "--into", strange, "--class", "Book", "--upload-only")
+    keyed = ("--jwt-secret-file", tmp_path / "secret", "--schema", tmp_path / "schema.json")
+    with serving(tmp_path / "served", "--namespace", "books", *keyed) as url:
+        where = ("--url", url, "--namespace", "books", "--token", token, "--json")
+        assert ok("sync", imported, *where).json["refusals"] == 0
+        assert ok("sync", strange, *where).json["refusals"] == 1
+    (refusal,) = ok("inspect", strange, "journal", "--json").lines
+    assert (refusal["class"], refusal["key"], refusal["path"]) == ("Book", 1, ["colour"])
+    assert "colour" in refusal["message"]
+    said = ok("inspect", strange, "journal").out
+    assert "colour" in said
