@@ -229,23 +229,29 @@ class Agent:
 
     def _apply(self, download: Download) -> list[Message]:
         fresh = download.query_version > self.db.synced.query_version
-        with self.db.integrating() as work:
-            if download.last:
-                apply.apply(work, download)
-            else:
-                apply.stage(work, download)
-            if fresh:
-                state = (
-                    SubscriptionState.AWAITING_MARK
-                    if download.last
-                    else SubscriptionState.BOOTSTRAPPING
-                )
-                set_state(work.writer, download.query_version, state)
+        try:
+            self._take(download, fresh=fresh)
+        except RemoteProtocolError:
+            # What was staged may be to blame: the next session starts over.
+            with self.db.integrating() as work:
+                apply.discard_staged(work)
+            raise
         if fresh:
             self.db.subscriptions.reload()
         if not download.last:
             return []
         return self._perform(self._session.applied(download.version, download.query_version))
+
+    def _take(self, download: Download, *, fresh: bool) -> None:
+        with self.db.integrating() as work:
+            if download.last:
+                apply.apply(work, download)
+                state = SubscriptionState.AWAITING_MARK
+            else:
+                apply.stage(work, download)
+                state = SubscriptionState.BOOTSTRAPPING
+            if fresh:
+                set_state(work.writer, download.query_version, state)
 
     def _pull_back(self, nack: Nack) -> None:
         with self.db.integrating() as work:

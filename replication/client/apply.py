@@ -150,7 +150,9 @@ def stage(work: Integration, download: Download) -> None:
     Raises:
         DecodeError: its operations are not well-formed; nothing was kept.
     """
-    decode_operations(download.size, download.body)
+    for operation in decode_operations(download.size, download.body):
+        if isinstance(operation, SchemaOp):
+            Schema.from_packed(operation.schema)
     synced = work.synced
     if (synced.staged_query, synced.staged_base) != (download.query_version, download.base):
         discard_staged(work)

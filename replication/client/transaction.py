@@ -37,8 +37,8 @@ class ObjectEdit:
         delta: what the transaction wrote.
     """
 
-    __slots__ = ("_editors", "_parts", "_replica", "_starts", "author", "class_name", "delta",
-                 "key", "name", "row", "start", "view")  # fmt: skip
+    __slots__ = ("_editors", "_parts", "_replaced", "_replica", "_starts", "author", "class_name",
+                 "delta", "key", "name", "row", "start", "view")  # fmt: skip
 
     def __init__(self, replica: Replica, name: ObjectName, key: Key, author: Author) -> None:
         self._replica = replica
@@ -51,6 +51,7 @@ class ObjectEdit:
         self.view = state_of(self.row)
         self.start = self.view[0]
         self.delta: ObjectState = [0, self.view[1], [], {}]
+        self._replaced = False  # parts may have to go
         self._starts: dict[Steps, int] = {}
         self._editors: dict[tuple[Steps, str], ListEditor] = {}
 
@@ -58,7 +59,12 @@ class ObjectEdit:
     def create(self) -> None:
         """Bring the object to life, empty."""
         length = raised(self.start, self.view[0], alive=True)
+        waiting = None
+        if self.view[0] == 0 and self.view[1]:  # edits of an incarnation that left the view
+            length, waiting = max(length, self.view[1]), self.view
         self._restart([length, length, [], {}])
+        if waiting is not None:
+            self.view = merge(waiting, self.view, self.parts)
 
     def delete(self) -> None:
         """Delete it."""
@@ -67,6 +73,7 @@ class ObjectEdit:
     def _restart(self, state: ObjectState) -> None:
         self.view = clone(state)
         self.delta = state
+        self._replaced = True
         self._starts.clear()
         self._editors.clear()
 
@@ -156,6 +163,7 @@ class ObjectEdit:
         Args:
             path: of an embedded object, or of a field with all that is in it.
         """
+        self._replaced = True
         end = len(path)
         for known in [each for each in self._editors if each[0][:end] == path]:
             del self._editors[known]
@@ -188,9 +196,8 @@ class ObjectEdit:
 
     def result(self, delta: ObjectState) -> ObjectState:
         """The state after the transaction."""
-        if self._editors:
-            return merge(state_of(self.row), delta, self.parts)
-        if not is_alive(self.view):
+        replaced = self._replaced and self.row is not None
+        if self._editors or replaced or not is_alive(self.view):
             return merge(state_of(self.row), delta, self.parts)
         return self.view
 
