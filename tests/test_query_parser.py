@@ -151,7 +151,7 @@ def test_arguments_are_converted_as_writes_are() -> None:
     [
         (2**63, "64 bits"),
         ("\ud800", "surrogates"),
-        (object(), "pass None"),
+        (object, "pass None"),
         (datetime.datetime(2021, 4, 9), "time zone"),
         ({1}, "pass None"),
         ([[1]], "pass None"),
@@ -219,6 +219,10 @@ def test_limits(make: Callable[[int], str], most: int) -> None:
     assert query is not None
     assert query.matches({}.get) in (True, False)
     assert parsed(make(most + 1)) is None
+
+
+def test_parentheses_side_by_side_are_not_nested() -> None:
+    assert parsed(" OR ".join(f"(a == {number})" for number in range(QUERY_DEPTH_MAX + 1)))
 
 
 def test_the_canonical_text_is_bounded_too() -> None:
