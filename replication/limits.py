@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 # -- values and changesets -------------------------------------------------------------------
+#: The least int.
 INT64_MIN: Final = -(2**63)
+#: The greatest int.
 INT64_MAX: Final = 2**63 - 1
 #: Lists and maps inside each other in any encoded body (MessagePack's encoder ends at 511).
 DEPTH_MAX: Final = 400
@@ -18,10 +20,13 @@ DEPTH_MAX: Final = 400
 NESTING_MAX: Final = 64
 #: UTF-8 bytes of one string or bytes of one binary value.
 VALUE_BYTES_MAX: Final = 16 * 1024 * 1024 - 1024
-#: UTF-8 bytes of a class name and of a property name.
+#: UTF-8 bytes of a class name.
 CLASS_NAME_BYTES_MAX: Final = 57
+#: UTF-8 bytes of a property name.
 PROPERTY_NAME_BYTES_MAX: Final = 63
+#: Properties of one class.
 PROPERTIES_MAX: Final = 1000
+#: Classes of one schema.
 CLASSES_MAX: Final = 1000
 #: Properties of all classes of one schema together.
 SCHEMA_PROPERTIES_MAX: Final = 20_000
@@ -35,10 +40,12 @@ CHANGESET_BYTES_MAX: Final = 16 * 1024 * 1024
 CHANGESET_OBJECTS_MAX: Final = 100_000
 #: Elements of a list that one part holds; a longer list is split.
 LIST_PART_ELEMENTS_MAX: Final = 256
-#: Bare places and erased elements one chunk may name: ranges of them cost no bytes.
+#: Bare places and erased elements that the deltas of one changeset may name together: ranges of
+#: them cost no bytes.
 LIST_BARE_IDS_MAX: Final = 200_000
-#: File idents: 1 is the server, clients start at 2.
+#: The greatest file ident: 1 is the server, clients start at 2.
 IDENT_MAX: Final = 2**48 - 1
+#: The greatest sequence of an id.
 SEQUENCE_MAX: Final = 2**53 - 1
 
 # -- clock -----------------------------------------------------------------------------------
@@ -54,14 +61,19 @@ FRAME_BYTES_MAX: Final = 24 * 1024 * 1024
 BODY_BYTES_MAX: Final = 24 * 1024 * 1024
 #: A body is compressed above this many bytes.
 COMPRESS_BYTES_MIN: Final = 512
+#: Sessions of one connection.
 SESSIONS_PER_CONNECTION_MAX: Final = 1000
+#: UTF-8 bytes of a token.
 TOKEN_BYTES_MAX: Final = 64 * 1024
 #: UTF-8 bytes of what names a user.
 USER_BYTES_MAX: Final = 256
+#: UTF-8 bytes of the name of a namespace.
 NAMESPACE_BYTES_MAX: Final = 128
+#: UTF-8 bytes of the message of an error.
 ERROR_MESSAGE_BYTES_MAX: Final = 8 * 1024
-#: Changesets in one UPLOAD, and the bytes after which a client starts another one.
+#: Changesets in one UPLOAD.
 UPLOAD_CHANGESETS_MAX: Final = 1000
+#: Bytes after which a client starts another UPLOAD.
 UPLOAD_BYTES_TARGET: Final = 1024 * 1024
 #: Log entries that one exact DOWNLOAD covers; a client further behind is staged by state.
 DOWNLOAD_ENTRIES_MAX: Final = 1000
@@ -81,20 +93,29 @@ OBJECT_BYTES_MAX: Final = 16 * 1024 * 1024
 SHARED_BYTES_MAX: Final = 32 * 1024 * 1024
 
 # -- queries and subscriptions ---------------------------------------------------------------
+#: UTF-8 bytes of one query.
 QUERY_BYTES_MAX: Final = 256 * 1024
+#: Parentheses of a query inside each other.
 QUERY_DEPTH_MAX: Final = 100
+#: Values of one list in a query.
 QUERY_LIST_MAX: Final = 10_000
+#: Subscriptions of one file.
 SUBSCRIPTIONS_MAX: Final = 1000
 #: Columns of one class that a server makes by itself, at a field's first use in a query.
 QUERIED_COLUMNS_MAX: Final = 64
 
 # -- timers of the network shell, in seconds ---------------------------------------------------
+#: How long a client waits for a connection.
 CONNECT_TIMEOUT_S: Final = 30.0
+#: How often a client pings.
 PING_PERIOD_S: Final = 60.0
+#: How long it waits for the answer.
 PONG_TIMEOUT_S: Final = 120.0
 #: A peer that sends nothing for so long is gone: clients ping, so living ones are never silent.
 SILENCE_MAX_S: Final = PING_PERIOD_S + PONG_TIMEOUT_S
+#: The delay after the first failure; each further one doubles it.
 BACKOFF_FIRST_S: Final = 1.0
+#: The longest delay.
 BACKOFF_MAX_S: Final = 300.0
 #: The part of a delay that jitter may take away.
 BACKOFF_JITTER: Final = 0.25
@@ -108,3 +129,5 @@ HANDSHAKE_TIMEOUT_S: Final = 30.0
 CLOSE_TIMEOUT_S: Final = 2.0
 #: How far the clocks of who issues tokens and of the server may differ, in seconds.
 TOKEN_LEEWAY_S: Final = 30.0
+#: How long a client may keep PROGRESS back, to tell it with something else.
+PROGRESS_DELAY_S: Final = 1.0

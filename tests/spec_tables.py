@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from replication import limits as LIMITS  # noqa: N812  a table of constants
 from replication.errors import ErrorCode
 from replication.protocol.legality import RECEIVED, State
 from replication.protocol.messages import MESSAGES
 
 SPEC = Path(__file__).parent.parent / "spec"
+PACKAGE = Path(__file__).parent.parent / "replication"
 SERVER_STATES = (State.NEW, State.BINDING, State.BOUND, State.RESUMING, State.ACTIVE)
 CLIENT_STATES = (State.UNIDENTIFIED, State.CONNECTED, State.UNBINDING)
 #: Connection messages, which the sessions' table does not know.
@@ -65,10 +67,37 @@ def legality() -> list[str]:
     return rows
 
 
+def limits() -> list[str]:
+    """Each constant of `limits.py` with the comment above it."""
+    rows = ["| limit | value | bounds |", "| --- | --- | --- |"]
+    comment: list[str] = []
+    for line in (PACKAGE / "limits.py").read_text().splitlines():
+        if line.startswith("#: "):
+            comment.append(line[3:])
+        elif constant := re.match(r"([A-Z0-9_]+): Final", line):
+            name = constant[1]
+            assert comment, f"{name} does not say what it bounds"
+            rows.append(f"| `{name}` | {amount(getattr(LIMITS, name))} | {' '.join(comment)} |")
+            comment = []
+    return rows
+
+
+def amount(value: float) -> str:
+    """Great numbers as people say them."""
+    if isinstance(value, int) and abs(value) >= 2**31:
+        sign, power = ("−" if value < 0 else ""), abs(value).bit_length()
+        if abs(value) == 2 ** (power - 1):
+            return f"{sign}2^{power - 1}"
+        assert value == 2**power - 1, value
+        return f"2^{power} − 1"
+    return f"{value:,}"
+
+
 TABLES: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "messages": ("messages.md", messages),
     "errors": ("errors.md", errors),
     "legality": ("sessions.md", legality),
+    "limits": ("limits.md", limits),
 }
 
 
@@ -76,6 +105,7 @@ def replaced(text: str, name: str, rows: list[str]) -> str:
     """A page with one table filled in."""
     begin, end = f"<!-- table: {name} -->\n", "\n<!-- end -->"
     head, rest = text.split(begin)
+    rest = f"\n{rest}"  # so that an empty table has an end too
     tail = rest.split(end, 1)[1]
     return head + begin + "\n".join(rows) + end + tail
 

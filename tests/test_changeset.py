@@ -199,7 +199,7 @@ def test_every_changed_byte_is_refused_or_another_changeset() -> None:
 
 
 def test_limits_on_objects_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """[CHG-2] At the limit and one past it, on both sides."""
+    """[CHG-12], [LIMIT-1] and [LIMIT-3]: at the limit and one past it, on both sides."""
     objects = [ObjectDelta("Book", number, CREATE) for number in range(4)]
     three, four = (encode(Changeset(5, 0, objects[:count])) for count in (3, 4))
     monkeypatch.setattr(changesets, "CHANGESET_OBJECTS_MAX", 3)
@@ -220,7 +220,7 @@ def test_limits_on_objects_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ids_that_cost_no_bytes_are_counted_over_all_objects() -> None:
-    """[CHG-2] Many objects must not name more of them together than one could."""
+    """[STATE-31] and [LIMIT-2]: many objects can't name more of them than one could."""
 
     def erase(count: int, objects: int) -> bytes:
         delta = [0, 1, [], {4: {"l": [[], [[], [], [], [[2, 1, count]], []]]}}]

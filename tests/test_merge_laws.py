@@ -77,6 +77,7 @@ def test_replicas_that_know_the_same_are_the_same(drawn: tuple[Random, list[Repl
 
 @given(WORLDS)
 def test_duplicates_change_nothing_but_counters(drawn: tuple[Random, list[Replica]]) -> None:
+    """[MERGE-2]"""
     rng, devices = drawn
     deltas = [without_counters(delta) for delta in all_deltas(devices)]
     expected = pack(folded(deltas))

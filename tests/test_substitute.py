@@ -88,7 +88,7 @@ def test_a_device_that_wrote_before_it_was_identified(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_clock_is_pulled_back(seed: int) -> None:
-    """[SUBST-2] New stamps in the same order, each reference following what it refers to."""
+    """[SUBST-2] and [SUBST-3]: the same order, each reference following what it refers to."""
     base, ahead = Replica(2), Replica(3)
     base.write(lambda edit: edit.create())
     ahead.read(base)
