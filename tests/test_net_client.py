@@ -13,7 +13,7 @@ from net_peers import Peer, ScriptedServer, device, titles, until, write
 from replication.client.database import Database
 from replication.errors import ErrorCode, ReplicationError, SessionError, UsageError
 from replication.limits import BACKOFF_STABLE_S, PING_PERIOD_S, SILENCE_MAX_S
-from replication.net import backoff, websocket
+from replication.net import backoff, websocket, wire
 from replication.net.client import Status, SyncSession, SyncState, run_client
 from replication.net.link import Link
 from replication.net.websocket import DisconnectedError, address
@@ -21,11 +21,13 @@ from replication.protocol.messages import (
     Ack,
     Assign,
     Bind,
+    Download,
     Error,
     Ident,
     Mark,
     Ping,
     Pong,
+    Progress,
     Token,
     Unbind,
     Unbound,
@@ -269,8 +271,45 @@ async def test_a_token_that_is_refused_at_once_is_not_asked_for_in_a_loop(world:
     bind = await peer.receive(Bind)
     await peer.send(Error(bind.session, ErrorCode.TOKEN_INVALID, "whose?"))
     bind = await peer.receive(Bind)
-    assert bind.token == "token 2"
-    assert world.delays == 1
+    assert (bind.token, world.delays) == ("token 2", 0)
+    for count in range(1, 4):
+        await peer.send(Error(bind.session, ErrorCode.TOKEN_INVALID, "whose?"))
+        bind = await peer.receive(Bind)
+        assert (bind.token, world.delays) == (f"token {count + 2}", count)
+
+
+async def test_a_session_that_stops_while_the_connection_is_lost_stays_stopped(
+    world: World,
+) -> None:
+    session = world.session(device(), Tokens())
+    world.run(session)
+    peer = await world.server.shaken()
+    await bound(peer)
+    session.stop()
+    await peer.skip_to(Unbind)
+    await peer.cut()  # before UNBOUND
+    await until(lambda: session.status.state is SyncState.STOPPED)
+
+
+async def test_progress_is_told_late_or_with_something_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "PROGRESS_DELAY_S", 0.2)
+    db = device()
+    session = world.session(db, Tokens())
+    world.run(session)
+    peer = await world.server.shaken()
+    number = await bound(peer)
+    await peer.skip_to(Mark)
+    for version in (1, 2, 3):
+        await peer.send(Download(number, 0, version, 5, 0, True, 0, b"", 1.0, 0, b"\x90"))
+    await until(lambda: db.synced.cursor == 3)
+    await trio.testing.wait_all_tasks_blocked()
+    write(db, 1, "Emma")
+    assert (await peer.receive(Progress)).cursor == 3
+    await peer.receive(Upload)
+    await peer.send(Download(number, 0, 4, 5, 0, True, 0, b"", 1.0, 0, b"\x90"))
+    assert (await peer.receive(Progress)).cursor == 4
 
 
 async def test_a_failing_token_provider_is_asked_again(world: World) -> None:

@@ -59,10 +59,14 @@ def subscribed(query: str = "TRUEPREDICATE") -> Database:
 
 @asynccontextmanager
 async def connected(
-    place: Place, *dbs: Database, context: ssl.SSLContext | None = None, apart: bool = True
+    place: Place,
+    *dbs: Database,
+    context: ssl.SSLContext | None = None,
+    apart: bool = True,
+    blocking: bool = True,
 ) -> AsyncIterator[list[SyncSession]]:
     """Sessions of these files, each on a connection of its own or all on one."""
-    sessions = [SyncSession(db, "books", ada) for db in dbs]
+    sessions = [SyncSession(db, "books", ada, blocking=blocking) for db in dbs]
     url = f"{'ws' if context is None else 'wss'}://127.0.0.1:{place.port}/"
     async with trio.open_nursery() as nursery:
         for group in [[session] for session in sessions] if apart else [sessions]:

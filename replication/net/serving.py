@@ -35,7 +35,7 @@ from replication.limits import (
 from replication.net.websocket import DisconnectedError, WebSocket
 from replication.protocol.connection import Deliver, Event, HangUp, Reply, ServerConnection
 from replication.protocol.messages import Bind, Message, encode
-from replication.protocol.server_session import Close, Effect, Open, Refresh, Send
+from replication.protocol.server_session import Close, Confirm, Effect, Open, Refresh, Send
 from replication.server.host import Host, Job, Link, Outcome
 
 _log = logging.getLogger(__name__)
@@ -270,6 +270,13 @@ class Connection:
             session = self._sessions[message.session] = _Session()
             wake = partial(self._shell.later, partial(self._wake, session))
             session.link = self._shell.host.connect(message.session, wake)
+        if not session.busy and not self._expired(session):
+            effects = _received(session, message)
+            if len(effects) == 1 and isinstance(effects[0], Confirm):
+                self._shell.host.begin(session.link, effects[0])  # the most frequent, and nothing
+            else:
+                self._start(session, effects)
+            return
         while len(session.queue) >= UPLOADS_IN_FLIGHT_MAX:
             session.room = session.room or trio.Event()
             await session.room.wait()
@@ -335,10 +342,7 @@ class Connection:
         message = session.queue.popleft()
         session.streak += 1
         session.make_room()
-        try:
-            return session.link.session.receive(message)
-        except RemoteProtocolError as error:
-            return session.link.session.failed(error.code, str(error))
+        return _received(session, message)
 
     async def _fetch(self, session: _Session) -> list[Effect]:
         """Rule 3. It is the session's turn until `_pass_on`."""
@@ -414,6 +418,14 @@ def _is_far(session: _Session) -> bool:
     """Whether making its next DOWNLOAD is too much work for the Trio thread."""
     feed = session.link.feed
     return feed is not None and (feed.staging or feed.behind > FETCH_INLINE_MAX)
+
+
+def _received(session: _Session, message: Message) -> list[Effect]:
+    """What taking in a message leads to."""
+    try:
+        return session.link.session.receive(message)
+    except RemoteProtocolError as error:
+        return session.link.session.failed(error.code, str(error))
 
 
 def _told(session: _Session, outcome: Outcome) -> list[Effect]:

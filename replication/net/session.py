@@ -1,7 +1,7 @@
 """One client file, kept in step with one namespace of a server, for as long as it takes.
 
 Rule 1: an agent's work, which may block on the disk, is done in a worker thread, one thing at a
-        time for each file.
+        time for each file. A file in memory needs none: it is told so, and costs no hand-over.
 Rule 2: an error of a session is its own: it binds again on the same connection, with a back-off of
         its own, while the others there go on.
 Rule 3: what an error asks for is done here: RETRY waits and binds again, REFRESH_TOKEN asks the
@@ -32,8 +32,8 @@ from replication.errors import (
 from replication.limits import BACKOFF_STABLE_S
 from replication.net.backoff import Backoff
 from replication.net.link import Link
-from replication.net.wire import Inbox, Wire
-from replication.protocol.messages import Error, Unbind, clipped
+from replication.net.wire import Inbox, Task, Wire
+from replication.protocol.messages import Error, Message, Unbind, clipped
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +93,7 @@ class SyncSession:
         db: the file, open for writing; one session at a time.
         namespace: the data set at the server.
         token: gives the token that says who the user is.
+        blocking: whether the file's store, or a long transaction in another thread, may block.
         on_status: called in the Trio thread whenever `status` changes.
 
     Everything here is called in the Trio thread.
@@ -104,12 +105,17 @@ class SyncSession:
         namespace: str,
         token: TokenProvider,
         *,
+        blocking: bool = True,
         on_status: Callable[[Status], None] | None = None,
     ) -> None:
         self.db = db
         self.namespace = namespace
         self._provider = token
+        self._blocking = blocking
         self._token: str | None = None
+        #: A token was refused, and nothing has succeeded since.
+        self._asked_again = False
+        self._stopping = False
         self._on_status = on_status
         self._status = Status(SyncState.OFFLINE)
         self._waiters: set[_Waiter] = set()
@@ -148,6 +154,7 @@ class SyncSession:
 
     def stop(self) -> None:
         """Say goodbye and stop. What is committed stays, to be sent another time."""
+        self._stopping = True
         if self._current is not None:
             agent, inbox = self._current
             inbox.do(agent.stop)
@@ -183,6 +190,7 @@ class SyncSession:
         except _StoppedError as stopped:
             error = stopped.error
         finally:
+            self._stopping = False
             self._set_status(SyncState.STOPPED, error)
             for waiter in self._waiters:
                 waiter.error = error or UsageError("the session was stopped")
@@ -190,7 +198,7 @@ class SyncSession:
 
     async def _keep_binding(self, link: Link) -> None:
         backoff = Backoff(link.random)
-        while True:
+        while not self._stopping:
             try:
                 wire = await link.ready()
             except SessionError as error:
@@ -221,8 +229,9 @@ class SyncSession:
             raise _StoppedError(ended.error)
         if ended.action is Action.REFRESH_TOKEN:
             self._token = None
-            if ended.served:
-                return 0.0  # it was good for a while: a matter of course, not a failure
+            if ended.served or not self._asked_again:
+                self._asked_again = True
+                return 0.0  # tokens grow old: a matter of course, unless the fresh one is refused
         return backoff.failed(_kind(ended.error))
 
     async def _bind(self, wire: Wire, token: str) -> _Ended | None:
@@ -250,7 +259,7 @@ class SyncSession:
         while agent.ended is None:
             task = await inbox.next()
             try:
-                wire.send(await trio.to_thread.run_sync(task))
+                wire.send(await self._done(task))
             except LimitExceededError as error:
                 return self._dropped(wire, Unbind(agent.number), error, Action.STOP)
             except RemoteProtocolError as error:
@@ -262,12 +271,16 @@ class SyncSession:
                 _log.exception("the session of namespace %r failed", self.namespace)
                 return self._dropped(wire, Unbind(agent.number), error, Action.STOP)
             if inbox.heard and agent.ended is None:
+                self._asked_again = False
                 self._set_status(SyncState.CONNECTED)
         code, message = agent.ended
         if code is None:
             raise _StoppedError(None)
         served = self._status.state is SyncState.CONNECTED
         return _Ended(SessionError(code, message), agent.next_action or Action.STOP, served)
+
+    async def _done(self, task: Task) -> list[Message]:
+        return await trio.to_thread.run_sync(task) if self._blocking else task()
 
     def _dropped(
         self, wire: Wire, message: Error | Unbind, error: Exception, action: Action

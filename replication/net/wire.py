@@ -4,7 +4,9 @@ Rule 1: reading never waits for sending: what there is to send is queued. So two
         have much to say can't wait for each other. The queue is bounded by what an agent sends
         unacknowledged.
 Rule 2: a session that is slow to take in what comes stops the reading: that is the back-pressure.
-Rule 3: a server that says nothing for PING_PERIOD_S + PONG_TIMEOUT_S, though asked, is gone.
+Rule 3: PROGRESS is told with the next message of its session, or after PROGRESS_DELAY_S: nobody
+        waits for it, and alone it would cost as much as the DOWNLOAD it answers.
+Rule 4: a server that says nothing for PING_PERIOD_S + PONG_TIMEOUT_S, though asked, is gone.
 """
 
 from __future__ import annotations
@@ -17,10 +19,15 @@ from typing import Final, TypeAlias
 import trio
 
 from replication.errors import ReplicationError, SessionError
-from replication.limits import CONNECT_TIMEOUT_S, PING_PERIOD_S, SILENCE_MAX_S
+from replication.limits import (
+    CONNECT_TIMEOUT_S,
+    PING_PERIOD_S,
+    PROGRESS_DELAY_S,
+    SILENCE_MAX_S,
+)
 from replication.net.websocket import DisconnectedError, WebSocket
 from replication.protocol.connection import ClientConnection, Deliver, Event, HangUp, Reply
-from replication.protocol.messages import Message, encode
+from replication.protocol.messages import Message, Progress, encode
 
 #: What this end calls itself in HELLO.
 AGENT: Final = "replication-core"
@@ -110,6 +117,8 @@ class Wire:
         self._sessions: dict[int, tuple[Inbox, trio.CancelScope]] = {}
         self._outgoing = trio.open_memory_channel[bytes](float("inf"))
         self._scope = trio.CancelScope()
+        self._progress: dict[int, Progress] = {}
+        self._late = trio.Event()
 
     # -- sessions ------------------------------------------------------------------------------
     def attach(self, number: int, inbox: Inbox, scope: trio.CancelScope) -> None:
@@ -122,15 +131,26 @@ class Wire:
         """The session is over."""
         self.connection.closed(number)
         del self._sessions[number]
+        self._progress.pop(number, None)
 
     def send(self, messages: Iterable[Message]) -> None:
-        """Send messages soon, in order.
+        """Send messages soon, in order; PROGRESS alone a little later.
 
         Raises:
             LimitExceededError: one does not fit a frame; nothing is sent.
         """
-        for data in [encode(message) for message in messages]:
-            self._outgoing[0].send_nowait(data)
+        frames = []
+        for message in messages:
+            if isinstance(message, Progress):
+                self._progress[message.session] = message
+                self._late.set()
+                continue
+            late = self._progress.pop(message.session, None)
+            if late is not None:
+                frames.append(encode(late))
+            frames.append(encode(message))
+        for frame in frames:
+            self._outgoing[0].send_nowait(frame)
 
     # -- life ----------------------------------------------------------------------------------
     async def run(self, ready: Callable[[], None]) -> ReplicationError:
@@ -147,6 +167,7 @@ class Wire:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._guarded, self._send_queued)
                     nursery.start_soon(self._guarded, self._ping)
+                    nursery.start_soon(self._guarded, self._tell_progress)
                     await self._guarded(lambda: self._converse(ready))
         finally:
             ended = self._end(DisconnectedError("lost", "this end closed the connection"))
@@ -225,3 +246,12 @@ class Wire:
                 payload += 1
                 for event in self.connection.ping(payload):
                     self._perform(event)
+
+    async def _tell_progress(self) -> None:
+        while True:
+            await self._late.wait()
+            await trio.sleep(PROGRESS_DELAY_S)
+            self._late = trio.Event()
+            for message in self._progress.values():
+                self._outgoing[0].send_nowait(encode(message))
+            self._progress.clear()
