@@ -123,6 +123,7 @@ class TestPack:
 class TestTotal:
     @given(st.binary(max_size=64))
     def test_random_bytes(self, data: bytes) -> None:
+        """ENC-19"""
         try:
             value = unpack(data)
         except DecodeError:

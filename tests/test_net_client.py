@@ -126,6 +126,7 @@ def gaps(times: list[float]) -> list[float]:
 async def test_attempts_double_up_to_five_minutes(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
+    """CONN-5"""
     server, told = ScriptedServer(), []
     server.down = True
     nursery.start_soon(link_to(server, told).run)
@@ -138,6 +139,7 @@ async def test_attempts_double_up_to_five_minutes(
 async def test_another_kind_of_error_starts_afresh_and_so_does_success(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
+    """CONN-5"""
     server, told = ScriptedServer(), []
     server.down = True
     nursery.start_soon(link_to(server, told).run)

@@ -158,6 +158,7 @@ class Neighbour:
     ],
 )
 async def test_a_frame_that_ends_the_connection(frame: bytes, code: ErrorCode, word: str) -> None:
+    """ERR-3"""
     async with serving() as connect:
         neighbour = await Neighbour.next_door(connect)
         culprit = await connect()
@@ -219,6 +220,7 @@ SESSION_ERRORS: list[tuple[Message, ErrorCode, str]] = [
 async def test_a_message_that_ends_its_session(
     message: Message, code: ErrorCode, word: str
 ) -> None:
+    """ERR-4"""
     async with serving() as connect:
         neighbour = await Neighbour.next_door(connect)
         culprit = await connect()
@@ -469,6 +471,7 @@ async def test_uploads_that_wait_stop_the_reading() -> None:
 
 
 async def test_a_slow_reader_costs_a_cursor() -> None:
+    """DOWN-8"""
     async with serving(pair=trio.testing.lockstep_stream_pair) as connect:
         slow, writer, fast = await connect(), await connect(), await connect()
         await slow.bind(1)

@@ -209,6 +209,7 @@ async def test_a_killed_server_comes_back() -> None:
 
 
 async def test_a_graceful_shutdown_says_so_and_clients_come_back() -> None:
+    """CONN-4"""
     stores = Stores()
     db = subscribed()
     told: list[Exception | None] = []

@@ -188,6 +188,7 @@ def test_routing(kind: type[Message]) -> None:
 
 
 def test_a_living_number_is_not_bound_again_and_a_closed_one_is() -> None:
+    """CONN-3"""
     server, _ = shaken()
     bound(server, 5)
     server.closed(5)

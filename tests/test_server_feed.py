@@ -100,6 +100,7 @@ def test_objects_enter_change_and_leave(store: Store) -> None:
 
 
 def test_a_file_is_not_sent_what_it_wrote() -> None:
+    """DOWN-2"""
     _, first, second = pair()
     first.write(setting("r", 7), BOOK)
     first.write(setting("n", 1), BOOK)
@@ -561,6 +562,7 @@ def anything(world: World, rng: Random, steps: int) -> None:
        st.sampled_from([1, 3, 1000]))  # fmt: skip
 @settings(max_examples=150)
 def test_devices_hold_what_they_asked_for(rng: Random, bytes_target: int, entries: int) -> None:
+    """DOWN-4"""
     anything(World(bytes_target=bytes_target, entries_max=entries), rng, 40)
 
 

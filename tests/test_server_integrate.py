@@ -277,6 +277,7 @@ def test_a_broken_changeset_stops_the_session_and_nothing_before_it(store: Store
 
 
 def test_idents_a_file_had_before_are_its_own(store: Store) -> None:
+    """UP-4"""
     namespace = new_namespace(store)
     file = ClientFile(namespace)
     with store.write() as writer:

@@ -507,6 +507,7 @@ def test_what_the_schema_allows_is_taken_as_it_is(act: Act) -> None:
 
 @pytest.mark.parametrize(("act", "path", "reason"), BAD)
 def test_what_the_schema_forbids_is_refused_alone(act: Act, path: list[Any], reason: str) -> None:
+    """UP-5"""
     first, second = two_files()
 
     def both(edit: Edit) -> None:
@@ -614,6 +615,7 @@ def test_outside_of_development_clients_add_nothing() -> None:
 
 # -- whole changesets ------------------------------------------------------------------------
 def test_an_atomic_changeset_is_refused_whole() -> None:
+    """UP-5"""
     namespace = new_namespace(development=True)
     file = ClientFile(namespace)
     file.upload(file.changeset(schema=packed(book(of("title", "string")))))

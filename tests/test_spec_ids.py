@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SPEC = ROOT / "spec"
 PAGES = sorted(SPEC.glob("*.md"))
-ID = re.compile(r"\[((?:[A-Z]+-)+(?:\d+|[A-Z]+))\]")
+ID = re.compile(r"(?<![\w-])(?:[A-Z]+-)+(?:\d+|[A-Z]+)(?![\w-])")
+RULE = re.compile(r"- \[((?:[A-Z]+-)+(?:\d+|[A-Z]+))\] (.*)")
 KEYWORD = re.compile(r"\b(MUST NOT|MUST|SHALL NOT|SHALL|SHOULD NOT|SHOULD|MAY)\b")
 #: Pages that may name keywords without meaning them.
 EXPLAINS_KEYWORDS = {"README.md"}
@@ -40,8 +41,7 @@ def rules(page: Path) -> list[tuple[str, str]]:
     """Id and text of each rule of a page."""
     found = []
     for block in blocks(page.read_text(encoding="utf-8")):
-        match = re.match(r"- \[((?:[A-Z]+-)+(?:\d+|[A-Z]+))\] (.*)", block)
-        if match:
+        if match := RULE.match(block):
             found.append((match[1], match[2]))
     return found
 
