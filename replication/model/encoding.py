@@ -69,7 +69,7 @@ _NAN32: Final = _FLOAT32.pack(float("nan"))
 
 
 def _pack_timestamp(value: Timestamp) -> bytes:
-    # The three forms of MessagePack's own timestamp, under a code of ours.
+    # As MessagePack has timestamps, but seconds first in the longest form, under a code of ours.
     if 0 <= value.seconds < 2**34:
         if value.nanoseconds == 0 and value.seconds < 2**32:
             return _U32.pack(value.seconds)
