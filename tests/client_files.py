@@ -108,16 +108,10 @@ def check(db: Database) -> None:
             raise _UndoneError
     except _UndoneError:
         pass
-<<<<<<< ours
-    again = Database(db.store, db._declared, wall_ms=db.wall_ms)
-    if db._indexed:
-        assert mirrors(again) == mirrors(db)
-=======
     again = Database(db.store, db._declared, wall_ms=db.wall_ms, read_only=True)
     if db._indexed:
         assert mirrors(again) == mirrors(db)
     again._opened.close()  # the snapshot alone: the store is still in use
->>>>>>> theirs
 
 
 def _check(db: Database, writer: Writer) -> None:
