@@ -65,7 +65,7 @@ def more(tx: Transaction) -> None:
     scope.set("year", 4)
     scope.add("copies", 1)
     notes = edit.editor((), "notes")
-    scope.list_insert("notes", notes, 1, [9])
+    scope.list_insert("notes", notes, min(1, len(notes)), [9, 10, 11, 12])
     scope.list_move("notes", notes, 0, 2)
     scope.list_set("notes", notes, 1, 8)
     scope.list_erase("notes", notes, 3)
@@ -170,7 +170,7 @@ def test_forks_of_random_files_lose_nothing(seed: int) -> None:
 
 
 def test_a_fork_keeps_the_order_of_writes_and_subscriptions() -> None:
-    """SUBST-1 SUB-3: changesets are numbered from 1, and a set still goes behind those before it."""
+    """SUBST-1 SUB-3: numbered from 1, and a set still goes behind what was written before it."""
     world = World(2)
     first, second = world.devices
     first.subscribe()
