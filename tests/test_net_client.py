@@ -391,6 +391,22 @@ async def test_an_error_of_the_connection_stops_every_session(
             await session.wait_for_download()
 
 
+async def test_nobody_binds_on_a_connection_that_is_being_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "CLOSE_TIMEOUT_S", 0.3)
+    db = device()
+    real, tries = db.on_outgoing, []
+    monkeypatch.setattr(db, "on_outgoing", lambda call: tries.append(call) or real(call))
+    session = world.session(db, Tokens())
+    world.run(session)
+    peer = await world.server.shaken()
+    await bound(peer)
+    await peer.send(Error(0, ErrorCode.INTERNAL, "oh"))  # and the peer does not close
+    await world.server.shaken()
+    await until(lambda: len(tries) == 2)
+
+
 async def test_a_message_that_is_illegal_in_a_session_ends_that_session(world: World) -> None:
     session = world.session(device(), Tokens())
     world.run(session)

@@ -222,6 +222,15 @@ def test_closed_numbers_do_not_pile_up() -> None:
     assert not client.live
 
 
+def test_a_number_that_was_bound_again_closed_last() -> None:
+    server, _ = shaken()
+    for number in (*range(1, SESSIONS_PER_CONNECTION_MAX + 1), 1, 5000):
+        bound(server, number)
+        server.closed(number)
+    assert server.receive(encode(SAMPLES[Mark](1))) == []
+    hung_up(server.receive(encode(SAMPLES[Mark](2))), ErrorCode.BAD_MESSAGE, "session 2")
+
+
 @given(st.integers(0, 2**62))
 def test_ping(payload: int) -> None:
     server, client = shaken()

@@ -87,11 +87,7 @@ class Link:
             )
         except DisconnectedError as error:
             return error
-        wire = Wire(socket)
-        try:
-            return await wire.run(lambda: self._announce(wire))
-        finally:
-            self._announce(None)
+        return await Wire(socket).run(self._announce)
 
     def _announce(self, wire: Wire | None) -> None:
         self._wire = wire

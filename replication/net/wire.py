@@ -153,11 +153,12 @@ class Wire:
             self._outgoing[0].send_nowait(frame)
 
     # -- life ----------------------------------------------------------------------------------
-    async def run(self, ready: Callable[[], None]) -> ReplicationError:
+    async def run(self, announce: Callable[[Wire | None], None]) -> ReplicationError:
         """Serve the connection until it ends.
 
         Args:
-            ready: called when sessions can be attached.
+            announce: called with this wire when sessions can be attached, and with None as soon
+                as they can't any more.
 
         Returns:
             How it ended: a DisconnectedError, or the SessionError the server sent.
@@ -168,9 +169,10 @@ class Wire:
                     nursery.start_soon(self._guarded, self._send_queued)
                     nursery.start_soon(self._guarded, self._ping)
                     nursery.start_soon(self._guarded, self._tell_progress)
-                    await self._guarded(lambda: self._converse(ready))
+                    await self._guarded(lambda: self._converse(announce))
         finally:
             ended = self._end(DisconnectedError("lost", "this end closed the connection"))
+            announce(None)
             for _, scope in self._sessions.values():
                 scope.cancel()
             with trio.CancelScope(shield=True):
@@ -189,7 +191,7 @@ class Wire:
         self._scope.cancel()
         return self._ended
 
-    async def _converse(self, ready: Callable[[], None]) -> None:
+    async def _converse(self, announce: Callable[[Wire | None], None]) -> None:
         for event in self.connection.start():
             self._perform(event)
         with trio.move_on_after(CONNECT_TIMEOUT_S):
@@ -197,7 +199,7 @@ class Wire:
                 await self._take(await self._socket.read())
         if not self.connection.ready:
             raise DisconnectedError("handshake", "the server did not say HELLO")
-        ready()
+        announce(self)
         while not self.connection.over:
             with trio.move_on_after(SILENCE_MAX_S) as scope:
                 frames = await self._socket.read()

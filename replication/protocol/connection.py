@@ -183,6 +183,7 @@ class ServerConnection(_Connection):
 
     def closed(self, session: int) -> None:
         super().closed(session)
+        self._closed.pop(session, None)  # if it was bound again: the last time counts
         self._closed[session] = None
         if len(self._closed) > SESSIONS_PER_CONNECTION_MAX:
             del self._closed[next(iter(self._closed))]
@@ -211,7 +212,6 @@ class ServerConnection(_Connection):
                 f"BIND of session {message.session}, but {len(self.live)} sessions are bound; "
                 f"at most {SESSIONS_PER_CONNECTION_MAX} share a connection"
             )
-        self._closed.pop(message.session, None)
         self.live.add(message.session)
         return [Deliver(message)]
 
