@@ -43,6 +43,14 @@ _DOUBLES = [0.0, -0.0, 1.0, 0.1, 2.5, 2.0**53, 2.0**63, -(2.0**63), 1e300, -1e-3
 _DOUBLES += [math.inf, -math.inf, math.nan, Float32(0.1), Float32(2.5)]
 _DECIMALS = ["0", "1", "1.0", "0.1", "2.5", "-0", "NaN", "sNaN", "Infinity", "-Infinity", "1E-6176"]
 _DECIMALS += ["9.999999999999999999999999999999999E+6144", "9007199254740992.5", "-0.1", "1E+300"]
+_DECIMALS += [
+    "1.234567890123456789012345678901234",
+    "9007199254740993",
+    "1E-400",
+    "1.000000000000000000000000000000001",
+    "-1E-6176",
+]
+_DECIMALS += ["9223372036854775806.5", "-9223372036854775807.5", "1.5", "-2.00000001", "-2.000001"]
 _DECIMALS += ["9223372036854775807.5", "-9223372036854775808.5", "0.10000000149011612"]
 _STRINGS = ["", "a", "A", "ab", "abc", "b", "a\0b", "ß", "SS", "ss", "ſ", "é", "e\u0301", "K"]
 _STRINGS += [
@@ -56,8 +64,26 @@ _STRINGS += [
     '"\\',
     "1",
 ]
+_STRINGS += ["a\ud7ff", "a\ud7ffb", "a\ue000"]
 _TIMES = [(0, 0), (0, 1), (-1, 999_999_999), (-(2**63), 0), (2**63 - 1, 999_999_999), (1, 0)]
+_BYTES = [b"", b"\x00", b"a", b"a\x00", b"\xff"]
+_IDS = [bytes(12), b"a" * 12, b"\xff" * 12]
+_UUIDS = [0, 1, 2**128 - 1]
 _KEYS: list[Any] = [1, "1", ObjectId(b"a" * 12), uuid.UUID(int=1)]
+
+#: One of everything that is hard, for tests that try every pair.
+HARD_VALUES: Final[list[Any]] = [
+    *(None, False, True),
+    *_INTS,
+    *_DOUBLES,
+    *map(Decimal128, _DECIMALS),
+    *_STRINGS,
+    *_BYTES,
+    *(Timestamp(*both) for both in _TIMES),
+    *map(ObjectId, _IDS),
+    *(uuid.UUID(int=number) for number in _UUIDS),
+    *(Link(name, key) for name in "PQ" for key in _KEYS),
+]
 
 _ints = st.sampled_from(_INTS) | st.integers(-(2**63), 2**63 - 1)
 _doubles = st.sampled_from(_DOUBLES) | st.floats()
@@ -79,8 +105,8 @@ _by_type: Final[dict[str, st.SearchStrategy[Any]]] = {
     "bool": st.booleans(),
     "binary": st.binary(max_size=3),
     "timestamp": st.sampled_from(_TIMES).map(lambda both: Timestamp(*both)),
-    "objectId": st.sampled_from([b"a" * 12, b"b" * 12, b"\xff" * 12]).map(ObjectId),
-    "uuid": st.sampled_from([0, 1, 2**128 - 1]).map(lambda number: uuid.UUID(int=number)),
+    "objectId": st.sampled_from(_IDS).map(ObjectId),
+    "uuid": st.sampled_from(_UUIDS).map(lambda number: uuid.UUID(int=number)),
     "link": st.builds(Link, st.sampled_from(["P", "Q"]), st.sampled_from(_KEYS)),
 }
 numbers: Final = _ints | _doubles | _floats32 | _decimals

@@ -112,6 +112,8 @@ def test_quantifiers_are_pythons(elements: list[Any], value: Any) -> None:
 @example("", "")
 @example("**", "")
 @example("a*a", "a")
+@example("*a*a", "a")
+@example("a*a*a", "aa")
 def test_like(pattern: str, text: str) -> None:
     """[QUERY-56]"""
     # The textbook's recursion.

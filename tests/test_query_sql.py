@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apsw
 import pytest
+from bson.decimal128 import Decimal128
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from query_strategies import TYPES, documents, queries, values, wild_documents
+from query_strategies import HARD_VALUES, TYPES, documents, queries, values, wild_documents
 
 from replication.errors import QueryError, WrongTypeError
 from replication.query import Query, parse
@@ -33,22 +35,28 @@ def _connection() -> apsw.Connection:
 CONNECTION = _connection()
 
 
-def _found(query: Query, rows: list[Mapping[str, Any]]) -> list[int]:
+def _store(rows: list[Mapping[str, Any]]) -> None:
+    marks = ", ".join("?" * (len(COLUMNS) + 1))
+    stored = [
+        (number, *(column_value(row.get(name)) for name in COLUMNS))
+        for number, row in enumerate(rows)
+    ]
+    with CONNECTION:
+        CONNECTION.execute("DELETE FROM t")
+        CONNECTION.executemany(f"INSERT INTO t VALUES ({marks})", stored)
+
+
+def _selected(query: Query) -> list[int]:
     compiled = compile_sql(query, COLUMNS)
     assert compiled is not None
     condition, bindings = compiled
-    marks = ", ".join("?" * (len(COLUMNS) + 1))
-    with CONNECTION:
-        CONNECTION.execute("DELETE FROM t")
-        CONNECTION.executemany(
-            f"INSERT INTO t VALUES ({marks})",
-            [
-                (number, *(column_value(row[name]) for name in COLUMNS))
-                for number, row in enumerate(rows)
-            ],
-        )
-        sql = f"SELECT row FROM t WHERE {condition} ORDER BY row"
-        return [row[0] for row in CONNECTION.execute(sql, bindings)]
+    sql = f"SELECT row FROM t WHERE {condition} ORDER BY row"
+    return [row[0] for row in CONNECTION.execute(sql, bindings)]
+
+
+def _found(query: Query, rows: list[Mapping[str, Any]]) -> list[int]:
+    _store(rows)
+    return _selected(query)
 
 
 def _matching(query: Query, rows: list[Mapping[str, Any]]) -> list[int]:
@@ -78,6 +86,41 @@ def test_sql_of_a_checked_query_means_the_same(text: str, rows: list[Mapping[str
         return
     assert checked.check(TYPES).text == checked.text
     assert _found(checked, rows) == _matching(checked, rows)
+
+
+OPERATORS = ["==", "!=", "<", "<=", ">", ">=", "IN", "BETWEEN"]
+STRING_OPERATORS = ["BEGINSWITH", "ENDSWITH", "CONTAINS", "LIKE"]
+
+
+def _hard_queries(operator: str) -> Iterator[Query]:
+    for number, value in enumerate(HARD_VALUES):
+        if operator in STRING_OPERATORS and type(value) is not str:
+            continue
+        other = HARD_VALUES[number * 7 % len(HARD_VALUES)]
+        shape = {"IN": "{$0, $1}", "BETWEEN": "{$0, $1}"}.get(operator, "$0")
+        for text in (f"m {operator} {shape}", f"NOT m {operator} {shape}"):
+            yield parse(text, value, other)
+        if operator == "BETWEEN":
+            yield parse(f"m BETWEEN {shape}", other, value)
+
+
+@pytest.mark.parametrize("operator", OPERATORS + STRING_OPERATORS)
+def test_every_hard_value_against_every_other(operator: str) -> None:
+    rows: list[Mapping[str, Any]] = [{"m": value} for value in HARD_VALUES]
+    _store(rows)
+    for query in _hard_queries(operator):
+        expected = _matching(query, rows)
+        assert _selected(query) == expected, query.text
+        with contextlib.suppress(QueryError):  # an order of what has none
+            assert _selected(query.check({"m": "mixed"})) == expected, query.text
+        with contextlib.suppress(QueryError):  # a literal may have become a decimal
+            checked = query.check({"m": "decimal"})
+            decimals = [row for row in _matching(checked, rows) if _is_decimal(rows[row]["m"])]
+            assert [row for row in _selected(checked) if _is_decimal(rows[row]["m"])] == decimals
+
+
+def _is_decimal(value: object) -> bool:
+    return type(value) is Decimal128
 
 
 @given(values, values)
@@ -199,3 +242,23 @@ def test_large_queries() -> None:
 def test_a_column_takes_values_only() -> None:
     with pytest.raises(WrongTypeError, match="can't be a queried column"):
         column_value({"a": 1})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("operator", [*OPERATORS[:6], *STRING_OPERATORS, "==[c]", "LIKE[c]"])
+def test_two_fields_whichever_comes_first(operator: str) -> None:
+    pairs = [("a", "ab"), ("ab", "a"), ("A", "a"), ("a*", "ab"), ("ab", "a*"), ("a", None), (1, 1)]
+    rows: list[Mapping[str, Any]] = [{"s": left, "like": right} for left, right in pairs]
+    for text in (f"s {operator} \\like", f"\\like {operator} s", f"s {operator} s"):
+        for query in (parse(text), parse(text).check(TYPES)):
+            assert _found(query, rows) == _matching(query, rows)
+
+
+@pytest.mark.parametrize(
+    "text", ["m ==[c] 'x'", "m != 'x'", "m LIKE 'x*'", "m == s", "s == m", "m CONTAINS s"]
+)
+def test_a_checked_field_is_one_value_even_where_a_list_is_found(text: str) -> None:
+    rows: list[Mapping[str, Any]] = [{"m": held, "s": "x"} for held in (["x"], "x", [], None)]
+    query = parse(text)
+    assert _found(query, rows) == _matching(query, rows)
+    checked = query.check(TYPES)
+    assert _found(checked, rows) == _matching(checked, rows) == ([0, 2, 3] if "!=" in text else [1])

@@ -355,7 +355,7 @@ def like_test(pattern: str) -> Callable[[str], bool]:
 
     def test(text: str) -> bool:
         end = len(text) - len(last)
-        if end < len(first) or (first and starts(text[: len(first)], 0) != 0):
+        if first and starts(text[: len(first)], 0) != 0:
             return False
         if last and ends(text[end:], 0) != 0:
             return False

@@ -39,7 +39,7 @@ _LEXEME: Final = re.compile(
 )
 
 _COMPLETE: Final = re.compile(
-    rf"""(?P<word> (?!{_TIME}|{_BINARY}|{_CALL}){_WORD}) | (?P<operator> {_OPERATOR})
+    rf"""(?P<word> {_WORD}) | (?P<operator> {_OPERATOR})
     | (?P<string> {_STRING}) | (?P<date> {_DATE}) | (?P<time> {_TIME}) | (?P<binary> {_BINARY})
     | (?P<call> {_CALL}) | (?P<fold> \[[cC]\]) | (?P<aggregate> \.@[A-Za-z]++)
     | (?P<hex> 0[xX][0-9a-fA-F]++) | (?P<integer> [-+]?[0-9]++) | (?P<float> {_NUMBER}[fF])
