@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 import signal
 import sys
@@ -264,10 +265,16 @@ async def _until_told(settings: Settings, host: Host, tls: ssl.SSLContext | None
             failure = error
             nursery.cancel_scope.cancel()
         if settings.stop_with_stdin:
-            await trio.to_thread.run_sync(sys.stdin.buffer.read, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(_drain_stdin, abandon_on_cancel=True)
             nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+def _drain_stdin() -> None:
+    # Not through `sys.stdin`: a thread that sits in there stops the interpreter from ending.
+    while os.read(0, 65536):
+        pass
 
 
 async def _end_on_signal(scope: Any) -> None:

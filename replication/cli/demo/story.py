@@ -295,9 +295,9 @@ def tell_agreement(stage: Stage) -> None:
         device.ask("settle")
     assert stage.server is not None
     sizes = {name: device.path for name, device in stage.devices.items()}
-    for device in stage.devices.values():
-        device.close()
-    stage.server.interrupt()
+    for process in (*stage.devices.values(), stage.server):
+        status = process.close()
+        stage.expect(status == 0, f"the {process.name} process ended with status {status}")
     started = time.monotonic()
     replicas = compare(stage.server.path, sizes)
     stage.figures["compare_s"] = time.monotonic() - started
