@@ -33,6 +33,7 @@ class Query:
 
     root: Node = field(repr=False)
     _test: Test | None = field(default=None, init=False, repr=False, compare=False)
+    _names: frozenset[str] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         text = self.root.text
@@ -46,7 +47,11 @@ class Query:
 
     @property
     def fields(self) -> frozenset[str]:
-        return frozenset(_fields(self.root))
+        names = self._names
+        if names is None:
+            names = frozenset(_fields(self.root))
+            object.__setattr__(self, "_names", names)
+        return names
 
     def matches(self, get: Get) -> bool:
         """Whether the query holds for an object.
