@@ -259,6 +259,43 @@ def test_parts_are_kept_one_by_one_and_come_back() -> None:
         take(db, download(6, StateOp("Book", 1, 6, row.head, [*unchanged, missing])))
 
 
+def test_a_view_may_be_spread_over_other_parts_than_its_base() -> None:
+    """CLIENT-3: what a download spreads over new parts in the view alone is none of the base's."""
+    source, db = client_file(ident=3), client_file(ident=4)
+    set_fields(source, title="long")
+    insert(source, 0, list(range(200)))
+    with source.store.read() as reader:
+        row = reader.get_object("Book", 1)
+        assert row is not None
+    take(db, download(3, StateOp("Book", 1, 3, row.head, [])))
+    insert(db, 200, list(range(1000, 1100)))
+    insert(source, 200, list(range(200, 500)))
+    delta = pack(pending(source, source.local.client_version).objects[0].delta)
+    take(db, download(4, DeltaOp("Book", 1, 4, delta)))
+    check(db)
+    take(db, download(5, EvictOp("Book", 1)))
+    check(db)
+
+
+def test_parts_of_what_is_replaced_go() -> None:
+    """CLIENT-3: by a transaction that opens no list."""
+    db = client_file()
+    set_fields(db, title="a")
+    with db.write() as tx:
+        edit = tx.edit("Book", 1)
+        edit.scope().create_embedded("home", edit.starting_length("home", now=0))
+        rooms = edit.editor(("home",), "rooms")
+        edit.scope(("home",)).list_insert("rooms", rooms, 0, list(range(300)))
+    check(db)
+    assert contents(db)[-1][-1]
+    with db.write() as tx:
+        edit = tx.edit("Book", 1)
+        edit.scope().create_embedded("home", edit.starting_length("home", now=1))
+        edit.forget_below(("home",))
+    check(db)
+    assert contents(db)[-1][-1] == []
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_the_view_is_base_and_pending_at_every_step(
     seed: int, monkeypatch: pytest.MonkeyPatch
