@@ -231,7 +231,10 @@ def test_hidden_links_and_indexes(db: Database) -> None:
         for key in (0, 2, 5):
             db.delete(people[key])
         assert [each._id for each in book.authors] == [1, 3, 4]
-        book.authors.insert(1, people[1])
+        book.authors.insert(1, people[4])
+        assert [each._id for each in book.authors] == [1, 4, 3, 4]
+        book.authors[1] = people[1]
+        assert [each._id for each in book.authors] == [1, 1, 3, 4]
         book.authors.append(people[3])
     assert [each._id for each in book.authors] == [1, 1, 3, 4, 3]
     assert book.authors[-1] == people[3]
@@ -254,6 +257,29 @@ def test_hidden_links_and_indexes(db: Database) -> None:
         book.authors.clear()
         db.create(Author, _id=0)
     assert list(book.authors) == []
+
+
+def test_hidden_links_inside_one_transaction(db: Database) -> None:
+    book: Any
+    with db.write():
+        people = [db.create(Author, _id=key) for key in range(3)]
+        book = db.create(Book, _id=1, authors=people)
+    with db.write():
+        assert len(book.authors) == 3
+        db.delete(people[0])
+        assert len(book.authors) == 2
+        db.create(Author, _id=0)
+        assert len(book.authors) == 3
+
+    def failing() -> None:
+        with db.write():
+            db.delete(people[1])
+            assert len(book.authors) == 2
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        failing()
+    assert len(book.authors) == 3
 
 
 # -- sets and dictionaries ---------------------------------------------------------------------
@@ -330,6 +356,23 @@ def test_dictionaries_of_embedded_objects(db: Database) -> None:
     with db.write():
         book.places["a"] = {}
     assert place.number == 0
+
+
+def test_lengths_of_what_is_embedded_rise_by_the_least(db: Database) -> None:
+    book = create(db, address={"country": {}}, places={"a": {"country": {}}})
+    with db.write():
+        for place in (book.address, book.places["a"]):
+            place.country = None
+        book.address = {}
+        book.places = {"a": {}}
+        for place in (book.address, book.places["a"]):
+            place.country = {}
+            place.country = None
+            place.country = {}
+    for path in (("address",), ("places", "a")):
+        fields = db.entities.entity("Book", 1).fields(path)
+        assert fields is not None
+        assert fields[obj.EMBEDDED]["country"][:2] == [1, 1]
 
 
 def test_many_members_at_once(db: Database) -> None:

@@ -24,7 +24,13 @@ from replication.errors import (
     UsageError,
     WrongTypeError,
 )
-from replication.model.declare import Counter, EmbeddedObject, Object, schema_of
+from replication.model.declare import (
+    Counter,
+    EmbeddedObject,
+    Object,
+    declaration_of,
+    schema_of,
+)
 from replication.model.values import Link, Timestamp
 
 
@@ -639,6 +645,36 @@ def test_nan_and_minus_zero(db: Database) -> None:
     book = create(db, price=math.nan, anything=-0.0)
     assert math.isnan(book.price)
     assert math.copysign(1, book.anything) == -1
+
+
+def test_timestamps_read_as_they_are_declared() -> None:
+    class Diary(Object):
+        _id: int
+        moments: list[datetime.datetime]
+        exact: list[Timestamp]
+        days: set[datetime.datetime]
+        named: dict[str, datetime.datetime | None]
+
+    first, second = (datetime.datetime(2020, 1, day, tzinfo=datetime.UTC) for day in (1, 2))
+    with opened(make_memory(Path()), declaration_of(Diary)) as db:
+        with db.write():
+            diary = db.create(
+                Diary,
+                _id=1,
+                moments=[first],
+                exact=[first],
+                days={first},
+                named={"a": first, "b": None},
+            )
+            diary.moments.append(second)
+            diary.moments[0] = second
+        assert list(diary.moments) == diary.moments[:] == [second, second]
+        assert list(diary.exact) == [Timestamp.from_datetime(first)]
+        assert first in diary.days
+        assert set(diary.days) == {first}
+        assert dict(diary.named) == {"a": first, "b": None}
+        assert diary.to_dict()["moments"] == [second, second]
+        assert db.objects(Diary, "exact == $0", first).count() == 1
 
 
 def test_detached_embedded_objects_are_plain() -> None:

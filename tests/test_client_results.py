@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from library import STORES, Address, Author, Book, make_memory, opened
 
-from replication.client.apply import apply
+from replication.client.apply import apply, rebuild
 from replication.client.database import Database
 from replication.client.restamp import adopt
 from replication.client.results import ObjectChange, ResultsChange
 from replication.crdt.object import absent
 from replication.errors import QueryError, SchemaError, UsageError, WrongTypeError
-from replication.model.encoding import pack
+from replication.model.encoding import key_bytes, pack
 from replication.model.values import Link, Timestamp
 from replication.protocol.body import DeltaOp, EvictOp, StateOp, encode_operations
 from replication.protocol.messages import Download
@@ -503,6 +503,34 @@ def test_downloads_are_told_as_one_transaction_each(db: Database) -> None:
     evicted = db.entities.entity("Book", 3)
     assert "is not on this device" in str(evicted.missing())
     assert absent()[0] == 0
+
+
+def test_what_is_refused_is_taken_back(db: Database) -> None:
+    """The base of an object is what the server has; see `Replica.keep_base`."""
+    told: list[ResultsChange] = []
+    name = ("Book", key_bytes(1))
+    download(db, 1, [StateOp("Book", 1, 1, pack(written(5, title="a", year=2001)), [])])
+    book: Any = db.get(Book, 1)
+    with db.objects(Book, "year > 2000").observe(told.append):
+        with db.write():
+            book.title = "mine"
+            book.numbers.extend(range(600))
+        with db.write():
+            book.year = 1
+        with db.integrating() as work:
+            work.pending[name].pop()
+            rebuild(work, name, 1)
+        assert (book.title, book.year, len(book.numbers)) == ("mine", 2001, 600)
+        with db.integrating() as work:
+            work.pending[name].pop()
+            rebuild(work, name, 1)
+        assert (book.title, book.year, len(book.numbers)) == ("a", 2001, 0)
+    assert told[1:] == [
+        ResultsChange(modified={1: ["numbers", "title"]}),
+        ResultsChange(deleted=[1]),
+        ResultsChange(inserted=[1]),
+        ResultsChange(modified={1: ["numbers", "title"]}),
+    ]
 
 
 def test_a_new_ident_changes_nothing_to_see(db: Database) -> None:

@@ -178,8 +178,8 @@ class Entity:
         generation: grows with every commit that may have touched the object.
     """
 
-    __slots__ = ("__weakref__", "_snapshot", "_wants_parts", "class_name", "db", "generation",
-                 "key", "name")  # fmt: skip
+    __slots__ = ("__weakref__", "_head", "_snapshot", "_wants_parts", "class_name", "db",
+                 "generation", "key", "name")  # fmt: skip
 
     def __init__(self, db: Database, name: ObjectName, key: Key) -> None:
         self.db = db
@@ -189,6 +189,8 @@ class Entity:
         self.generation = 0
         self._wants_parts = False
         self._snapshot: Snapshot | None = None
+        # The generation before it was read, and the head: most are never decoded.
+        self._head: tuple[int, bytes] | None = None
 
     def fields(self, path: Steps = ()) -> Fields | None:
         """The fields at a path, as this thread sees them; None where no object is."""
@@ -246,11 +248,19 @@ class Entity:
 
     def remember(self, generation: int, head: bytes) -> None:
         """Take over a head that was read after ``generation`` was taken."""
-        if self._snapshot is None or self._snapshot.generation != generation:
-            self._snapshot = Snapshot(generation, unpack_trusted(head), None)
+        self._head = (generation, head)
 
     def _load(self) -> Snapshot:
-        generation = self.generation
+        held, generation = self._head, self.generation
+        if held is not None and held[0] == generation and not self._wants_parts:
+            snapshot = Snapshot(generation, unpack_trusted(held[1]), None)
+        else:
+            snapshot = self._read(generation)
+        self._snapshot = snapshot
+        self._head = None
+        return snapshot
+
+    def _read(self, generation: int) -> Snapshot:
         chunks: dict[bytes, bytes] | None = None
         with self.db.reading() as reader:
             row = reader.get_object(self.class_name, self.key)
@@ -258,8 +268,7 @@ class Entity:
                 parts = reader.parts(self.class_name, row.row)
                 chunks = {part.name: part.data for part in parts}
         state = absent() if row is None else unpack_trusted(row.head)
-        self._snapshot = snapshot = Snapshot(generation, state, chunks)
-        return snapshot
+        return Snapshot(generation, state, chunks)
 
     def _load_parts(self) -> Snapshot:
         # With the head once more: both must come from one transaction of the store.
