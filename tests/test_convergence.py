@@ -222,19 +222,6 @@ def test_a_clock_that_runs_ahead_is_pulled_back() -> None:
     assert ahead.view()[1]["title"] == "later", "an hour's head start wins nothing"
 
 
-def test_a_query_that_can_not_be_served_leaves_the_one_before() -> None:
-    """SUB-2"""
-    world = World(1)
-    device = world.devices[0]
-    device.subscribe("year > 1")
-    device.sync()
-    with device.db.subscriptions.edit() as edit:
-        edit.add("Nothing", "x == 1")
-        edit.add("Place", "TRUEPREDICATE") if False else None
-    device.sync()
-    assert device.db.subscriptions.latest.version == 2
-
-
 def test_two_sessions_with_one_file() -> None:
     """SESSION-8"""
     world = World(2)

@@ -98,7 +98,7 @@ def server_in(state: State) -> ServerSession:
 
 
 def client_in(state: State) -> ClientSession:
-    """A client session brought to a state, with one changeset on its way."""
+    """A client session brought to a state, with a changeset and a query on their way."""
     session = ClientSession(3)
     session.start("library", "token", Position(0, 0, 0, 0, 0, DIGEST_START, 0, 0, {}))
     if state is State.UNIDENTIFIED:
@@ -106,6 +106,7 @@ def client_in(state: State) -> ClientSession:
     session.receive(Assign(3, 5, 50))
     session.adopted(Position(5, 50, 0, 0, 0, DIGEST_START, 0, 0, {}))
     session.upload(1, [b"changeset"])
+    session.query(1, {"Book": "TRUEPREDICATE"}, 0, b"")
     if state is State.CONNECTED:
         return session
     session.unbind()
@@ -316,7 +317,6 @@ def test_a_query_sets_download_counts_even_at_the_same_cursor() -> None:
     session = client_in(State.CONNECTED)
     session.receive(download())
     session.applied(7, 0)
-    session.query(1, {"Book": "TRUEPREDICATE"}, 0, b"")
     fresh = download(query_version=1)
     assert session.receive(fresh) == [client.Apply(fresh)]
     session.applied(7, 1)
@@ -379,6 +379,8 @@ def test_after_unbind_what_was_on_its_way_is_ignored() -> None:
 
 def test_query_failures_marks_and_tokens() -> None:
     session = client_in(State.CONNECTED)
+    with pytest.raises(RemoteProtocolError, match="QUERY_STATE of query version 2, but 0"):
+        session.receive(QueryState(3, 2, ErrorCode.BAD_QUERY, "never asked"))
     failed = session.receive(QueryState(3, 1, ErrorCode.BAD_QUERY, "no field 'x'"))
     assert failed == [client.QueryFailed(1, ErrorCode.BAD_QUERY, "no field 'x'")]
     assert session.mark(4) == [client.Send(Mark(3, 4))]

@@ -239,11 +239,18 @@ class ClientSession:
             case Download():
                 return self._download(message)
             case QueryState():
-                code = error_of(message)
-                return [QueryFailed(message.query_version, code, message.message)]
+                return self._query_failed(message)
             case Mark():
                 return [Passed(message.request)]
         raise AssertionError(f"{message} is legal but unheard of")
+
+    def _query_failed(self, message: QueryState) -> list[Effect]:
+        if not self._active < message.query_version <= self.query_version:
+            raise RemoteProtocolError(
+                f"QUERY_STATE of query version {message.query_version}, but {self._active} is "
+                f"active and {self.query_version} was sent"
+            )
+        return [QueryFailed(message.query_version, error_of(message), message.message)]
 
     def _acknowledged(self, ack: Ack) -> list[Effect]:
         if ack.client_version > self.uploaded:
