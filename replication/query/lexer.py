@@ -2,7 +2,7 @@ r"""From the text of a query to its tokens.
 
 Rule 1: `lexemes` cuts any text into pieces without losing a character, in linear time; what is no
         token becomes a piece of kind "bad", which the parser refuses when it comes to it.
-Rule 2: a piece of a given spelling is always the same token: `token` remembers the short ones,
+Rule 2: a piece of a given spelling is always the same token: `tokens` remembers the short ones,
         with the operand they stand for, since queries use the same few words all the time.
 """
 
@@ -134,11 +134,12 @@ def lexemes(text: str) -> list[str]:
     return _LEXEME.findall(text)
 
 
-def token(lexeme: str) -> Token:
-    """What a piece is."""
-    if len(lexeme) <= _REMEMBERED_CHARS_MAX:
-        return _remembered(lexeme)
-    return _token(lexeme)
+def tokens(pieces: list[str]) -> list[Token]:
+    """What the pieces are."""
+    return [
+        _remembered(piece) if len(piece) <= _REMEMBERED_CHARS_MAX else _token(piece)
+        for piece in pieces
+    ]
 
 
 def _token(lexeme: str) -> Token:

@@ -36,7 +36,7 @@ from replication.query.ast import (
     Operand,
     Quantifier,
 )
-from replication.query.lexer import lexemes, token
+from replication.query.lexer import lexemes, tokens
 from replication.query.query import Query
 
 #: What a write would take for a value.
@@ -84,7 +84,7 @@ class _Parser:
 
     def __init__(self, text: str, args: Sequence[Any]) -> None:
         pieces = lexemes(text)
-        self.tokens = [token(piece) for piece in pieces]
+        self.tokens = tokens(pieces)
         self.ends = list(accumulate(map(len, pieces)))
         self.args = args
         self.index = 0
@@ -164,8 +164,9 @@ class _Parser:
             if operator in canonical.STRING_OPERATORS:
                 self._check_string(at, left, start)
                 self._check_string(at, right, right_start)
-        self._check_sides(at, left, right)
-        position = self._position(start)
+        if type(left) is not Field or left.quantifier is not None:
+            self._check_sides(at, left, right)
+        position = self.ends[start] - len(self.tokens[start].text)
         return canonical.comparison(operator, left, right, fold=fold, position=position)
 
     def _check_fold(self, operator: str) -> None:
@@ -241,6 +242,9 @@ class _Parser:
         if found.field is None:
             return self._constant()
         following = self.tokens[self.index + 1]
+        if found.kind == "word" and following.kind in _COMPARISONS:
+            self.index += 1
+            return found.field
         if found.text == "obj" and following.kind == "(":
             return self._link()
         quantifier = _QUANTIFIERS.get(found.kind)
