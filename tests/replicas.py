@@ -19,7 +19,7 @@ from replication.crdt import object as obj
 from replication.crdt.check import check_object, unpack_object
 from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
 from replication.crdt.incarnation import clone
-from replication.crdt.list import Elements, all_elements, contract
+from replication.crdt.list import Elements, all_elements
 from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts, Path
 from replication.crdt.stamps import latest_time
@@ -107,13 +107,8 @@ class Edit:
         for path in sorted(self._editors, key=len, reverse=True):  # inner lists first
             fields, name, editor = self._editors[path]
             if name in fields.get(obj.LIST, {}) or editor.elements.ids():
-                held = fields.get(obj.LIST, {})
-                held[name] = [editor.incarnation, contract(editor.elements)]
-                fields[obj.LIST] = dict(sorted(held.items()))
-                entries = sorted(fields.items())
-                fields.clear()  # in place: the view holds it
-                fields.update(entries)
-        return [*self.delta[:3], seal(self.delta[3])], self.view
+                fields.setdefault(obj.LIST, {})[name] = [editor.incarnation, editor.elements]
+        return [*self.delta[:3], seal(self.delta[3])], [*self.view[:3], seal(self.view[3])]
 
 
 @dataclass

@@ -14,6 +14,7 @@ from replicas import Edit, Replica, wander
 
 from replication.crdt import edit as edits
 from replication.crdt import object as obj
+from replication.crdt import register
 from replication.crdt.check import unpack_object
 from replication.crdt.edit import Author, Scope, raised, seal
 from replication.crdt.list import RIGHT, ROOT
@@ -337,6 +338,33 @@ def test_too_many_moves_and_erasures_are_refused(monkeypatch: pytest.MonkeyPatch
 
     author.write(act)
     assert object_view(author.state) == {"l": [3, 4, 5, 2, 6, 7, 8]}
+
+
+def test_many_writes_are_sorted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand keys in one transaction must not be sorted ten thousand times."""
+    sorts = []
+
+    def counted(mapping: dict[Any, Any]) -> dict[Any, Any]:
+        sorts.append(len(mapping))
+        return dict(sorted(mapping.items()))
+
+    monkeypatch.setattr(register, "sorted_map", counted)
+    names = [f"{number:03}" for number in range(200)]
+    Random(1).shuffle(names)
+
+    def act(edit: Edit) -> None:
+        scope = edit.scope()
+        for name in names:
+            scope.set(name, 1)
+            scope.put_item("d", name, 1)
+            scope.set_member("s", name, present=True)
+            scope.create_item("m", name, 0).set("a", 1)
+        assert not sorts
+
+    author = device()
+    author.write(act)
+    assert list(author.state[3][obj.REGISTER][0][2]) == sorted(names)
+    assert list(author.state[3][obj.DICTIONARY]["m"][2]) == sorted(names)
 
 
 def test_sealing_leaves_out_what_is_empty() -> None:

@@ -199,7 +199,7 @@ class ObjectEdit:
         replaced = self._replaced and self.row is not None
         if self._editors or replaced or not is_alive(self.view):
             return merge(state_of(self.row), delta, self.parts)
-        return self.view
+        return [*self.view[:3], seal(self.view[3])]
 
 
 def _says_something(fields: obj.Fields) -> bool:

@@ -1,8 +1,8 @@
 """Local edits: what one transaction of one device writes, as a delta. [EDIT]
 
 A `Scope` is the fields of one object, top-level or embedded, while a transaction edits them: the
-`view` that the transaction reads, and the `delta` it will commit. Every operation writes both, and
-keeps both canonical.
+`view` that the transaction reads, and the `delta` it will commit. Every operation writes both;
+`seal` gives both their canonical form in the end.
 
 Rule 1: a local write is later than all this device has seen, so it is put, not merged; the
         result is still `merge(state, delta)`. [EDIT-1]
@@ -31,7 +31,7 @@ from replication.crdt.register import Stamp, explicit
 from replication.crdt.sequence import Sequence
 from replication.errors import LimitExceededError
 from replication.limits import LIST_BARE_IDS_MAX, NESTING_MAX
-from replication.model.encoding import pack, sorted_map, storable
+from replication.model.encoding import pack, storable
 
 #: Embedded objects by name or key.
 Objects: TypeAlias = dict[str, obj.ObjectState]
@@ -244,15 +244,15 @@ class Scope:
             at, incarnation = held[1], deltas[name][2]
         else:  # over a living one the length stays, so that the last replacement wins whole
             at, incarnation = held[1], self.author.incarnation()
-        _set(views, name, [length or held[0], at, list(incarnation), {}])
-        _set(deltas, name, [length, at, list(incarnation), {}])
+        views[name] = [length or held[0], at, list(incarnation), {}]
+        deltas[name] = [length, at, list(incarnation), {}]
         return self._inner(views[name][3], deltas[name][3], *steps)
 
     def _enter(self, views: Objects, deltas: Objects, *steps: Any) -> Scope:
         name = steps[-1]
         held = views[name]
         if name not in deltas:
-            _set(deltas, name, [0, held[1], list(held[2]), {}])
+            deltas[name] = [0, held[1], list(held[2]), {}]
         return self._inner(held[3], deltas[name][3], *steps)
 
     # -- whole collections -------------------------------------------------------------------
@@ -260,23 +260,23 @@ class Scope:
         """Start a new incarnation of a set, dictionary or list, empty."""
         incarnation = self.author.incarnation()
         for fields in (self.view, self.delta):
-            _set(_at(fields, kind, dict), name, [list(incarnation), *_content(kind)])
+            _at(fields, kind, dict)[name] = [list(incarnation), *_content(kind)]
         if kind == obj.LIST:
             self.delta[kind][name][1] = Elements()
 
     def _collection(self, kind: int, name: str) -> tuple[Any, Any]:
         views, deltas = _at(self.view, kind, dict), _at(self.delta, kind, dict)
         if name not in views:
-            _set(views, name, [[], *_content(kind)])
+            views[name] = [[], *_content(kind)]
         if name not in deltas:
-            _set(deltas, name, [list(views[name][0]), *_content(kind)])
+            deltas[name] = [list(views[name][0]), *_content(kind)]
         return views[name], deltas[name]
 
     # -- lists -------------------------------------------------------------------------------
     def _list_delta(self, name: str, editor: ListEditor) -> Elements:
         deltas = _at(self.delta, obj.LIST, dict)
         if name not in deltas:
-            _set(deltas, name, [list(editor.incarnation), Elements()])
+            deltas[name] = [list(editor.incarnation), Elements()]
         elements: Elements = deltas[name][1]
         return elements
 
@@ -348,24 +348,14 @@ def _erase(views: Objects, deltas: Objects, start: int, name: str) -> None:
     # Content whose create has not come yet stays.
     early = held[1] > length and not obj.is_alive(held)
     content = held[1:] if early else [0, [], {}]
-    _set(views, name, [length, *content])
-    _set(deltas, name, [length, 0, [], {}])
+    views[name] = [length, *content]
+    deltas[name] = [length, 0, [], {}]
 
 
 def _at(fields: obj.Fields, kind: int, make: Callable[[], Any]) -> Any:
     if kind not in fields:
-        _set(fields, kind, make())
+        fields[kind] = make()
     return fields[kind]
-
-
-def _set(mapping: dict[Any, Any], key: Any, value: Any) -> None:
-    """Put an entry where it belongs in a map that others hold."""
-    fresh = key not in mapping
-    mapping[key] = value
-    if fresh and len(mapping) > 1:
-        entries = sorted_map(mapping)
-        mapping.clear()
-        mapping.update(entries)
 
 
 def _content(kind: int) -> list[Any]:
@@ -376,25 +366,35 @@ def _content(kind: int) -> list[Any]:
     return [empty_chunk()]
 
 
-def seal(delta: obj.Fields) -> obj.Fields:
-    """A delta's fields once their transaction is over: lists become chunks."""
+def seal(fields: obj.Fields) -> obj.Fields:
+    """The canonical form of a delta or view once its transaction is over.
+
+    Elements become chunks; a view's lists, which stayed as they were, are taken as they are.
+    """
     out: obj.Fields = {}
-    for kind, held in delta.items():
+    for kind, held in sorted(fields.items()):
         if not held:
             continue
-        if kind == obj.EMBEDDED:
-            out[kind] = _sealed_objects(held)
-        elif kind == obj.DICTIONARY:
-            out[kind] = {name: [s[0], s[1], _sealed_objects(s[2])] for name, s in held.items()}
-        elif kind == obj.LIST:
-            out[kind] = {name: [s[0], _sealed_list(s[1])] for name, s in held.items()}
-        else:
+        if kind == obj.REGISTER:
+            out[kind] = register.in_order(held)
+        elif kind == obj.COUNTER:
             out[kind] = held
+        else:
+            out[kind] = {name: _sealed(kind, state) for name, state in sorted(held.items())}
     return out
 
 
-def _sealed_objects(states: Objects) -> Objects:
-    return {name: [*state[:3], seal(state[3])] for name, state in states.items()}
+def _sealed(kind: int, state: Any) -> Any:
+    if kind == obj.EMBEDDED:
+        return [*state[:3], seal(state[3])]
+    if kind == obj.SET:
+        return [state[0], register.in_order(state[1])]
+    if kind == obj.DICTIONARY:
+        embedded = {key: _sealed(obj.EMBEDDED, held) for key, held in sorted(state[2].items())}
+        return [state[0], register.in_order(state[1]), embedded]
+    if type(state[1]) is Elements:
+        return [state[0], _sealed_list(state[1])]
+    return state
 
 
 def _sealed_list(elements: Elements) -> Chunk:

@@ -81,17 +81,33 @@ def seen_stamp(groups: Groups, name: Any) -> Stamp:
     return (0, 0) if group is None else (group[0], group[1])
 
 
-def put(groups: Groups, order: Order, name: Any, value: Any) -> None:
-    """Write without asking who wins: for a write later than all that is held here."""
+def put(groups: Groups, order: Order, name: Any, value: Any) -> Group:
+    """Write without asking who wins: for a write later than all that is held here.
+
+    Returns:
+        the group that holds the write now. Its names are as they came: see `in_order`.
+    """
     held = find(groups, name)
     if held is not None:
         if order_of(held) == order:
             held[2][name] = value
-            return
+            return held
         del held[2][name]
         if not held[2]:
             groups.remove(held)
-    _insert(groups, order, name, value)
+    at = len(groups)
+    while at and order_of(groups[at - 1]) > order:
+        at -= 1
+    if at and order_of(groups[at - 1]) == order:
+        groups[at - 1][2][name] = value
+        return groups[at - 1]
+    groups.insert(at, _group(order, {name: value}))
+    return groups[at]
+
+
+def in_order(groups: Groups) -> Groups:
+    """A copy of groups that were put together by `put`, in canonical form."""
+    return [[*group[:2], sorted_map(group[2]), *group[3:]] for group in groups]
 
 
 def remove(groups: Groups, name: Any) -> None:
@@ -103,20 +119,6 @@ def remove(groups: Groups, name: Any) -> None:
             groups.remove(held)
 
 
-def _insert(groups: Groups, order: Order, name: Any, value: Any) -> None:
-    at = len(groups)
-    while at and order_of(groups[at - 1]) > order:
-        at -= 1
-    if at and order_of(groups[at - 1]) == order:
-        group = groups[at - 1]
-        in_order = next(reversed(group[2])) < name  # so a run of names that ascend costs little
-        group[2][name] = value
-        if not in_order:
-            group[2] = sorted_map(group[2])
-    else:
-        groups.insert(at, _group(order, {name: value}))
-
-
 def merge_groups(state: Groups, delta: Groups) -> Groups:
     """The winner at every name of either."""
     if not state:
@@ -125,13 +127,16 @@ def merge_groups(state: Groups, delta: Groups) -> Groups:
         return _merge_many(state, delta)
     for group in delta:
         order = order_of(group)
+        changed: Group | None = None
         for name, value in group[2].items():
             held = find(state, name)
             if held is not None:
                 theirs = order_of(held)
                 if order < theirs or (order == theirs and not greater(value, held[2][name])):
                     continue
-            put(state, order, name, value)
+            changed = put(state, order, name, value)
+        if changed is not None:
+            changed[2] = sorted_map(changed[2])
     return state
 
 

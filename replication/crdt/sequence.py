@@ -25,10 +25,12 @@ class Sequence:
         visible: ids of the elements a reader sees, in order.
     """
 
-    __slots__ = ("_children", "_current", "visible")
+    __slots__ = ("_children", "_current", "_leftmost", "visible")
 
     def __init__(self, elements: Elements) -> None:
         self._children = _children(elements.places)
+        #: The first place below some; a later one is below it, so the way there is gone once.
+        self._leftmost: dict[Id, Id] = {}
         self._current = {
             here: elements.moves[here][2] if here in elements.moves else here
             for here in elements.values
@@ -49,9 +51,10 @@ class Sequence:
         _, right = self._children.get(left, ((), ()))
         if not right:
             return left, RIGHT
-        follower = right[0]
+        follower = self._leftmost.get(right[0], right[0])
         while self._children.get(follower, ((), ()))[0]:
             follower = self._children[follower][0][0]
+        self._leftmost[right[0]] = follower
         return follower, LEFT
 
     def inserted(self, index: int, here: Id, place: Id, parent: Id, side: int) -> None:
