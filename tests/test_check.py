@@ -351,7 +351,7 @@ def test_a_malformed_directory_is_refused(directory: Any, following: Any) -> Non
 
 
 def test_ids_that_cost_no_bytes_are_counted_before_they_are_made() -> None:
-    """[STATE] For all deltas of one changeset together; in a head or part by the chunk."""
+    """[STATE-31] For all deltas of one changeset together; [STATE-37] in a head by the chunk."""
     half = LIST_BARE_IDS_MAX // 2
     bounds = Bounds(spread=False)
     for erased, content in ((half, 1), (half - 1, ["a"])):
