@@ -173,6 +173,10 @@ def test_objects_of_results_are_read_with_them(db: Database) -> None:
         db.get("Book", 7).year = 5
     # What was read with the results is stale for the one that changed since.
     assert [book.year for book in results][6:9] == [2006, 5, 2008]
+    books = list(db.objects(Book))
+    with db.write() as transaction:
+        transaction.edit("Book", 8).scope().set("year", 6)
+    assert [book.year for book in books][6:9] == [2006, 5, 6]
 
 
 # -- live results ------------------------------------------------------------------------------
