@@ -118,6 +118,10 @@ def column_values(state: obj.ObjectState, names: Iterable[str]) -> dict[str, Any
     if not obj.is_alive(state):
         return None
     fields = state[3]
+    groups = fields.get(obj.REGISTER)
+    if groups and len(fields) == len(groups) == 1:  # written once, and nothing but registers
+        writes = groups[0][2]
+        return {name: _plain(shown(writes.get(name), 0)) for name in names}
     return {name: _column_value(fields, name) for name in names}
 
 
