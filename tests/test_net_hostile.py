@@ -491,6 +491,61 @@ async def test_a_slow_reader_costs_a_cursor() -> None:
         assert downloads <= 3
 
 
+async def test_many_sessions_of_a_slow_reader_cost_a_cursor_each() -> None:
+    async with serving(pair=trio.testing.lockstep_stream_pair) as connect:
+        slow, writer = await connect(), await connect()
+        for number in range(1, 21):
+            await slow.bind(number)
+        ident = (await writer.bind(1, query=None)).ident
+        await writer.send(upload(1, ident, *range(1, 6)))
+        for version in range(6, 26):
+            await writer.send(upload(1, ident, version))
+            await writer.skip_to(Ack)
+        latest = (await writer.skip_to(Ack)).version
+        # One message waits to be read, or two. All others are made when it is their turn.
+        late = 0
+        behind = set(range(1, 21))
+        while behind:
+            download = await slow.receive(Download)
+            late += download.version < latest
+            if download.version == latest:
+                behind.remove(download.session)
+        assert late <= 2
+
+
+async def test_a_bootstrap_goes_on_by_itself() -> None:
+    async with serving() as connect:
+        writer, reader = await connect(), await connect()
+        ident = (await writer.bind(1, query=None)).ident
+        text = "".join(map(chr, Random(1).choices(range(32, 0xD800), k=100_000)))
+        for version in range(1, 31):
+            await writer.send(upload(1, ident, version, title=text))
+            await writer.skip_to(Ack)
+        await reader.bind(1, query=None)
+        await reader.send(Query(1, 1, {"Book": "TRUEPREDICATE"}, 0, b""))
+        messages = [await reader.receive(Download)]
+        while not messages[-1].last or messages[-1].query_version == 0:
+            messages.append(await reader.receive(Download))
+        assert len(messages) > 3
+
+
+async def test_nothing_is_left_of_connections_that_ended() -> None:
+    at = host(report=_report)
+    async with serving(at) as connect:
+        for cut in (True, False):
+            caller = await connect()
+            await caller.bind(1)
+            await caller.bind(2)
+            await caller.send(Unbind(2))
+            await caller.skip_to(Unbound)
+            assert [len(links) for links in at._links.values()] == [1]
+            if cut:
+                await trio.aclose_forcefully(caller.socket._stream)
+            else:
+                await caller.socket.close()
+            await until(lambda: not any(at._links.values()))
+
+
 async def test_a_session_that_waits_does_not_keep_others_waiting() -> None:
     asked, answer = threading.Event(), threading.Event()
 
