@@ -12,6 +12,7 @@ from replication.crdt.object import is_alive
 from replication.crdt.parts import Parts
 from replication.crdt.view import object_view, query_values, queryable
 from replication.crdt.whole import joined
+from replication.errors import StoreError
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
@@ -130,7 +131,9 @@ class Device:
 
 
 def _raise(error: Exception) -> None:
-    raise error  # a defect of ours, which a server would log and go on from
+    """Defects of ours, which a server would log and go on from; failing disks are none."""
+    if not isinstance(error, StoreError):
+        raise error
 
 
 class World:

@@ -13,7 +13,7 @@ Rule 4: what the server rewrote replaces the pending original; what it refused g
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
@@ -22,6 +22,7 @@ from replication.client.replica import Change, fields_of, head_of, state_of
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, absent, merge
 from replication.crdt.stamps import latest_in_chunk, latest_time
+from replication.crdt.view import column_values
 from replication.errors import DecodeError
 from replication.history.changeset import decode, decode_trusted, next_digest
 from replication.model.encoding import is_key, key_bytes, pack, unpack_trusted
@@ -34,8 +35,9 @@ from replication.protocol.body import (
     SchemaOp,
     StateOp,
     decode_operations,
-    decompressed,
-    trusted_operations,
+    decode_with_states,
+    pack_operation,
+    trusted_operation,
 )
 from replication.protocol.messages import Ack, Download
 from replication.storage.contract import int_key
@@ -150,15 +152,24 @@ def stage(work: Integration, download: Download) -> None:
     Raises:
         DecodeError: its operations are not well-formed; nothing was kept.
     """
-    for operation in decode_operations(download.size, download.body):
+    rows: list[Any] = []
+    latest = 0
+    for operation, state in decode_with_states(download.size, download.body):
+        if state is not None and not operation.parts:  # type: ignore[union-attr]
+            # Decoded once, here: what applying needs of it is kept beside its bytes.
+            values = column_values(state, work.columns.get(operation.class_name, ()))  # type: ignore[union-attr]
+            latest = max(latest, latest_time(state))
+            rows.append([_PLAIN, *operation[:4], None if values is None else list(values.values())])
+            continue
         if isinstance(operation, SchemaOp):
             Schema.from_packed(operation.schema)
+        rows.append(pack_operation(operation))
     synced = work.synced
     if (synced.staged_query, synced.staged_base) != (download.query_version, download.base):
         discard_staged(work)
     count = work.synced.staged_count + 1
-    body = decompressed(download.size, download.body)
-    work.writer.put_record(STAGED, int_key(count), body)
+    record = pack([latest, work.columns, rows])
+    work.writer.put_record(STAGED, int_key(count), record)
     work.synced = work.synced._replace(
         staged_query=download.query_version,
         staged_base=download.base,
@@ -188,9 +199,9 @@ def apply(work: Integration, download: Download) -> None:
     if belongs and synced.staged_count:
         work.fresh = {name for name in work.columns if not any(work.writer.all_objects(name))}
         for number in range(1, synced.staged_count + 1):
-            body = work.writer.record(STAGED, int_key(number))
-            assert body is not None, "staged with its count"
-            _operate(work, trusted_operations(body))
+            record = work.writer.record(STAGED, int_key(number))
+            assert record is not None, "staged with its count"
+            _operate_staged(work, record)
     _operate(work, operations)
     if work.received > work.local.received:
         clock = max(work.local.clock, work.received)
@@ -254,6 +265,27 @@ def _operate(work: Integration, operations: list[Operation]) -> None:
                 _evict(work, operation)
             case SchemaOp():
                 work.learn(Schema.from_packed(operation.schema))
+
+
+#: What stands for a state without parts in a staged message: its columns are beside it.
+_PLAIN: Final = 4
+
+
+def _operate_staged(work: Integration, record: bytes) -> None:
+    latest, columns, rows = unpack_trusted(record)
+    work.received = max(work.received, latest)
+    for row in rows:
+        if row[0] != _PLAIN:
+            _operate(work, [trusted_operation(row)])
+            continue
+        _, class_name, key, version, head, values = row
+        names = columns.get(class_name)
+        if class_name in work.fresh and names == work.columns[class_name]:
+            held = None if values is None else dict(zip(names, values, strict=True))
+            work.writer.put_object(class_name, key, version, head, held)
+            work.changes.append(Change(class_name, key, None, head))
+        else:
+            _state(work, StateOp(class_name, key, version, head, []))
 
 
 def _known_class(work: Integration, class_name: str) -> None:

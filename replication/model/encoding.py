@@ -247,6 +247,12 @@ def unpack_for_check(data: bytes, bytes_max: int = BODY_BYTES_MAX) -> Packed:
     """
     if len(data) > bytes_max:
         raise LimitExceededError(f"{len(data)} bytes where at most {bytes_max} are allowed")
+    value = _unpacked(data)
+    _check_oddities(data, value)
+    return value
+
+
+def _unpacked(data: bytes) -> Packed:
     try:
         value = _decode(data, _ext_hook)
     except DecodeError:
@@ -259,9 +265,37 @@ def unpack_for_check(data: bytes, bytes_max: int = BODY_BYTES_MAX) -> Packed:
         raise LimitExceededError(f"nested deeper than {DEPTH_MAX}") from None
     if not canonical:
         raise DecodeError("not the canonical encoding of what it says")
+    return value
+
+
+def _check_oddities(data: bytes, value: Packed) -> None:
     if len(data) > VALUE_BYTES_MAX or _BIG_INTEGER.search(data) or _ODD_DOUBLE.search(data):
         _check_leaves(value)
-    return value
+
+
+def unpack_each_for_check(items: list[bytes]) -> list[Packed]:
+    """`unpack_for_check` of many byte strings: in one go, which costs a third.
+
+    Raises:
+        DecodeError: as there; it does not say which one.
+    """
+    joined = b"".join(items)
+    scanner = msgpack.Unpacker(None, max_buffer_size=max(1, len(joined)))
+    scanner.feed(joined)
+    end = 0
+    for data in items:
+        end += len(data)
+        try:
+            scanner.skip()
+        except Exception as error:  # as in `unpack_for_check`
+            raise DecodeError(f"not MessagePack: {error or type(error).__name__}") from None
+        if scanner.tell() != end:
+            raise DecodeError("not one structure, whole")
+    # Each is a structure of its own, so a list of them is their bytes behind its header.
+    values: list[Packed] = _unpacked(msgpack.Packer().pack_array_header(len(items)) + joined)
+    for data, value in zip(items, values, strict=True):
+        _check_oddities(data, value)
+    return values
 
 
 #: The types a register may hold, the engine's own markers included.

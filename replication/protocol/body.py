@@ -21,7 +21,8 @@ from __future__ import annotations
 import sys
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from replication.crdt.check import check_part, unpack_object
+from replication.crdt.check import check_part, unpack_heads, unpack_object
+from replication.crdt.object import ObjectState
 from replication.errors import DecodeError, LimitExceededError
 from replication.history.changeset import check_class_name
 from replication.limits import (
@@ -37,7 +38,6 @@ from replication.model.encoding import (
     pack,
     unpack,
     unpack_for_check,
-    unpack_trusted,
 )
 from replication.model.values import Key
 
@@ -86,6 +86,7 @@ class SchemaOp(NamedTuple):
 
 Operation: TypeAlias = DeltaOp | StateOp | EvictOp | SchemaOp
 
+_KINDS: Final = (DeltaOp, StateOp, EvictOp, SchemaOp)
 _NUMBERS: Final[dict[type, int]] = {
     DeltaOp: DELTA,
     StateOp: STATE,
@@ -145,7 +146,7 @@ def decode_changesets(size: int, body: bytes) -> list[bytes]:
 
 def encode_operations(operations: list[Operation]) -> tuple[int, bytes]:
     """(size, body) of a DOWNLOAD."""
-    return compressed(pack([[_NUMBERS[type(item)], *item] for item in operations]))
+    return compressed(pack([pack_operation(item) for item in operations]))
 
 
 def decode_operations(size: int, body: bytes) -> list[Operation]:
@@ -154,17 +155,29 @@ def decode_operations(size: int, body: bytes) -> list[Operation]:
     Raises:
         DecodeError: anything else.
     """
+    return [operation for operation, _ in decode_with_states(size, body)]
+
+
+def decode_with_states(size: int, body: bytes) -> list[tuple[Operation, ObjectState | None]]:
+    """The same, each with the decoded state if it is a `StateOp`."""
     # Each operation below is looked at item by item, so the walk of `unpack` is not needed.
     items = unpack_for_check(decompressed(size, body))
     if type(items) is not list:
         raise DecodeError("the body of a DOWNLOAD is a list of operations")
-    return [_operation(item) for item in items]
+    operations = [_operation(item) for item in items]
+    heads = [item.head for item in operations if type(item) is StateOp]
+    states = iter(unpack_heads(heads))
+    return [(item, next(states) if type(item) is StateOp else None) for item in operations]
 
 
-def trusted_operations(body: bytes) -> list[Operation]:
-    """The operations of a body, decompressed, that `decode_operations` accepted before."""
-    kinds = (DeltaOp, StateOp, EvictOp, SchemaOp)
-    return [kinds[item[0]](*item[1:]) for item in unpack_trusted(body)]
+def pack_operation(operation: Operation) -> list[Any]:
+    """An operation as it stands in a body."""
+    return [_NUMBERS[type(operation)], *operation]
+
+
+def trusted_operation(item: list[Any]) -> Operation:
+    """The operation that `pack_operation` made this of."""
+    return _KINDS[item[0]](*item[1:])
 
 
 def _operation(item: Any) -> Operation:
@@ -186,7 +199,6 @@ def _operation(item: Any) -> Operation:
     if kind == DELTA:
         unpack_object(item[4])
         return DeltaOp(*item[1:])
-    unpack_object(item[4], spread=True)
     _check_parts(item[5])
     return StateOp(*item[1:])
 
