@@ -105,6 +105,9 @@ class SQLiteStore:
         self.read_head = read_head
         #: What the last transaction to look found; see `catalog_of`.
         self.catalog = Catalog(-1, {}, {}, {})
+        #: What the last write transaction left, None where it may have changed something; nobody
+        #: else writes, so the next one needs not look.
+        self.written_catalog: Catalog | None = None
         #: For the writer: the next row of a class, by its number.
         self.next_rows: dict[int, int] = {}
         self._connect = connect

@@ -81,7 +81,7 @@ class _Savepoint:
 class SQLiteWriter(SQLiteReader):
     """The write transaction, and its own context manager; see `contract.Writer`."""
 
-    __slots__ = ("_broken", "_changes", "_known", "_next_rows")
+    __slots__ = ("_broken", "_catalog_before", "_changes", "_known", "_next_rows")
 
     def __init__(self, store: SQLiteStore) -> None:
         super().__init__(store)
@@ -94,18 +94,21 @@ class SQLiteWriter(SQLiteReader):
         handle = self._store.take_writer()
         try:
             handle.execute("BEGIN IMMEDIATE")
-            self._catalog = self._store.catalog_of(handle)
+            self._catalog = self._store.written_catalog or self._store.catalog_of(handle)
         except apsw.Error as error:
             failure = store_error(self._store.path, error, handle.connection)
             self._store.roll_back(handle)
             self._store.release_writer()
             raise failure from error
+        self._catalog_before = self._catalog
         self._begin(handle)
         self._changes: Callable[[], int] = handle.connection.changes
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         broken = self._broken
+        unchanged = self._catalog is self._catalog_before
+        self._store.written_catalog = self._catalog if unchanged else None
         handle = self._end()
         committed = False
         try:
