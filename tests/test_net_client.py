@@ -160,6 +160,7 @@ async def test_another_kind_of_error_starts_afresh_and_so_does_success(
 async def test_a_server_that_is_silent_is_left(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
+    """CONN-7"""
     server, told = ScriptedServer(), []
     nursery.start_soon(link_to(server, told).run)
     peer = await server.shaken()
@@ -296,6 +297,7 @@ async def test_a_session_that_stops_while_the_connection_is_lost_stays_stopped(
 async def test_progress_is_told_late_or_with_something_else(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """CONN-8"""
     monkeypatch.setattr(wire, "PROGRESS_DELAY_S", 0.2)
     db = device()
     session = world.session(db, Tokens())

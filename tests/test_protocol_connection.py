@@ -167,7 +167,7 @@ def test_connection_messages_belong_to_session_zero(kind: type[Message]) -> None
 
 @pytest.mark.parametrize("kind", [kind for kind in MESSAGES if kind not in CONNECTION])
 def test_routing(kind: type[Message]) -> None:
-    """To a living session: delivered. To a closed one: ignored. To an unknown one: the end."""
+    """CONN-6: delivered to a living session, ignored for a closed one, the end for an unknown."""
     message = SAMPLES[kind](1)
     server, client = shaken()
     if kind is not Bind:

@@ -1,13 +1,13 @@
-"""Tokens: development tokens, and JSON Web Tokens signed by keys the operator names. [AUTH]
+"""Tokens: development tokens, and JSON Web Tokens signed by keys the operator names.
 
 Rule 1: a development token `dev:<user>` is good only at a server whose development mode was asked
-        for. [AUTH-1]
+        for.
 Rule 2: a key is used with one algorithm, that of its kind, and the token's header must name it:
-        a token can't choose how it is verified, and `none` is no algorithm. [AUTH-2]
+        a token can't choose how it is verified, and `none` is no algorithm.
 Rule 3: a weak key, a private key in place of a public one, an unreadable file are errors when the
-        server starts, not warnings. [AUTH-3]
+        server starts, not warnings.
 Rule 4: `exp` and `sub` are required; `sub` is the user. `aud` and `iss` must be the configured
-        ones; a token for some audience is refused where none is configured. [AUTH-4]
+        ones; a token for some audience is refused where none is configured.
 """
 
 from __future__ import annotations

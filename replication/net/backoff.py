@@ -1,4 +1,4 @@
-"""How long to wait before trying again. [BACKOFF]
+"""How long to wait before trying again. [CONN-5]
 
 Rule 1: the first delay is BACKOFF_FIRST_S, each one after it twice the last, up to BACKOFF_MAX_S.
 Rule 2: jitter takes away up to BACKOFF_JITTER of a delay, so that devices cut off together do not

@@ -1,12 +1,12 @@
 """WebSocket messages over any Trio stream: `websockets` decides, this file moves the bytes.
 
 Rule 1: binary messages only, no compression, at most FRAME_BYTES_MAX bytes however fragmented; the
-        subprotocol is `replication.v1` and a peer without it is refused. [WS-1]
+        subprotocol is `replication.v1` and a peer without it is refused.
 Rule 2: one task reads; any task may send, one after another. Sending waits until the bytes are
-        with the operating system: that is the back-pressure. [WS-2]
+        with the operating system: that is the back-pressure.
 Rule 3: every end of a connection is a DisconnectedError that says why. Closing is bounded in time,
-        and reads what the peer still sends, so that a reset does not swallow our last words. [WS-3]
-Rule 4: a connection is not usable after a send was cancelled half-way, and says so. [WS-4]
+        and reads what the peer still sends, so that a reset does not swallow our last words.
+Rule 4: a connection is not usable after a send was cancelled half-way, and says so.
 """
 
 from __future__ import annotations

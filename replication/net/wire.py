@@ -5,8 +5,8 @@ Rule 1: reading never waits for sending: what there is to send is queued. So two
         unacknowledged.
 Rule 2: a session that is slow to take in what comes stops the reading: that is the back-pressure.
 Rule 3: PROGRESS is told with the next message of its session, or after PROGRESS_DELAY_S: nobody
-        waits for it, and alone it would cost as much as the DOWNLOAD it answers.
-Rule 4: a server that says nothing for PING_PERIOD_S + PONG_TIMEOUT_S, though asked, is gone.
+        waits for it, and alone it would cost as much as the DOWNLOAD it answers. [CONN-8]
+Rule 4: a server that says nothing for SILENCE_MAX_S, though asked, is gone. [CONN-7]
 """
 
 from __future__ import annotations

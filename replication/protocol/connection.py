@@ -1,4 +1,4 @@
-"""One connection that many sessions share, seen from either end. [CONN]
+"""One connection that many sessions share, seen from either end.
 
 Feed it one frame at a time with `receive` and perform the events it returns, in order. Session 0
 is the connection itself: HELLO, PING, PONG, and the ERROR that ends it.
@@ -6,12 +6,12 @@ is the connection itself: HELLO, PING, PONG, and the ERROR that ends it.
 Rule 1: the first message either way is HELLO, and there is one. The server chooses a version both
         speak, by its own order, or ends the connection with VERSION_UNSUPPORTED. [CONN-1]
 Rule 2: a session lives from its BIND until the shell says `closed`. The number of a living session
-        can't be bound again; one that is closed can. [CONN-2]
+        can't be bound again; one that is closed can. [CONN-3]
 Rule 3: what was on its way to a session when it closed is ignored. A message for a session that
-        never was ends the connection with BAD_MESSAGE. [CONN-3]
+        never was ends the connection with BAD_MESSAGE. [CONN-6]
 Rule 4: `receive` never raises: what the peer did wrong becomes an ERROR for session 0 that names
-        the value, and a HangUp. Nothing is received after that. [CONN-4]
-Rule 5: a PONG repeats the payload of the last PING that is not answered yet. [CONN-5]
+        the value, and a HangUp. Nothing is received after that. [ERR-3]
+Rule 5: a PONG repeats the payload of the last PING that is not answered yet. [CONN-2]
 """
 
 from __future__ import annotations
