@@ -8,10 +8,11 @@ from typing import Any
 
 from replicas import Edit
 
-from replication.clock import time_from_ms
+from replication.clock import ms_from_time, time_from_ms
 from replication.crdt.edit import Author
 from replication.crdt.object import ObjectState, absent
 from replication.crdt.parts import Parts
+from replication.crdt.stamps import latest_time
 from replication.crdt.view import object_view, query_values
 from replication.crdt.whole import joined
 from replication.history.changeset import (
@@ -109,6 +110,7 @@ class ClientFile:
         """
         if start is None:
             start = absent() if blind else self.state(class_name, key)
+        self.ms = max(self.ms, ms_from_time(latest_time(start)))  # what it saw, its clock saw
         edit = Edit(start, author or self.author())
         act(edit)
         return ObjectDelta(class_name, key, edit.finish()[0], blind)

@@ -244,6 +244,21 @@ def test_nothing_acknowledged_is_lost_wherever_the_disk_fails(tmp_path: Path) ->
     assert (False, 12) in acknowledged, "and after all was done"
 
 
+def test_a_download_waits_for_the_ack_of_what_it_covers() -> None:
+    hosted = Hosted()
+    link = hosted.ready()
+    hosted.feed(link, messages.Query(1, 1, {"Book": "TRUEPREDICATE"}, 0, b""))
+    sent = hosted.after(link, hosted.host.fetch(link)())
+    assert [type(message) for message in sent] == [messages.Download]
+    (outcome,) = hosted.host.commit([hosted.job(link, changeset(link.session.ident, 1))])
+    assert hosted.after(link, hosted.host.fetch(link)()) == []
+    (ack,) = hosted.after(link, outcome())
+    (download,) = hosted.after(link, hosted.host.fetch(link)())
+    assert isinstance(ack, messages.Ack)
+    assert isinstance(download, messages.Download)
+    assert (ack.client_version, download.mark) == (1, 1)
+
+
 # -- sessions --------------------------------------------------------------------------------
 def test_the_newest_session_of_a_client_file_wins() -> None:
     world = World()
@@ -252,9 +267,11 @@ def test_the_newest_session_of_a_client_file_wins() -> None:
     device.run()
     old, device.pump = device.pump, None
     assert old is not None
+    old.awake.clear()
     device.connect()
     device.run()
     assert device.ended is None
+    assert old.awake == {1}, "it is told at once"
     (error,) = old.poll(1)
     assert isinstance(error, messages.Error)
     assert error.code == ErrorCode.SUPERSEDED

@@ -368,6 +368,30 @@ def test_columns_follow_the_objects(store: Store) -> None:
             assert [item.key for item in reader.scan("Book", parse(text))] == keys
 
 
+def test_columns_that_come_with_a_changeset_are_filled_by_the_next(store: Store) -> None:
+    namespace = new_namespace(store, development=True)
+    file = ClientFile(namespace)
+
+    def schema(*queryable: str) -> Any:
+        names = [of(name, "int", queryable=name in queryable) for name in ("a", "b")]
+        return Schema([ClassSchema("Book", names, key="int")]).to_packed()
+
+    def both(edit: Edit) -> None:
+        edit.create()
+        edit.scope().set("a", 1)
+        edit.scope().set("b", 2)
+
+    changesets = [
+        file.changeset(file.edit(both, key=key), schema=schema(*queryable))
+        for key, queryable in enumerate([("a",), ("a", "b"), ("a",)])
+    ]
+    (ack,), _ = file.upload(*changesets)
+    assert ack.refusals == []  # type: ignore[union-attr]
+    with store.read() as reader:
+        assert reader.columns("Book") == ["a", "b"]
+        assert [item.key for item in reader.scan("Book", parse("b == 2"))] == [0, 1, 2]
+
+
 def test_versions_are_found_again_however_they_were_mixed(store: Store) -> None:
     namespace = new_namespace(store)
     files = [ClientFile(namespace) for _ in range(3)]

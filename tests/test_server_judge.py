@@ -252,10 +252,13 @@ def test_a_later_clear_wins_and_edits_of_one_that_never_came_depend(
     first.write(act)
     assert not second.write(clear(kind, name)).refusals
     assert server_view(first.namespace.store) in ({name: []}, {name: {}})
-    edit = first.edit(act)
-    edit.delta[3][kind][name][0] = [first.ms << 16, 9, 9, 9]  # the clear of somebody unknown
-    out = first.upload(first.changeset(edit))
-    assert reasons(out.answers[0]) == [([name], DEPENDS)]  # type: ignore[arg-type]
+    me = first.ident
+    # The clear of somebody unknown, one named by another, one of another time.
+    for later, origin, ident in [(0, 9, 9), (0, 9, me), (0, me, 9), (1, me, me)]:
+        edit = first.edit(act)
+        edit.delta[3][kind][name][0] = [(first.ms << 16) + later, origin, ident, 9]
+        out = first.upload(first.changeset(edit))
+        assert reasons(out.answers[0]) == [([name], DEPENDS)]  # type: ignore[arg-type]
 
 
 def test_a_clear_below_a_later_one_is_refused() -> None:
@@ -366,6 +369,7 @@ def test_moves_go_to_known_places_and_writes_to_known_elements() -> None:
     assert {(str(path), reason) for path, reason in reasons(ack)} == {
         (str(["notes", [first.ident, number]]), DEPENDS) for number in (1, 8, 9)
     }
+    assert decode(ack.rewrites[0][1]).objects == [], "nothing is left"
     assert notes(first) == [1, 2]
 
 

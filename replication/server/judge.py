@@ -25,7 +25,7 @@ from typing import Any, Final
 from replication.crdt import object as obj
 from replication.crdt.incarnation import Incarnation
 from replication.crdt.list import empty_chunk
-from replication.crdt.object import ObjectState, absent, is_alive
+from replication.crdt.object import ObjectState, absent
 from replication.crdt.parts import Parts, Path
 from replication.crdt.register import Groups
 from replication.limits import KEY_BYTES_MAX, REFUSALS_PER_CHANGESET_MAX
@@ -142,7 +142,7 @@ class Judge:
             return False
         if at == 0:  # a delete, or nothing at all
             return True
-        if at < now or (at == now and not is_alive(held)):
+        if at < now:
             self.refuse(path, DELETED, f"{self.name(path)} was deleted meanwhile")
             return False
         if at > now and length == 0:
