@@ -129,6 +129,10 @@ def test_data_that_the_demo_can_not_use(tmp_path: Path, text: str, sentence: str
         load(path)
 
 
+def test_the_demo_starts_from_nothing(kept: Path) -> None:
+    assert "is not empty" in refused("demo", "--keep", kept / "files")
+
+
 def test_a_hundred_of_ten_thousand_books() -> None:
     found = json.loads(ok("demo", "--data", data_file("books.csv"), "--fast", "--json").out)
     assert (found["agree"], found["wrong"]) == (True, [])

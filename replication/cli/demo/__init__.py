@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from replication.cli.output import count, duration, print_json
+from replication.errors import UsageError
 
 if TYPE_CHECKING:
     from replication.cli.demo.story import Stage
@@ -56,6 +57,8 @@ def command(data: Path | None, fast: bool, keep: Path | None, as_json: bool) -> 
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="replication")))
         else:
             keep.mkdir(parents=True, exist_ok=True)
+            if any(keep.iterdir()):
+                raise UsageError(f"{keep} is not empty; the demo starts from nothing")
             directory = keep
         # Processes end before the directory they work in goes.
         processes = stack.enter_context(ExitStack())

@@ -74,9 +74,9 @@ class Library:
 
     @property
     def language(self) -> str:
-        """The most common language beside English."""
+        """The most common language beside English, if any."""
         tally = Tally(b.language for b in self.books if b.language and b.language[:2] != "en")
-        return max(tally, key=lambda code: (tally[code], code)) if tally else "eng"
+        return max(tally, key=lambda code: (tally[code], code)) if tally else "none"
 
     def documents(self) -> list[tuple[str, dict[str, Any]]]:
         """Class and fields of every object, authors first."""
