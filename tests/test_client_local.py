@@ -13,6 +13,7 @@ import pytest
 from library import Author, Book
 
 import replication
+from replication.client.restamp import adopt
 from replication.clock import ms_from_time, ms_from_unix
 from replication.errors import (
     NoTransactionError,
@@ -51,6 +52,29 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
     with open_database(path) as db:
         assert db.get("Book", 1).visited[0].number == 4
         assert db.local.client_version == 3
+
+
+def test_a_file_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "client.db"
+    with open_database(path, Book) as db:
+        with db.write():
+            db.create(Book, _id=1, tags=["a", "b"])
+        left = db.local
+    assert (left.client_version, left.sequence) == (2, 2)
+    with open_database(path, Book) as db:
+        assert db.local == left
+        with db.integrating() as work:
+            adopt(work, 5, 7)
+        with db.write() as transaction:
+            transaction.edit("Book", 1).scope().set("title", "x")
+            assert transaction.author.stamp > (left.clock, 5)
+        left = db.local
+    assert left.ident == 5
+    with open_database(path, Book) as db:
+        assert db.local == left
+        with db.write():
+            db.get("Book", 1).tags.append("c")
+        assert db.entities.entity("Book", 1).listing((), "tags").ids == [(5, 1), (5, 2), (5, 3)]
 
 
 def test_stamps_follow_the_wall_clock(tmp_path: Path) -> None:

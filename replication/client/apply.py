@@ -57,12 +57,12 @@ def acknowledge(work: Integration, ack: Ack) -> None:
         data = work.writer.record(PENDING, int_key(version))
         if data is None:
             raise DecodeError(f"ACK of client version {version}, which is not pending")
-        changeset, sequence = unpack_trusted(data)
+        changeset, *sequences = unpack_trusted(data)
         digest = next_digest(digest, changeset)
         rewritten = rewrites.pop(version, None)
         if rewritten is not None:
             touched.update(_replace(work, version, changeset, rewritten))
-            work.writer.put_record(PENDING, int_key(version), pack([rewritten, sequence]))
+            work.writer.put_record(PENDING, int_key(version), pack([rewritten, *sequences]))
     if rewrites:
         raise DecodeError(f"client version {min(rewrites)} is rewritten but not acknowledged now")
     for name, key in touched.items():

@@ -313,9 +313,8 @@ class Database:
             sequence=self._sequence,
             client_version=self.local.client_version + 1,
         )
-        record = pack([encode(finished[0]), self.local.sequence + 1])
+        record = pack([encode(finished[0]), self.local.sequence + 1, local.sequence])
         writer.put_record(records.PENDING, int_key(local.client_version), record)
-        records.store_local(writer, local)
         return local
 
     def _committed(self, local: Local, changeset: Changeset, changes: list[Change]) -> None:

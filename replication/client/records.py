@@ -2,10 +2,10 @@
 
 | table | key | value |
 | --- | --- | --- |
-| meta | b"local" | `Local`: what every commit changes |
+| meta | b"local" | `Local` as of the last synchronisation; see Rule 2 |
 | meta | b"synced" | `Synced`: what only synchronisation changes |
 | meta | b"schema" | the schema this file knows, packed |
-| pending | client version | [changeset, first sequence minted in it] |
+| pending | client version | [changeset, first and last sequence minted in it] |
 | base | class, key | [version, head]: the synced state of an object with pending deltas, or null |
 | base_parts | class, key, part name | [version, data] of a part pending deltas changed, or null |
 | staged | position in the download | the body of a staged DOWNLOAD |
@@ -20,10 +20,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from replication.history.changeset import DIGEST_START
+from replication.history.changeset import DIGEST_START, decode_trusted
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Key
-from replication.storage.contract import Reader, Writer
+from replication.storage.contract import Reader, Writer, int_from_key
 
 META: Final = "meta"
 PENDING: Final = "pending"
@@ -75,17 +75,24 @@ class Synced(NamedTuple):
 
 
 def load_local(reader: Reader) -> Local:
-    """The stored `Local`, or a fresh one."""
+    """`Local` as it is after the last commit. Rule 2."""
     data = reader.record(META, b"local")
-    if data is None:
-        return Local()
-    items = unpack_trusted(data)
-    items[-1] = tuple(items[-1])
-    return Local(*items)
+    local = Local()
+    if data is not None:
+        items = unpack_trusted(data)
+        items[-1] = tuple(items[-1])
+        local = Local(*items)
+    for key, pending in reader.records(PENDING, reverse=True, limit=1):
+        version = int_from_key(key)
+        if version > local.client_version:
+            changeset, _, sequence = unpack_trusted(pending)
+            time = decode_trusted(changeset).time
+            return local._replace(client_version=version, sequence=sequence, clock=time)
+    return local
 
 
 def store_local(writer: Writer, local: Local) -> None:
-    """Write it."""
+    """Write it. For synchronisation; see Rule 2."""
     writer.put_record(META, b"local", pack([*local[:-1], list(local.former)]))
 
 

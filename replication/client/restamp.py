@@ -35,11 +35,12 @@ from replication.storage.contract import int_from_key, int_key
 
 
 class Pending(NamedTuple):
-    """One pending changeset and the first sequence minted in it."""
+    """One pending changeset and the first and last sequence minted in it."""
 
     version: int
     changeset: Changeset
-    sequence: int
+    first: int
+    last: int
 
 
 def adopt(work: Integration, ident: int, salt: int) -> None:
@@ -52,7 +53,7 @@ def adopt(work: Integration, ident: int, salt: int) -> None:
     first = work.synced.acknowledged + 1
     dropped = _drop(work, work.synced.folded + 1, first) if old else {}
     pending = _pending(work, first)
-    minted_from = min((sequence for _, _, sequence in pending), default=work.local.sequence + 1)
+    minted_from = min((item.first for item in pending), default=work.local.sequence + 1)
 
     def new_stamp(time: int, origin: int) -> Stamp:
         return (time, ident if origin == old else origin)
@@ -84,7 +85,7 @@ def pull_back(work: Integration, first: int, server_ms: int, wall_ms: int) -> No
     for version in range(work.synced.folded + 1, first):
         floor = max(floor, work.changeset(version).time)
     times: dict[int, int] = {}
-    for _, changeset, _ in pending:
+    for _, changeset, *_ in pending:
         floor += 1
         times[changeset.time] = floor
 
@@ -99,8 +100,8 @@ def pull_back(work: Integration, first: int, server_ms: int, wall_ms: int) -> No
 def _pending(work: Integration, first: int) -> list[Pending]:
     out = []
     for version, data in work.writer.records(PENDING, first=int_key(first)):
-        changeset, sequence = unpack_trusted(data)
-        out.append(Pending(int_from_key(version), decode_trusted(changeset), sequence))
+        changeset, *sequences = unpack_trusted(data)
+        out.append(Pending(int_from_key(version), decode_trusted(changeset), *sequences))
     return out
 
 
@@ -117,7 +118,7 @@ def _drop(work: Integration, first: int, end: int) -> dict[ObjectName, Key]:
 
 
 def _renumber(work: Integration, pending: list[Pending], shift: int) -> list[Pending]:
-    for version, _, _ in pending:
+    for version, *_ in pending:
         work.writer.delete_record(PENDING, int_key(version))
     for name, versions in work.pending.items():
         work.pending[name] = [version + shift for version in versions]
@@ -132,14 +133,14 @@ def _rename(
     touched: dict[ObjectName, Key],
 ) -> None:
     """Write the renamed changesets, then compute the views of their objects anew. Rule 3."""
-    for version, changeset, sequence in pending:
+    for version, changeset, *sequences in pending:
         objects = [
             ObjectDelta(item.class_name, item.key, substitution.object(item.delta), item.blind)
             for item in changeset.objects
         ]
         time = times.get(changeset.time, changeset.time)
         renamed = encode(replace(changeset, time=time, objects=objects))
-        work.writer.put_record(PENDING, int_key(version), pack([renamed, sequence]))
+        work.writer.put_record(PENDING, int_key(version), pack([renamed, *sequences]))
         for item in objects:
             touched[item.class_name, key_bytes(item.key)] = item.key
     for name, key in touched.items():
