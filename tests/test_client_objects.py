@@ -580,7 +580,7 @@ def test_a_commit_that_fails_changes_nothing(db: Database, monkeypatch: Any) -> 
     def full(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("replication.client.records.store_local", full)
+    monkeypatch.setattr("replication.client.database.encode", full)
     with pytest.raises(OSError, match="disk full"), db.write():
         book.title = "x"
     assert book.title == "T"
