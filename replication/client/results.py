@@ -159,8 +159,8 @@ class Results(Generic[T]):
     def observe(self, callback: Callable[[ResultsChange], None]) -> Observation:
         """Call ``callback`` now with the first state, and after each transaction that changed it.
 
-        See Rules 2 and 3. What it raises goes to `Database.on_callback_error`. Nobody else can write
-        while it runs, so it must not wait for another thread that does.
+        See Rules 2 and 3. What it raises goes to `Database.on_callback_error`. Nobody else can
+        write while it runs, so it must not wait for another thread that does.
 
         Returns:
             The observation: a context manager; `stop` ends it.
