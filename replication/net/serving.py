@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 
 #: Log entries that are read for a session in the Trio thread; more are read in a worker thread.
 FETCH_INLINE_MAX: Final = 32
+#: Calls that are made in the Trio thread before tasks have their turn.
+LATER_MAX: Final = 256
 #: Bytes after which the next DOWNLOAD is not made before the peer has taken nearly all of them.
 LARGE_BYTES: Final = 64 * 1024
 
@@ -78,17 +80,22 @@ class Shell:
         """Call something in the Trio thread. From any thread; many calls cost one wake-up."""
         self._later.append(call)
         if not self._scheduled:
-            self._scheduled = True
-            try:
-                self._token.run_sync_soon(self._run_later)
-            except trio.RunFinishedError:
-                self._later.clear()
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        try:
+            self._token.run_sync_soon(self._run_later)
+        except trio.RunFinishedError:
+            self._later.clear()
 
     def _run_later(self) -> None:
         # Cleared first: what is appended from here on either is seen below or schedules again.
         self._scheduled = False
-        for _ in range(len(self._later)):
+        for _ in range(min(len(self._later), LATER_MAX)):
             self._later.popleft()()
+        if self._later and not self._scheduled:
+            self._schedule()
 
     async def commit(self, job: Job) -> Outcome:
         """Have a job done, and wait for its commit."""
@@ -110,16 +117,18 @@ class _Session:
     Attributes:
         queue: messages that came and are not taken in yet.
         busy: it has a task.
+        noted: it is about to be woken.
         woken: there may be something to fetch.
         room: somebody waits until the queue is shorter.
     """
 
-    __slots__ = ("busy", "link", "queue", "room", "streak", "woken")
+    __slots__ = ("busy", "link", "noted", "queue", "room", "streak", "woken")
 
     def __init__(self) -> None:
         self.link: Link
         self.queue: deque[Message] = deque()
         self.busy = False
+        self.noted = False
         self.woken = False
         self.room: trio.Event | None = None
         #: Messages taken in since there was last a look at what there is to fetch.
@@ -268,8 +277,8 @@ class Connection:
         if session is None:
             assert isinstance(message, Bind)
             session = self._sessions[message.session] = _Session()
-            wake = partial(self._shell.later, partial(self._wake, session))
-            session.link = self._shell.host.connect(message.session, wake)
+            note = partial(self._note, session)
+            session.link = self._shell.host.connect(message.session, note)
         if not session.busy and not self._expired(session):
             effects = _received(session, message)
             if len(effects) == 1 and isinstance(effects[0], Confirm):
@@ -284,8 +293,16 @@ class Connection:
         if not session.busy:
             self._start(session, [])
 
+    def _note(self, session: _Session) -> None:
+        """There may be something to fetch for a session. From any thread."""
+        if not session.noted:
+            session.noted = True
+            self._shell.later(partial(self._wake, session))
+
     def _wake(self, session: _Session) -> None:
-        """There may be something to fetch for a session. Never raises."""
+        """Look whether there is something to fetch, or have it done. Never raises."""
+        # Cleared first: what is published from here on notes it again.
+        session.noted = False
         session.woken = True
         if session.busy or self._connection.over:
             return
