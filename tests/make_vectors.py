@@ -660,6 +660,8 @@ def _edits() -> list[Vector]:
         _edit("a dictionary", ["EDIT-2"], CREATED, ["put", "d", "k", 1], ["put", "d", "j", 2],
               ["erase_key", "d", "k"]),
         _edit("embedded created", ["EDIT-3"], CREATED, ["create", "e"], ["set_in", "e", "a", 1]),
+        _edit("embedded created twice", ["EDIT-2"], CREATED, ["create", "e"],
+              ["set_in", "e", "a", 1], ["create", "e"], ["set_in", "e", "b", 2]),
         _edit("embedded replaced", ["EDIT-3"], living, ["create", "e"], ["set_in", "e", "a", 1]),
         _edit("embedded created, nulled, created", ["EDIT-3"], CREATED, ["create", "e"],
               ["null", "e"], ["create", "e"]),

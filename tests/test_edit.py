@@ -199,6 +199,20 @@ def test_embedded_objects_live_and_die_within_a_transaction(
     assert length <= {"": 2, "c": 3, "ce": 4}[before]
 
 
+def test_what_a_transaction_creates_twice_is_created_once() -> None:
+    """[EDIT-2] Not replaced: it merges with what others create there meanwhile."""
+
+    def act(edit: Edit) -> None:
+        for name in ("a", "b"):
+            edit.scope().create_embedded("e", 0).set(name, 1)
+            edit.scope().create_item("m", "k", 0).set(name, 1)
+
+    fields, shown = written(act)
+    for state in (fields[obj.EMBEDDED]["e"], fields[obj.DICTIONARY]["m"][2]["k"]):
+        assert state[:3] == [1, 1, []]
+    assert shown == {"e": {"b": 1}, "m": {"k": {"b": 1}}}
+
+
 def test_creating_over_content_that_came_too_early_is_creating_anew() -> None:
     """[EDIT-1] An edit of the second life is here, neither the create nor the first life is."""
     for at, incarnation in ((1, []), (3, []), (1, [1, 9, 9, 1])):

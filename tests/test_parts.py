@@ -129,6 +129,30 @@ def test_parts_of_a_replaced_list_go() -> None:
     assert not stored.parts
 
 
+def test_parts_inside_of_a_replaced_dictionary_go() -> None:
+    """[STATE-WHOLE] And those of one that was replaced by its creator come."""
+    device, stored = stored_list()
+
+    def fill(edit: Edit) -> None:
+        for key in ("a", "b"):
+            inner = edit.scope().create_item("m", key, 0)
+            inner.list_insert("l", edit.editor(inner, "l"), 0, range(2 * SIZE))
+
+    stored.merge(device.write(fill))
+    assert len(stored.parts) == 4
+
+    def replace(edit: Edit) -> None:
+        edit.scope().restart(obj.DICTIONARY, "m")
+        inner = edit.scope().create_item("m", "c", 0)
+        inner.list_insert("l", edit.editor(inner, "l"), 0, range(3 * SIZE))
+
+    stored.merge(device.write(replace))
+    assert len(stored.parts) == 3
+    assert pack(stored.whole()) == pack(device.state)
+    stored.merge(device.write(lambda edit: edit.scope().erase_item("m", "c", 1)))
+    assert not stored.parts
+
+
 def test_long_lists_inside_whatever_are_spread() -> None:
     """[STATE-WHOLE] Inside embedded objects, dictionaries, elements; however they arrive."""
     device = Replica(2)

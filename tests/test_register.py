@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from state_strategies import FIELD_VALUES, groups
@@ -49,6 +51,18 @@ def test_the_greatest_order_key_wins_at_every_name(left: Groups, right: Groups) 
     }
     merged = merge_groups(clone(left), right)
     assert {name: write[:2] for name, write in writes(merged).items()} == expected
+
+
+@pytest.mark.parametrize("others", [0, 12])
+def test_equal_order_keys_leave_the_greater_bytes(others: int) -> None:
+    """[MERGE-TIE] Where few writes are merged and where many are; 1 and 1.0 are no tie either."""
+    beside = {f"z{number:02}": number for number in range(others)}
+    values = sorted(FIELD_VALUES, key=pack)
+    for lesser, greater in pairwise(values):
+        low: Groups = [[5, 2, {"a": lesser, **beside}]]
+        high: Groups = [[5, 2, {"a": greater, **beside}]]
+        for left, right in ((low, high), (high, low), (high, high)):
+            assert pack(merge_groups(clone(left), right)) == pack(high)
 
 
 def test_a_default_replaces_what_its_author_saw() -> None:
