@@ -492,6 +492,20 @@ def test_positions_of_another_download_do_no_harm_to_others() -> None:
     assert world.reports == []
 
 
+def test_the_set_of_a_client_that_comes_back_must_be_readable() -> None:
+    _, first, second = pair()
+    first.write(setting("r", 9), BOOK)
+    first.run()
+    for queries in ({"Book": "r >"}, {"Book": " " * 200_000 + "r > 5", "C": " " * 200_000}):
+        second.active = queries
+        second.connect()
+        second.run()
+        assert second.ended is ErrorCode.BAD_QUERY
+    first.write(setting("r", 8), BOOK)
+    first.run()
+    first.check()
+
+
 def test_versions_of_subscription_sets_only_grow() -> None:
     _, _, second = pair()
     for version in (0, 1):
@@ -511,6 +525,7 @@ def test_versions_of_subscription_sets_only_grow() -> None:
         ({"": "TRUEPREDICATE"}, ["name"]),
         ({"a" * 100: "TRUEPREDICATE"}, ["name"]),
         ({"Book": "TRUEPREDICATE", "Person": "x"}, ["Person"]),
+        (dict.fromkeys(("Book", "Person"), "TRUEPREDICATE" + " " * 200000), ["400026"]),
     ],
 )
 def test_a_query_that_can_not_be_served_leaves_the_set_before(

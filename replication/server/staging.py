@@ -28,7 +28,7 @@ from replication.errors import DecodeError, ErrorCode, RemoteProtocolError
 from replication.history.changeset import decode_trusted
 from replication.model.encoding import key_bytes, pack, unpack
 from replication.model.values import Key
-from replication.protocol.body import EvictOp, Operation, SchemaOp, StateOp
+from replication.protocol.body import DeltaOp, EvictOp, Operation, SchemaOp, StateOp
 from replication.server import tables
 from replication.server.view import Image, View
 from replication.storage.contract import Reader, StoredObject
@@ -73,12 +73,12 @@ def state_op(reader: Reader, class_name: str, stored: StoredObject) -> StateOp:
 
 def cost(operation: Operation) -> int:
     """Roughly the bytes an operation takes in a body."""
-    if isinstance(operation, EvictOp | SchemaOp):
-        return _OVERHEAD * 2
-    size = _OVERHEAD + len(operation[3])
     if isinstance(operation, StateOp):
-        size += sum(_OVERHEAD + len(part[0]) + len(part[2] or b"") for part in operation.parts)
-    return size
+        size = _OVERHEAD + len(operation.head)
+        for name, _, data in operation.parts:
+            size += _OVERHEAD + len(name) + len(data)
+        return size
+    return _OVERHEAD + (len(operation.delta) if isinstance(operation, DeltaOp) else _OVERHEAD)
 
 
 class Staging:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from replication.crdt.object import is_alive
 from replication.crdt.view import queryable
 from replication.errors import QueryError
-from replication.limits import QUERIED_COLUMNS_MAX
+from replication.limits import QUERIED_COLUMNS_MAX, QUERY_BYTES_MAX
 from replication.model.encoding import unpack_trusted
 from replication.model.schema import ClassSchema
 from replication.model.types import KEY_NAME, broken_class_name
@@ -25,6 +26,9 @@ from replication.model.values import Key
 from replication.query import Query, parse
 from replication.server.types import Types
 from replication.storage.contract import Writer
+
+#: Characters of a query that is worth remembering.
+_REMEMBERED_MAX: Final = 4096
 
 
 class Image:
@@ -72,8 +76,9 @@ class View:
         """Read queries; what a schema can't make sense of is left as it is written.
 
         Raises:
-            QueryError: a query that can't be parsed.
+            QueryError: a query that can't be parsed, or too much of them.
         """
+        _check_size(texts)
         self.texts = dict(texts)
         self.queries: dict[str, Query] = {}
         for name, text in texts.items():
@@ -92,6 +97,7 @@ class View:
 
 def check_queries(texts: Mapping[str, str], types: Types | None, *, development: bool) -> None:
     """Raise QueryError, naming class, field and reason, unless they can be served. Rule 2."""
+    _check_size(texts)
     for name, text in texts.items():
         reason = broken_class_name(name)
         if reason is not None:
@@ -110,9 +116,22 @@ def check_queries(texts: Mapping[str, str], types: Types | None, *, development:
             raise QueryError(f"the query on {name}: {error}") from None
 
 
+def _check_size(texts: Mapping[str, str]) -> None:
+    size = sum(map(len, texts.values()))
+    if size > QUERY_BYTES_MAX:
+        raise QueryError(
+            f"the queries of all classes have {size} characters together, at most "
+            f"{QUERY_BYTES_MAX} are allowed"
+        )
+
+
+#: Many sessions ask for the same, and every reconnect asks again.
+_remembered: Final = lru_cache(maxsize=1024)(parse)
+
+
 def _parsed(class_name: str, text: str) -> Query:
     try:
-        return parse(text)
+        return _remembered(text) if len(text) <= _REMEMBERED_MAX else parse(text)
     except QueryError as error:
         raise QueryError(f"the query on {class_name}: {error}") from None
 
