@@ -1,4 +1,4 @@
-"""The server's log: one entry for each changeset it integrated, in one dense order. [LOG]
+"""The server's log: one entry for each changeset it integrated, in one dense order.
 
     [salt, origin, client version, user, received, digest, changeset, before, schema]
 
@@ -12,8 +12,7 @@
 * `schema`: the classes and properties it added.
 
 Rule 1: server versions are dense, from 1 on. Version 0 is the empty data set; its salt is 0.
-        [LOG-1]
-Rule 2: an entry is never changed. [LOG-2]
+Rule 2: an entry is never changed.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Whether a changeset is what its author may say at all; no state is looked at. [UP-AUTHOR]
+"""Whether a changeset is what its author may say at all; no state is looked at.
 
 What is found wrong here is no conflict but a broken or hostile client, so the changeset is
 rejected, not refused in part.
 
 Rule 1: every stamp a changeset writes is the one of its transaction: its own time, one of its
-        file's idents. Whatever it minted is named by one of its file's idents. [UP-AUTHOR-1]
+        file's idents. Whatever it minted is named by one of its file's idents. [UP-4]
 Rule 2: what a default says it saw is not ahead of what the server accepts: it would win against
-        all later writes. [UP-AUTHOR-2]
+        all later writes.
 Rule 3: a create names the fields of the length it creates, a delete none; a top-level object has
-        no incarnations but its lengths. [UP-AUTHOR-3]
+        no incarnations but its lengths.
 
 References to what others minted (parents of places, elements, incarnations) are for `judge`.
 """

@@ -1,4 +1,4 @@
-"""A feed: what one session is sent, from where it stands to the latest version. [FEED]
+"""A feed: what one session is sent, from where it stands to the latest version.
 
 Two ways lead there. **Exact**, for a session that is a little behind: one message with the deltas
 of others to what it holds, the state of what enters its view, the eviction of what leaves it.
@@ -6,20 +6,20 @@ of others to what it holds, the state of what enters its view, the eviction of w
 
 Rule 1: an object that was in view before a stretch of the log and is now, or is deleted now: the
         client holds it, and gets the deltas of others. In view now only: its state. In view
-        before only: an eviction. [FEED-1]
+        before only: an eviction. [DOWN-1]
 Rule 2: a file is not sent its own deltas: its pending ones fold, up to the mark. What it wrote to
         something outside of its view is evicted. An object that none but itself ever wrote to is
-        not sent either. [FEED-2]
+        not sent either. [DOWN-2]
 Rule 3: stretches that hold nothing for a session are passed over in silence, until it waits for a
-        barrier or its cursor falls far behind. One that asks for nothing hears nothing. [FEED-3]
+        barrier or its cursor falls far behind. One that asks for nothing hears nothing.
 Rule 4: a new subscription set is served from where the session stands: what happened under the old
         one takes effect together with the new one. So an object that was written for the new set
-        does not go and come back. [FEED-4]
-Rule 5: a client at version 0 is sent the schema first; later additions come with the log. [FEED-5]
+        does not go and come back.
+Rule 5: a client at version 0 is sent the schema first; later additions come with the log.
 Rule 6: for a session that asked for nothing so far, a set is staged from the latest version on,
         whatever its cursor. What its file wrote before goes with the last message, unless the set
         sees it: what was written offline stays to be seen all along. Where that is too much to be
-        told at once, the log is read from the cursor on. [FEED-6]
+        told at once, the log is read from the cursor on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The host: performs the effects of server sessions on the namespaces they are bound to. [HOST]
+"""The host: performs the effects of server sessions on the namespaces they are bound to.
 
 It does no I/O but the stores'. A shell feeds messages to the `ServerSession` of a `Link` and hands
 the effects to `begin`; what has to write comes back as a `Job` for `commit`, which takes many
@@ -6,13 +6,13 @@ at once. What `commit` and `fetch` return is to be called where the session live
 session and returns further effects.
 
 Rule 1: jobs of many sessions share one commit, each with a savepoint of its own: an error
-        ends the session it belongs to and leaves no trace in the others' work. [HOST-1]
+        ends the session it belongs to and leaves no trace in the others' work.
 Rule 2: nothing is said before the commit has returned. A store that fails ends the sessions whose
-        work was in that commit, and acknowledges none of it. [HOST-2]
+        work was in that commit, and acknowledges none of it. [SESSION-1]
 Rule 3: one live session a client file: the newest. Whatever the one before still had under way
-        is dropped. [HOST-3]
+        is dropped. [SESSION-8]
 Rule 4: one link is used by one thread at a time: the next `begin`, `commit` or `fetch` after
-        what the last one returned was called. Different links may be used at once. [HOST-4]
+        what the last one returned was called. Different links may be used at once.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Integration: an upload's changesets judged, merged and logged, each exactly once. [UP]
+"""Integration: an upload's changesets judged, merged and logged, each exactly once.
 
 Rule 1: a client version is integrated once. One that comes again must have the same bytes, which
         the file's digest chain tells; where it has not, the file was copied or rolled back, and
-        nothing of the upload is taken or acknowledged. [UP-1]
+        nothing of the upload is taken or acknowledged. [UP-1] [UP-2]
 Rule 2: changesets are taken in order, each whole or not at all; what stops one (its stamp, its
-        encoding) stops those behind it and none before it. [UP-2]
-Rule 3: each gets the next server version, also where nothing of it was left. [UP-3]
+        encoding) stops those behind it and none before it. [UP-3]
+Rule 3: each gets the next server version, also where nothing of it was left.
 Rule 4: everything of one changeset is decoded, judged and merged in memory before any of it is
-        written. [UP-4]
+        written.
 """
 
 from __future__ import annotations

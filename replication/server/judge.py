@@ -1,17 +1,16 @@
 """Judging an upload: every part of it against the server's own state, before anything merges.
 
 The unit of refusal is a part: a field, a member, a key, an element, an embedded object, an object.
-What is refused is left out of the delta, and nothing else. [UP-JUDGE]
+What is refused is left out of the delta, and nothing else. [UP-5]
 
 Rule 1: fields belong to an incarnation; a write is taken if that is the living one.
         An edit of one that is past is refused as "deleted", of one that never came as "depends on
         a refused write". Collections likewise: one cleared or assigned since is "replaced".
-        [UP-JUDGE-1]
 Rule 2: a causal length rises by at most 2 past the server's. A create below the server's length
-        is refused as "deleted"; a delete below it has happened already and is taken. [UP-JUDGE-2]
-Rule 3: a new incarnation is minted and stamped by the changeset that starts it. [UP-JUDGE-3]
+        is refused as "deleted"; a delete below it has happened already and is taken.
+Rule 3: a new incarnation is minted and stamped by the changeset that starts it.
 Rule 4: with a schema, class and property are known, the write is of the property's kind, and the
-        value of its type. [UP-JUDGE-4]
+        value of its type.
 
 Lists are in `judge_list.py`.
 """

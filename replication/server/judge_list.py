@@ -1,11 +1,9 @@
-"""Judging what an upload writes to a list, element by element. [UP-JUDGE-LIST]
+"""Judging what an upload writes to a list, element by element.
 
-Rule 1: a place is taken if its parent is known: here, or in the same delta. [UP-JUDGE-10]
+Rule 1: a place is taken if its parent is known: here, or in the same delta.
 Rule 2: a write to an element that is erased here is refused as "deleted", erasing it again is
         taken. One that is neither here nor born in the delta: "depends on a refused write".
-        [UP-JUDGE-11]
 Rule 3: a refused insert refuses the element, not its place: others may build on that.
-        [UP-JUDGE-12]
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""A namespace: one data set, with its log, versions, idents and salts. [NS]
+"""A namespace: one data set, with its log, versions, idents and salts.
 
 Nothing here knows of sessions on a wire: `host` ties the two together. All state is in the store;
 a `Namespace` keeps what its feeds share and what version they may go up to.
 
-Rule 1: a client file is known by ident and salt and belongs to one user. [NS-1]
+Rule 1: a client file is known by ident and salt and belongs to one user.
 Rule 2: a client whose position does not fit this history (a cursor, a salt, an acknowledged
         version that is not there) has seen another one: DIVERGED. One whose digest differs was
-        copied or rolled back: FILE_COPIED. [NS-2]
+        copied or rolled back: FILE_COPIED.
 Rule 3: where a schema is given, it is what is checked against; in development mode clients add to
-        it. Without either nothing is checked. [NS-3]
+        it. Without either nothing is checked.
 """
 
 from __future__ import annotations

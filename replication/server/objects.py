@@ -1,8 +1,8 @@
 """The objects of a data set in a write transaction: what a delta makes of one, and writing that.
 
-Rule 1: planning reads and computes, writing only writes: nothing can be refused any more. [UP-4]
+Rule 1: planning reads and computes, writing only writes: nothing can be refused any more.
 Rule 2: a blind create starts from the length its key had at its author's cursor: the next odd
-        one where that is dead, an update of the living incarnation where it is alive. [UP-BLIND]
+        one where that is dead, an update of the living incarnation where it is alive.
 Rule 3: an object that is deleted keeps its row, with a head of a few bytes.
 """
 

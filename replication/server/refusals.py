@@ -1,4 +1,4 @@
-"""What a refused part is called, and why parts are refused. [UP-REFUSE]
+"""What a refused part is called, and why parts are refused.
 
 The reasons are part of the protocol: an app may act on them.
 """

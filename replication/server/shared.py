@@ -1,8 +1,8 @@
 """What feeds of one namespace share: stretches of the log, and bodies encoded once for a view.
 
 Rule 1: a stretch is shared by all feeds that stand at its start, a body by those that also have
-        the same view and wrote nothing in the stretch. [FAN-1]
-Rule 2: both are bounded in bytes; the ones made longest ago go first. [FAN-2]
+        the same view and wrote nothing in the stretch.
+Rule 2: both are bounded in bytes; the ones made longest ago go first.
 
 Threads may share it.
 """

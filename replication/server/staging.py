@@ -1,7 +1,7 @@
 """Staged downloads: a view brought up by state, in several messages that take effect together.
 
 For a session that is too far behind its view, and for a new subscription set. The client stays at
-`base` until the last message, so after a cut it goes on from the position it was given. [STAGE]
+`base` until the last message, so after a cut it goes on from the position it was given.
 
 Phase 1, only where the set has changed: class by class, the objects that match the new query and
 not the old one are sent, those that match the old one and not the new one are evicted.
@@ -9,13 +9,12 @@ Phase 2: the log from `base` on, in chunks: what was touched is sent as it is no
 
 Rule 1: nothing is remembered from message to message but the position: each reads the store as it
         is then. So whatever phase 1 sends may be old by the end, and phase 2 sends it again.
-        [STAGE-1]
 Rule 2: phase 2 evicts what it finds outside of the new view if any image the chunk has of it is
         inside the old or the new one: only then the client may hold it. Of whatever state was sent
-        earlier, the touch that followed it has the image. [STAGE-2]
-Rule 3: the message that reaches the latest version of its own snapshot is the last. [STAGE-3]
+        earlier, the touch that followed it has the image.
+Rule 3: the message that reaches the latest version of its own snapshot is the last.
 Rule 4: a state has all its parts. How a list is spread over parts depends on the order of merges,
-        so a part of the same name at the client need not be the same part. [STAGE-4]
+        so a part of the same name at the client need not be the same part.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Views: which objects of a data set a session sees, by the queries of its subscription set.
 
 Rule 1: an object is in a view when it is alive, its class has a query, and the query holds. A
-        class without a query is not in it at all. [VIEW-1]
+        class without a query is not in it at all.
 Rule 2: with a schema, a query is served only for classes and fields that are there and queryable;
-        in development mode classes and fields may be unknown yet, and any is queryable. [VIEW-2]
+        in development mode classes and fields may be unknown yet, and any is queryable.
 Rule 3: a query is read as the schema says. What comes into the schema later changes nothing for
-        the objects there were, so a view is read again whenever the schema has grown. [VIEW-3]
+        the objects there were, so a view is read again whenever the schema has grown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The writer thread: jobs of all sessions, committed in groups as large as what waits. [HOST-5]
+"""The writer thread: jobs of all sessions, committed in groups as large as what waits.
 
 Rule 1: it takes what waits, up to COMMIT_CHANGESETS_MAX changesets, and commits that. Under load
         groups grow by themselves; a job that comes alone waits for nobody.
