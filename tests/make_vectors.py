@@ -357,6 +357,8 @@ def _merged_lists() -> list[Vector]:
         _merge("loose ends", ["MERGE-ORDER-2"], CREATED, loose, abc),
         _merge("two sets", ["MERGE-LIST-2", "MERGE-ORDER-3"], CREATED, abc, set_b, set_again),
         _merge("two moves", ["MERGE-LIST-2", "MERGE-ORDER-3"], CREATED, abc, move, move_again),
+        _merge("several elements at one place", ["MERGE-ORDER-3"], CREATED, abc,
+               _list(moves=[[2, 1, 6, 3, 2, 3]]), _list(moves=[[2, 2, 6, 3, 2, 3]])),
         _merge("a set and a move", ["MERGE-LIST-2"], CREATED, abc, move,
                _list(sets=[[2, 1, 7, 4, "A"]])),
         _merge("erased and set", ["MERGE-LIST-3", "STATE-29"], CREATED, abc, erase, set_b),

@@ -18,14 +18,15 @@ from replication.model.values import ERASED
 
 def shown(state: ObjectState) -> Any:
     """The canonical value of an object in the notation of the spec, null if it is not alive."""
-    return _noted(object_view(state))
+    return noted(object_view(state))
 
 
-def _noted(value: Any) -> Any:
+def noted(value: Any) -> Any:
+    """A view in the notation of the spec."""
     if isinstance(value, dict):
-        return {name: _noted(item) for name, item in value.items()}
+        return {name: noted(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_noted(item) for item in value]
+        return [noted(item) for item in value]
     return to_json(value)
 
 
