@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reference import modelled
 from replicas import (
     Edit,
     Replica,
@@ -60,6 +61,8 @@ def test_any_order_and_grouping_in_many_larger_worlds() -> None:
         deltas = all_deltas(world(rng, replicas=4, turns=20))
         expected = pack(folded(deltas))
         rng.shuffle(deltas)
+        shown = object_view(folded(deltas))
+        assert pack(shown) == modelled(deltas), f"Random({seed})"
         assert pack(folded(deltas)) == expected, f"Random({seed})"
         assert pack(grouped_merge(rng, deltas)) == expected, f"Random({seed})"
 
@@ -146,10 +149,11 @@ def hold_the_laws(first: Any, second: Any, third: Any) -> None:
     both = merged(first, second)
     assert pack(both) == pack(merged(second, first))
     check_object(both)
-    object_view(both)
     queryable(both)
+    assert pack(object_view(both)) == modelled([first, second])
     assert pack(merged(both, third)) == pack(merged(first, merged(second, third)))
     merge(both, third)
+    assert pack(object_view(both)) == modelled([first, second, third])
     assert [pack(state) for state in (first, second, third)] == before
     once = without_counters(first)
     assert pack(merged(once, once)) == pack(once)

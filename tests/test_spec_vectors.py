@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from make_vectors import FILES, VECTORS, written
-from vector_operations import perform, shown
+from reference import modelled
+from vector_operations import noted, perform, shown
 
 from replication.clock import HybridClock, too_far_ahead
 from replication.crdt.check import check_object, unpack_object
@@ -27,7 +28,7 @@ from replication.history.changeset import (
     encode,
     next_digest,
 )
-from replication.model.encoding import pack, unpack
+from replication.model.encoding import pack, unpack, unpack_trusted
 from replication.model.notation import from_json, to_json
 
 LOADED: dict[str, list[dict[str, Any]]] = {
@@ -94,6 +95,8 @@ def test_merges(vector: dict[str, Any]) -> None:
         for state in order[-2::-1]:
             right = merge(clone(state), right)
         assert pack(right).hex() == vector["merged"]
+    shows = unpack_trusted(modelled(states))
+    assert json.dumps(noted(shows)) == json.dumps(vector["shows"])
 
 
 @of("states", "accepted")
