@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench fuzz clean
+.PHONY: demo test check format bench fuzz campaign clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/replication demo $(if $(DATA),--data $(DATA))
@@ -41,6 +41,10 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml
 $(VENV)/.fuzz: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[fuzz]"
 	touch $@
+
+# The long proofs; each appends what it did to a ledger in tests/.
+campaign: $(VENV)/.test
+	$(BIN)/python tests/campaign.py $(CAMPAIGN)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,290 @@
+"""Families of operations for the campaign: for each type six that meet in one place.
+
+Each family has an object of its own to start from. An operation is one transaction; it is possible
+in whatever state the ones before it left: it makes what it needs, or does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from replicas import Edit
+
+from replication.crdt import object as obj
+from replication.crdt.edit import ListEditor, Scope
+from replication.crdt.object import absent, is_alive
+from replication.model.values import ERASED, Link
+
+Act: TypeAlias = Callable[[Edit], Any]
+
+
+@dataclass
+class Family:
+    """What the object holds at first, and the operations by name."""
+
+    fill: Act
+    operations: dict[str, Act] = field(default_factory=dict)
+
+
+FAMILIES: dict[str, Family] = {}
+
+
+def living(edit: Edit) -> Scope:
+    """The fields of the object, which is created if need be."""
+    if not is_alive(edit.view):
+        edit.create()
+    return edit.scope()
+
+
+def family(name: str, fill: Callable[[Edit, Scope], Any], **operations: Any) -> None:
+    """Six operations, each called with the transaction and the object's scope."""
+
+    def act(do: Callable[[Edit, Scope], Any]) -> Act:
+        return lambda edit: do(edit, living(edit))
+
+    named = {key.replace("_", " "): act(do) for key, do in operations.items()}
+    FAMILIES[name] = Family(act(fill), named)
+
+
+def all_of(*steps: Callable[[Edit, Scope], Any]) -> Callable[[Edit, Scope], None]:
+    """Several steps in one transaction."""
+
+    def do(edit: Edit, _scope: Scope) -> None:
+        for step in steps:
+            step(edit, living(edit))
+
+    return do
+
+
+def nothing(_edit: Edit, _scope: Scope) -> None:
+    """An object without fields."""
+
+
+# -- embedded objects ------------------------------------------------------------------------
+def create(edit: Edit, scope: Scope, name: str) -> Scope:
+    held = scope.view.get(obj.EMBEDDED, {}).get(name, absent())
+    path = (*scope.path, obj.EMBEDDED, name)
+    inner = scope.create_embedded(name, edit.start_of(path, held[0]))
+    edit.forget(path)
+    return inner
+
+
+def null(edit: Edit, scope: Scope, name: str) -> None:
+    held = scope.view.get(obj.EMBEDDED, {}).get(name, absent())
+    path = (*scope.path, obj.EMBEDDED, name)
+    scope.erase_embedded(name, edit.start_of(path, held[0]))
+    edit.forget(path)
+
+
+def embedded(edit: Edit, scope: Scope, name: str) -> Scope:
+    held = scope.view.get(obj.EMBEDDED, {}).get(name, absent())
+    return scope.embedded(name) if is_alive(held) else create(edit, scope, name)
+
+
+def _item(scope: Scope, name: str, key: str) -> Any:
+    return scope.view.get(obj.DICTIONARY, {}).get(name, [[], [], {}])[2].get(key, absent())
+
+
+def create_item(edit: Edit, scope: Scope, name: str, key: str) -> Scope:
+    path = (*scope.path, obj.DICTIONARY, name, key)
+    inner = scope.create_item(name, key, edit.start_of(path, _item(scope, name, key)[0]))
+    edit.forget(path)
+    return inner
+
+
+def erase_item(edit: Edit, scope: Scope, name: str, key: str) -> None:
+    path = (*scope.path, obj.DICTIONARY, name, key)
+    scope.erase_item(name, key, edit.start_of(path, _item(scope, name, key)[0]))
+    edit.forget(path)
+
+
+def item(edit: Edit, scope: Scope, name: str, key: str) -> Scope:
+    if is_alive(_item(scope, name, key)):
+        return scope.item(name, key)
+    return create_item(edit, scope, name, key)
+
+
+# -- lists -----------------------------------------------------------------------------------
+def on_list(
+    name: str, do: Callable[[Scope, ListEditor], Any], least: int = 0
+) -> Callable[[Edit, Scope], None]:
+    """Something done to a list that has ``least`` elements or more."""
+
+    def act(edit: Edit, scope: Scope) -> None:
+        editor = edit.editor(scope, name)
+        if len(editor) >= least:
+            do(scope, editor)
+
+    return act
+
+
+def insert(index: int, *values: Any) -> Callable[[Edit, Scope], None]:
+    def do(scope: Scope, editor: ListEditor) -> None:
+        scope.list_insert("l", editor, min(index, len(editor)), values)
+
+    return on_list("l", do)
+
+
+def move(source: int, target: int) -> Callable[[Edit, Scope], None]:
+    def do(scope: Scope, editor: ListEditor) -> None:
+        last = len(editor) - 1
+        scope.list_move("l", editor, min(source, last), min(target, last))
+
+    return on_list("l", do, 1)
+
+
+def erase(index: int) -> Callable[[Edit, Scope], None]:
+    return on_list("l", lambda s, e: s.list_erase("l", e, min(index, len(e) - 1)), 1)
+
+
+def replace(index: int, value: Any) -> Callable[[Edit, Scope], None]:
+    return on_list("l", lambda s, e: s.list_set("l", e, min(index, len(e) - 1), value), 1)
+
+
+def restart(kind: int, name: str) -> Callable[[Edit, Scope], None]:
+    def do(edit: Edit, scope: Scope) -> None:
+        scope.restart(kind, name)
+        edit.forget((*scope.path, kind, name))
+
+    return do
+
+
+def insert_object(index: int, value: int) -> Callable[[Edit, Scope], None]:
+    def do(scope: Scope, editor: ListEditor) -> None:
+        (here,) = scope.list_insert("l", editor, min(index, len(editor)), [None])
+        scope.element("l", editor, here).set("a", value)
+
+    return on_list("l", do)
+
+
+def in_object(index: int, do: Callable[[Scope], Any]) -> Callable[[Edit, Scope], None]:
+    return on_list(
+        "l", lambda s, e: do(s.element("l", e, e.id_at(min(index, len(e) - 1)))), index + 1
+    )
+
+
+# -- the families ----------------------------------------------------------------------------
+family(
+    "register",
+    lambda e, s: s.set("r", 0),
+    set=lambda e, s: s.set("r", 1),
+    set_null=lambda e, s: s.set("r", None),
+    link=lambda e, s: s.set("r", Link("Book", 1)),
+    set_two=all_of(lambda e, s: s.set("r", 2), lambda e, s: s.set("q", 2)),
+    set_another=lambda e, s: s.set("q", 1),
+    set_many=lambda e, s: [s.set(name, 3) for name in "abcdefghqr"],
+)
+family(
+    "default",
+    lambda e, s: s.set("r", 0),
+    default=lambda e, s: s.set_default("r", 1),
+    set=lambda e, s: s.set("r", 2),
+    default_on_nothing=lambda e, s: s.set_default("q", 3),
+    set_on_nothing=lambda e, s: s.set("q", 4),
+    default_both=all_of(lambda e, s: s.set_default("r", 5), lambda e, s: s.set_default("q", 5)),
+    set_then_default=all_of(lambda e, s: s.set("q", 6), lambda e, s: s.set_default("q", 7)),
+)
+family(
+    "counter",
+    lambda e, s: all_of(lambda e, s: s.set("n", 10), lambda e, s: s.add("n", 3))(e, s),
+    add=lambda e, s: s.add("n", 5),
+    take_away=lambda e, s: s.add("n", -5),
+    set=lambda e, s: s.set("n", 100),
+    set_null=lambda e, s: s.set("n", None),
+    set_and_add=all_of(lambda e, s: s.set("n", 50), lambda e, s: s.add("n", 1)),
+    default=lambda e, s: s.set_default("n", 7),
+)
+family(
+    "set",
+    lambda e, s: s.set_member("s", "m", present=True),
+    insert=lambda e, s: s.set_member("s", 1, present=True),
+    insert_same=lambda e, s: s.set_member("s", "m", present=True),
+    remove=lambda e, s: s.set_member("s", "m", present=False),
+    remove_other=lambda e, s: s.set_member("s", 1, present=False),
+    clear=restart(obj.SET, "s"),
+    assign=all_of(restart(obj.SET, "s"), lambda e, s: s.set_member("s", 1.0, present=True)),
+)
+family(
+    "dictionary",
+    lambda e, s: s.put_item("d", "k", 0),
+    put=lambda e, s: s.put_item("d", "k", 1),
+    put_null=lambda e, s: s.put_item("d", "k", None),
+    put_new=lambda e, s: s.put_item("d", "q", 2),
+    remove=lambda e, s: s.put_item("d", "k", ERASED),
+    clear=restart(obj.DICTIONARY, "d"),
+    assign=all_of(restart(obj.DICTIONARY, "d"), lambda e, s: s.put_item("d", "k", 3)),
+)
+family(
+    "dictionary of objects",
+    lambda e, s: create_item(e, s, "m", "k").set("a", 0),
+    create=lambda e, s: create_item(e, s, "m", "k").set("b", 1),
+    edit=lambda e, s: item(e, s, "m", "k").set("a", 2),
+    count=lambda e, s: item(e, s, "m", "q").add("n", 2),
+    erase=lambda e, s: erase_item(e, s, "m", "k"),
+    clear=restart(obj.DICTIONARY, "m"),
+    plain=lambda e, s: s.put_item("m", "k", 4),
+)
+family(
+    "embedded",
+    lambda e, s: create(e, s, "e").set("a", 0),
+    replace=lambda e, s: create(e, s, "e").set("b", 1),
+    edit=lambda e, s: embedded(e, s, "e").set("a", 2),
+    count=lambda e, s: embedded(e, s, "e").add("n", 3),
+    null=lambda e, s: null(e, s, "e"),
+    null_and_create=all_of(
+        lambda e, s: null(e, s, "e"), lambda e, s: create(e, s, "e").set("c", 4)
+    ),
+    deep=lambda e, s: create(e, embedded(e, s, "e"), "e").set("a", 5),
+)
+family(
+    "object",
+    lambda e, s: s.set("r", 0),
+    set=lambda e, s: s.set("r", 1),
+    add=lambda e, s: s.add("n", 1),
+    delete=lambda e, s: e.delete(),
+    create_again=all_of(lambda e, s: e.delete(), lambda e, s: s.set("r", 2)),
+    empty=all_of(lambda e, s: e.delete(), nothing),
+    delete_twice=all_of(lambda e, s: e.delete(), lambda e, s: e.delete()),
+)
+family(
+    "list",
+    lambda e, s: insert(0, "a", "b")(e, s),
+    prepend=insert(0, "x", "y"),
+    insert=insert(1, "z"),
+    append=insert(99, "u", "v"),
+    erase=erase(0),
+    set=replace(1, "B"),
+    clear=restart(obj.LIST, "l"),
+)
+family(
+    "list moves",
+    lambda e, s: insert(0, "a", "b", "c")(e, s),
+    to_end=move(0, 99),
+    to_front=move(99, 0),
+    swap=move(1, 0),
+    erase=erase(1),
+    insert=insert(1, "x"),
+    set=replace(1, "B"),
+)
+family(
+    "list of objects",
+    lambda e, s: all_of(insert_object(0, 0), insert_object(1, 1))(e, s),
+    insert=insert_object(1, 2),
+    edit=in_object(0, lambda inner: inner.set("a", 3)),
+    count=in_object(0, lambda inner: inner.add("n", 4)),
+    move=move(0, 99),
+    erase=erase(0),
+    assign=all_of(restart(obj.LIST, "l"), insert_object(0, 5)),
+)
+family(
+    "contradictions",
+    nothing,
+    value=lambda e, s: s.set("x", 1),
+    counter=lambda e, s: s.add("x", 2),
+    set=lambda e, s: s.set_member("x", 3, present=True),
+    dictionary=lambda e, s: s.put_item("x", "k", 4),
+    list=on_list("x", lambda s, e: s.list_insert("x", e, 0, [5])),
+    embedded=lambda e, s: embedded(e, s, "x").set("a", 6),
+)
