@@ -15,7 +15,13 @@ from state_strategies import object_state
 
 from replication.crdt import check
 from replication.crdt import object as obj
-from replication.crdt.check import LENGTH_MAX, Bounds, check_object, unpack_object
+from replication.crdt.check import (
+    LENGTH_MAX,
+    Bounds,
+    check_object,
+    unpack_heads,
+    unpack_object,
+)
 from replication.crdt.incarnation import clone
 from replication.crdt.object import absent, merge
 from replication.crdt.view import object_view
@@ -291,12 +297,17 @@ REFUSED: dict[str, Any] = {
 }
 
 
+#: What a delta may not be and a head may.
+ACCEPTED_IN_HEADS = {"a list spread over parts"}
+
+
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_what_is_well_formed_passes(name: str) -> None:
     """[STATE] As a structure, as bytes, and as a head."""
     check_object(ACCEPTED[name])
     data = pack(ACCEPTED[name])
     assert pack(unpack_object(data)) == pack(unpack_object(data, spread=True)) == data
+    assert [pack(state) for state in unpack_heads([data, data])] == [data, data]
     object_view(merge(absent(), ACCEPTED[name]))
 
 
@@ -314,6 +325,9 @@ def test_what_is_malformed_is_refused(name: str) -> None:
         unpack_object(data)
     with pytest.raises(DecodeError):
         check_object(unpack(data))
+    if name not in ACCEPTED_IN_HEADS:
+        with pytest.raises(DecodeError):
+            unpack_heads([pack(absent()), data])
 
 
 # -- heads and parts -------------------------------------------------------------------------
@@ -393,6 +407,39 @@ def test_names_seen_before_are_still_checked() -> None:
         check_object(registers([5, 2, {"a": 1}]))
 
 
+#: Changes to well-formed groups of registers, most of which break them.
+BREAKING: list[Any] = [
+    *(True, 0, -1, 1.0, "a", TIME_MAX + 1, IDENT_MAX + 1, None, [], {}, {"": 1}, {1: 1}),
+    *({"a" * 64: 1}, {"b": 1, "a": 1}, {"a": ERASED}, {"a": []}, {"a": 2**63}, {"c": 1}),
+    *({b"c": 1}, [5, 2, {}], [5, 2, {"z": 1}], [0, 0, {"z": 1}, 9, 2], {"a": 1, "c": 1}),
+]  # fmt: skip
+
+
+def test_heads_of_the_commonest_shape_are_checked_as_all_others_are() -> None:
+    """[STATE] Groups of registers with one thing in them replaced, in each place."""
+    good = [[4, 2, {"a": 1, "b": "x"}], [5, 3, {"c": None}], [9, 2, {"d": 0.5, "e": b""}]]
+    assert unpack_heads([pack(registers(*good))]) == [registers(*good)]
+    refused = 0
+    for group in range(3):
+        for item in (0, 1, 2, None):
+            for breaking in BREAKING:
+                groups = clone(good)
+                if item is None:
+                    groups[group] = breaking
+                else:
+                    groups[group][item] = breaking
+                data = pack(registers(*groups))
+                try:
+                    unpack_object(data, spread=True)
+                except DecodeError:
+                    refused += 1
+                    with pytest.raises(DecodeError):
+                        unpack_heads([data])
+                else:
+                    assert unpack_heads([data]) == [registers(*groups)]
+    assert 150 < refused < 3 * 4 * len(BREAKING)
+
+
 # -- the gate is total, and sound ------------------------------------------------------------
 JUNK: list[Any] = [
     None,
@@ -456,6 +503,10 @@ def hold_the_gate(data: bytes, other: Any) -> bool:
 
     state = passes(lambda: unpack_object(data))
     assert repr(state) == repr(passes(slowly))
+    head = passes(lambda: unpack_object(data, spread=True))
+    beside = pack(registers([5, 2, {"a": 2.0**1023}]))
+    heads = passes(lambda: unpack_heads([beside, data, beside]))
+    assert repr(head) == repr(None if heads is None else heads[1])
     if state is None:
         return False
     assert pack(state) == data

@@ -26,6 +26,7 @@ from replication.model.encoding import (
     EXT_OBJECT_ID,
     EXT_TIMESTAMP,
     EXT_UUID,
+    RUN,
     greater,
     is_key,
     is_value,
@@ -33,6 +34,8 @@ from replication.model.encoding import (
     pack,
     sorted_map,
     unpack,
+    unpack_each_for_check,
+    unpack_runs_for_check,
     unpack_trusted,
 )
 from replication.model.values import ERASED, Based, Container, Float32, Link, Timestamp
@@ -321,3 +324,63 @@ class TestLimits:
         assert len(unpack(pack(unit * most))) == most
         with pytest.raises(LimitExceededError):
             unpack(pack(unit * (most + 1)))
+
+
+# -- many at once ----------------------------------------------------------------------------
+@pytest.mark.parametrize("count", [0, 1, RUN - 1, RUN, RUN + 1, 3 * RUN])
+def test_a_long_list_comes_in_runs(count: int) -> None:
+    """[ENC] All of it, in order, and never many of its items."""
+    items = [[number, "x"] for number in range(count)]
+    runs = list(unpack_runs_for_check(pack(items)))
+    assert all(0 < len(run) <= RUN for run in runs)
+    assert [item for run in runs for item in run] == items
+
+
+@pytest.mark.parametrize("at", [0, RUN - 1, RUN, 2 * RUN])
+@pytest.mark.parametrize(
+    "bad",
+    [b"\xcc\x01", b"\xcf" + b"\xff" * 8, b"\xcb\x7f\xf8" + b"\0" * 5 + b"\1", b"\xc1", b"\xd9\x01a",
+     b"\xd4\x63a", b"\xa1\xff"],
+    ids=bytes.hex,
+)  # fmt: skip
+def test_what_is_bad_in_one_run_is_found_there(at: int, bad: bytes) -> None:
+    """[ENC] A number that could be shorter, one past 64 bits, a NaN with a payload, and worse."""
+    pieces = [pack(f"value {number}") for number in range(3 * RUN)]
+    pieces[at] = bad
+    data = b"\xdc" + struct.pack(">H", len(pieces)) + b"".join(pieces)
+    with pytest.raises(DecodeError):
+        unpack(data)
+    seen = []
+    runs = unpack_runs_for_check(data)
+    with pytest.raises(DecodeError):
+        seen.extend(item for run in runs for item in run)
+    assert len(seen) <= at
+    assert seen == [f"value {number}" for number in range(len(seen))]
+    with pytest.raises(DecodeError):
+        unpack_each_for_check(pieces)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x80", b"\x01", b"\x91", b"\x90\x01", b"\x91\x01\x01", b"\xdc\x00\x01\x01",
+     b"\xdd\xff\xff\xff\xff", b"\xdc\x00\x41" + b"\x01" * 64],
+    ids=lambda data: data.hex()[:20],
+)  # fmt: skip
+def test_what_is_no_list_whole_and_canonical_has_no_runs(data: bytes) -> None:
+    """[ENC] Another thing, incomplete, with more behind it, its length too long."""
+    with pytest.raises(DecodeError):
+        list(unpack_runs_for_check(data))
+
+
+def test_runs_have_the_limit_of_their_bytes() -> None:
+    with pytest.raises(LimitExceededError):
+        list(unpack_runs_for_check(pack([1, 2, 3]), bytes_max=3))
+
+
+def test_each_of_some_byte_strings_is_one_structure() -> None:
+    """[ENC] Not two, nor a half, even where all of them together would do."""
+    assert unpack_each_for_check([]) == []
+    assert unpack_each_for_check([pack(1), pack([2]), pack("a")]) == [1, [2], "a"]
+    for items in ([b"\x01\x02"], [b"\x92\x01", b"\x02"], [b"", b"\x01"], [b"\x01", b""]):
+        with pytest.raises(DecodeError):
+            unpack_each_for_check(items)

@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 import struct
 import uuid
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from reprlib import repr as _short
 from typing import Any, Final, TypeAlias
 
@@ -255,17 +256,26 @@ def unpack_for_check(data: bytes, bytes_max: int = BODY_BYTES_MAX) -> Packed:
 def _unpacked(data: bytes) -> Packed:
     try:
         value = _decode(data, _ext_hook)
-    except DecodeError:
-        raise
-    except Exception as error:  # msgpack, struct, bson, uuid and our value types each have theirs
-        raise DecodeError(f"not MessagePack of ours: {error or type(error).__name__}") from None
+    except Exception as error:
+        raise _undecodable(error) from None
+    _check_canonical(value, data)
+    return value
+
+
+def _undecodable(error: Exception) -> DecodeError:
+    # msgpack, struct, bson, uuid and our value types each raise errors of their own.
+    if isinstance(error, DecodeError):
+        return error
+    return DecodeError(f"not MessagePack of ours: {error or type(error).__name__}")
+
+
+def _check_canonical(value: Packed, data: bytes) -> None:
     try:
         canonical = pack(value) == data
     except WrongTypeError:
         raise LimitExceededError(f"nested deeper than {DEPTH_MAX}") from None
     if not canonical:
         raise DecodeError("not the canonical encoding of what it says")
-    return value
 
 
 def _check_oddities(data: bytes, value: Packed) -> None:
@@ -273,8 +283,51 @@ def _check_oddities(data: bytes, value: Packed) -> None:
         _check_leaves(value)
 
 
+#: Structures that are decoded together where there are many: enough to share what a call costs,
+#: and so few that they are gone again before Python's garbage collector looks for them.
+RUN: Final = 64
+
+
+def unpack_runs_for_check(data: bytes, bytes_max: int = BODY_BYTES_MAX) -> Iterator[list[Packed]]:
+    """`unpack_for_check` of a long list: its items, at most RUN of them at a time.
+
+    Raises:
+        DecodeError: as there, or it is no list; what came before was fine.
+    """
+    if len(data) > bytes_max:
+        raise LimitExceededError(f"{len(data)} bytes where at most {bytes_max} are allowed")
+    scanner = msgpack.Unpacker(None, max_buffer_size=max(1, len(data)))
+    scanner.feed(data)
+    unpacker = msgpack.Unpacker(
+        None, raw=False, strict_map_key=False, ext_hook=_ext_hook, max_buffer_size=max(1, len(data))
+    )
+    unpacker.feed(data)
+    try:
+        scanner.skip()
+        left = unpacker.read_array_header()
+    except Exception as error:
+        raise _undecodable(error) from None
+    start = unpacker.tell()
+    header = msgpack.Packer().pack_array_header(left)
+    if scanner.tell() != len(data) or data[:start] != header:
+        raise DecodeError("not the canonical encoding of a list, and of nothing else")
+    while left:
+        count = min(RUN, left)
+        left -= count
+        try:
+            items = [unpacker.unpack() for _ in range(count)]
+        except Exception as error:
+            raise _undecodable(error) from None
+        end = unpacker.tell()
+        run = msgpack.Packer().pack_array_header(count) + data[start:end]
+        _check_canonical(items, run)
+        _check_oddities(run, items)
+        yield items
+        start = end
+
+
 def unpack_each_for_check(items: list[bytes]) -> list[Packed]:
-    """`unpack_for_check` of many byte strings: in one go, which costs a third.
+    """`unpack_for_check` of some byte strings in one go, which costs a third. RUN is a good number.
 
     Raises:
         DecodeError: as there; it does not say which one.
@@ -282,19 +335,25 @@ def unpack_each_for_check(items: list[bytes]) -> list[Packed]:
     joined = b"".join(items)
     scanner = msgpack.Unpacker(None, max_buffer_size=max(1, len(joined)))
     scanner.feed(joined)
+    ends = []
     end = 0
     for data in items:
         end += len(data)
+        ends.append(end)
         try:
             scanner.skip()
-        except Exception as error:  # as in `unpack_for_check`
-            raise DecodeError(f"not MessagePack: {error or type(error).__name__}") from None
+        except Exception as error:
+            raise _undecodable(error) from None
         if scanner.tell() != end:
             raise DecodeError("not one structure, whole")
     # Each is a structure of its own, so a list of them is their bytes behind its header.
     values: list[Packed] = _unpacked(msgpack.Packer().pack_array_header(len(items)) + joined)
-    for data, value in zip(items, values, strict=True):
-        _check_oddities(data, value)
+    if len(joined) > VALUE_BYTES_MAX:
+        _check_leaves(values)
+        return values
+    for odd in (_BIG_INTEGER, _ODD_DOUBLE):
+        for found in odd.finditer(joined):
+            _check_leaves(values[bisect_right(ends, found.start())])
     return values
 
 

@@ -19,6 +19,7 @@ Rule 2: decompression stops at `size`, which is at most BODY_BYTES_MAX. [BODY-2]
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from replication.crdt.check import check_part, unpack_heads, unpack_object
@@ -37,7 +38,7 @@ from replication.model.encoding import (
     is_key,
     pack,
     unpack,
-    unpack_for_check,
+    unpack_runs_for_check,
 )
 from replication.model.values import Key
 
@@ -158,16 +159,19 @@ def decode_operations(size: int, body: bytes) -> list[Operation]:
     return [operation for operation, _ in decode_with_states(size, body)]
 
 
-def decode_with_states(size: int, body: bytes) -> list[tuple[Operation, ObjectState | None]]:
-    """The same, each with the decoded state if it is a `StateOp`."""
+def decode_with_states(size: int, body: bytes) -> Iterator[tuple[Operation, ObjectState | None]]:
+    """The same, one by one, each with the decoded state if it is a `StateOp`.
+
+    Raises:
+        DecodeError: as there, and only then: the operations before it were passed on.
+    """
     # Each operation below is looked at item by item, so the walk of `unpack` is not needed.
-    items = unpack_for_check(decompressed(size, body))
-    if type(items) is not list:
-        raise DecodeError("the body of a DOWNLOAD is a list of operations")
-    operations = [_operation(item) for item in items]
-    heads = [item.head for item in operations if type(item) is StateOp]
-    states = iter(unpack_heads(heads))
-    return [(item, next(states) if type(item) is StateOp else None) for item in operations]
+    for items in unpack_runs_for_check(decompressed(size, body)):
+        operations = [_operation(item) for item in items]
+        heads = [item.head for item in operations if type(item) is StateOp]
+        states = iter(unpack_heads(heads))
+        for item in operations:
+            yield item, next(states) if type(item) is StateOp else None
 
 
 def pack_operation(operation: Operation) -> list[Any]:
