@@ -17,11 +17,16 @@ from bench.harness import Figure, figure, percentile, scratch
 from bench.servers import host, serving
 from replication.client.database import Database
 from replication.crdt.view import query_values
+from replication.model.values import Value
 from replication.net.client import run_client
 from replication.net.local import open_database
 from replication.net.server import serve
 from replication.net.session import SyncSession
 from replication.storage.memory import MemoryStore
+
+
+#: Writes before those that are measured.
+WARM_UP = 500
 
 
 class _Watcher:
@@ -59,9 +64,21 @@ def _devices(folder: Path, count: int, *, durable: bool) -> list[Database]:
     return out
 
 
-async def _measure(dbs: list[Database], url: str, writes: int) -> list[float]:
-    """Seconds from before the commit of a write until the last device has it durable."""
-    sessions = [SyncSession(db, "bench", _token) for db in dbs]
+def _write(db: Database, key: int, values: dict[str, Value]) -> None:
+    with db.write() as tx:
+        scope = tx.create("Item", key).scope()
+        for name, value in values.items():
+            scope.set(name, value)
+
+
+async def _measure(dbs: list[Database], url: str, writes: int, *, durable: bool) -> list[float]:
+    """Seconds from before the commit of a write until the last device has it.
+
+    The files have been written to for a while by then: while a write-ahead log still grows, each
+    commit costs the file system several times what it does later.
+    """
+    sessions = [SyncSession(dbs[0], "bench", _token)]
+    sessions += [SyncSession(db, "bench", _token, blocking=durable) for db in dbs[1:]]
     watchers = [_Watcher() for _ in dbs[1:]]
     took = []
     r = random.Random(2)
@@ -71,20 +88,23 @@ async def _measure(dbs: list[Database], url: str, writes: int) -> list[float]:
         for session in sessions:
             await session.wait_for_upload()
             await session.wait_for_download()
+        for key in range(WARM_UP):
+            _write(dbs[0], key, document(r))
+            await sessions[0].wait_for_upload()
+        for session in sessions[1:]:
+            await session.wait_for_download()
         for db, watcher in zip(dbs[1:], watchers, strict=True):
             db.observe(watcher)  # type: ignore[arg-type]
-        for key in range(writes):
+        for key in range(WARM_UP, WARM_UP + writes):
+            values = document(r)
             for watcher in watchers:
                 watcher.event = trio.Event()
             started = perf_counter()
-            with dbs[0].write() as tx:
-                scope = tx.create("Item", key).scope()
-                for name, value in document(r).items():
-                    scope.set(name, value)
+            _write(dbs[0], key, values)
             for watcher in watchers:
                 await watcher.event.wait()
             took.append(max(watcher.seen for watcher in watchers) - started)
-            await trio.sleep(0.01)  # writes that come one by one, not a queue of them
+            await sessions[0].wait_for_upload()  # writes that come one by one, not a queue of them
         nursery.cancel_scope.cancel()
     return took
 
@@ -98,7 +118,9 @@ def latency(runs: int, *, quick: bool) -> list[Figure]:
         for _ in range(runs):
             with scratch() as folder, serving(folder / "server.db") as (url, _):
                 dbs = _devices(folder, 1 + count, durable=durable)
-                took = trio.run(_measure, dbs, url, 20 if quick else 60)
+                took = trio.run(
+                    partial(_measure, dbs, url, 20 if quick else 200, durable=durable)
+                )
                 for db in dbs:
                     db.close()
             medians.append(percentile(took, 0.5) * 1000)
