@@ -14,16 +14,14 @@ import trustme
 
 from bench.data import SCHEMA, document
 from bench.harness import Figure, figure, percentile, scratch
-from bench.servers import host, serving
+from bench.servers import serving
 from replication.client.database import Database
 from replication.crdt.view import query_values
 from replication.model.values import Value
 from replication.net.client import run_client
 from replication.net.local import open_database
-from replication.net.server import serve
 from replication.net.session import SyncSession
 from replication.storage.memory import MemoryStore
-
 
 #: Writes before those that are measured.
 WARM_UP = 500
@@ -118,9 +116,7 @@ def latency(runs: int, *, quick: bool) -> list[Figure]:
         for _ in range(runs):
             with scratch() as folder, serving(folder / "server.db") as (url, _):
                 dbs = _devices(folder, 1 + count, durable=durable)
-                took = trio.run(
-                    partial(_measure, dbs, url, 20 if quick else 200, durable=durable)
-                )
+                took = trio.run(partial(_measure, dbs, url, 20 if quick else 200, durable=durable))
                 for db in dbs:
                     db.close()
             medians.append(percentile(took, 0.5) * 1000)
@@ -132,8 +128,9 @@ def latency(runs: int, *, quick: bool) -> list[Figure]:
     return out
 
 
-def _rss() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
+def _rss(process: int) -> int:
+    """KiB that a process holds in memory."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     raise OSError("no VmRSS: this figure needs Linux")
@@ -167,41 +164,38 @@ async def idle_clients(url: str, count: int, authority: str) -> None:
         await trio.sleep_forever()
 
 
-async def _idle(count: int, folder: Path, *, tls: bool) -> float:
-    authority = trustme.CA()
-    context = None
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    if tls:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
-    async with trio.open_nursery() as nursery:
-
-        async def run(*, task_status: trio.TaskStatus[object]) -> None:
-            server = host(MemoryStore(query_values))
-            await serve(server, port=0, ssl_context=context, task_status=task_status)  # type: ignore[arg-type]
-
-        places = await nursery.start(run)
-        scheme = "wss" if tls else "ws"
-        url = f"{scheme}://127.0.0.1:{places[0].port}/"
-        # A first batch stays connected: what is paid once is paid, and nothing is free for reuse.
-        first = await _clients(url, count // 5, folder, tls=tls)
-        before = _rss()
-        second = await _clients(url, count, folder, tls=tls)
-        size = (_rss() - before) / count
-        for process in (first, second):
-            process.kill()
-            await process.wait()
-        nursery.cancel_scope.cancel()
+async def _idle(url: str, server: int, count: int, authority: str) -> float:
+    """KiB of the server process for each of ``count`` sessions."""
+    # A first batch stays connected: what is paid once is paid, and nothing is free for reuse.
+    first = await _clients(url, count // 5, authority)
+    before = _rss(server)
+    second = await _clients(url, count, authority)
+    size = (_rss(server) - before) / count
+    for process in (first, second):
+        process.kill()
+        await process.wait()
     return size
 
 
-async def _clients(url: str, count: int, folder: Path, *, tls: bool) -> trio.Process:
-    authority = str(folder / "ca.pem") if tls else ""
+def _certificate(folder: Path) -> tuple[str, str]:
+    """The files of a server's certificate with its key, and of the authority it is from."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    chain = folder / "server.pem"
+    authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        str(chain)
+    )
+    return str(chain), str(folder / "ca.pem")
+
+
+async def _clients(url: str, count: int, authority: str) -> trio.Process:
     command = [sys.executable, "-c", _CLIENTS, url, str(count), authority]
     process = await trio.lowlevel.open_process(command, stdout=-1)
     assert process.stdout is not None
-    said = await process.stdout.receive_some(6)
-    assert said == b"ready\n", "all of them are connected and in step"
+    said = b""
+    while not said.endswith(b"\n"):
+        said += await process.stdout.receive_some() or b"ended early\n"
+    assert said == b"ready\n", said
     return process
 
 
@@ -210,9 +204,13 @@ def idle(runs: int, *, quick: bool) -> list[Figure]:
     count = 100 if quick else 500
     out = []
     for tls, most in ((False, 25), (True, 45)):
-        with scratch() as folder:
-            measure = partial(_idle, count, folder, tls=tls)
-            sizes = [trio.run(measure) for _ in range(runs)]
+        sizes = []
+        for _ in range(runs):
+            with scratch() as folder:
+                certificate, authority = _certificate(folder) if tls else ("", "")
+                # A server process for each run: a process that had sessions keeps their memory.
+                with serving(None, certificate) as (url, server):
+                    sizes.append(trio.run(_idle, url, server, count, authority))
         name = f"idle session, {'TLS' if tls else 'plain'}"
         done = figure(name, "KiB", sizes)
         done.target = f"<= {most} KiB"

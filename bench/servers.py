@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -64,9 +66,13 @@ def filled(path: Path, count: int, *, writes: int = 1) -> None:
 
 
 @contextmanager
-def serving(path: Path | None) -> Iterator[tuple[str, int]]:
-    """A server process over a store (None: in memory); yields its URL and process id."""
-    command = [sys.executable, "-m", "bench.servers", str(path or "")]
+def serving(path: Path | None, certificate: str = "") -> Iterator[tuple[str, int]]:
+    """A server process over a store (None: in memory); yields its URL and process id.
+
+    Args:
+        certificate: a file with the certificate and key for TLS; "" for plain connections.
+    """
+    command = [sys.executable, "-m", "bench.servers", str(path or ""), certificate]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -76,16 +82,17 @@ def serving(path: Path | None) -> Iterator[tuple[str, int]]:
             process.wait(30)
 
 
-async def _main(path: str) -> None:
+async def _main(path: str, certificate: str) -> None:
     store: Store = SQLiteStore(path, query_values) if path else MemoryStore(query_values)
+    context = None
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
     async with trio.open_nursery() as nursery:
-        places = await nursery.start(_serve, store)
-        print(f"ws://127.0.0.1:{places[0].port}/", flush=True)
-
-
-async def _serve(store: Store, *, task_status: trio.TaskStatus[object]) -> None:
-    await serve(host(store), port=0, task_status=task_status)  # type: ignore[arg-type]
+        server = partial(serve, host(store), port=0, ssl_context=context)
+        places = await nursery.start(server)
+        print(f"{'wss' if context else 'ws'}://127.0.0.1:{places[0].port}/", flush=True)
 
 
 if __name__ == "__main__":
-    trio.run(_main, sys.argv[1])
+    trio.run(_main, *sys.argv[1:])
