@@ -33,6 +33,7 @@ from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Key
 from replication.protocol import client_session as session
 from replication.protocol.body import (
+    AuthorOp,
     DeltaOp,
     EvictOp,
     Operation,
@@ -135,6 +136,8 @@ class Device:
         self.downloads: list[tuple[Download, list[Operation]]] = []
         self.passed: list[int] = []
         self.refused: list[Any] = []
+        #: Who made the versions it was told of.
+        self.authors: dict[int, AuthorOp] = {}
         self.failed: list[int] = []
         self.ended: ErrorCode | None = None
         self.session: ClientSession | None = None
@@ -282,8 +285,10 @@ class Device:
 
     def download(self, download: Download) -> None:
         """Stage, or apply with what was staged."""
-        operations = decode_operations(download.size, download.body)
+        told = decode_operations(download.size, download.body)
+        operations = [each for each in told if not isinstance(each, AuthorOp)]
         self.downloads.append((download, operations))
+        self.check_authors(told, operations)
         belongs = self.staged_for == (download.query_version, download.base)
         if not belongs:
             self.staged = []
@@ -308,8 +313,21 @@ class Device:
         if self.session is not None:
             self.perform(self.session.applied(self.cursor, self.query_version))
 
+    def check_authors(self, told: list[Operation], operations: list[Operation]) -> None:
+        """Before a delta comes who made it, once, and nothing of who touched nothing. [DOWN-9]"""
+        authors = [each for each in told if isinstance(each, AuthorOp)]
+        versions = {each.version for each in authors}
+        first = [each for each in told if not isinstance(each, SchemaOp)]
+        assert first[: len(authors)] == sorted(authors)
+        assert len(versions) == len(authors)
+        assert {each.version for each in operations if isinstance(each, DeltaOp)} <= versions
+        assert not versions or any(isinstance(each, DeltaOp | StateOp) for each in operations)
+        assert all(each.origin != self.ident for each in authors)
+        self.authors.update((each.version, each) for each in authors)
+
     def apply(self, operation: Operation) -> None:
         """One operation of a download."""
+        assert not isinstance(operation, AuthorOp)
         if isinstance(operation, SchemaOp):
             return
         name = (operation.class_name, operation.key)

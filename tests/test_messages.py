@@ -167,6 +167,7 @@ GOOD = [
     body.DeltaOp("Book", "key", 8, DELTA),
     body.EvictOp("Book", 2),
     body.SchemaOp({}),
+    body.AuthorOp(8, 5, 655360001, 7),
 ]
 
 
@@ -195,11 +196,19 @@ def test_operations_travel() -> None:
         [1, "Book", 1, 7, HEAD, [[b"\x01", -1, None]]],
         [1, "Book", 1, 7, HEAD, [[b"\x01", 7, b"\x01"]]],
         [3, []],
+        [4, 8, 5, 655360001],
+        [4, 0, 5, 655360001, 0],
+        [4, 8, 0, 655360001, 7],
+        [4, 8, 2**48, 655360001, 7],
+        [4, 8, 5, 0, 7],
+        [4, 8, 5, 655360001, -1],
+        [4, 8, 5, 655360001, 8],
+        [4, 8, 5, 655360001, True],
     ],
     ids=repr,
 )
 def test_operations_are_checked_before_they_are_stored(operation: Any) -> None:
-    """BODY-5"""
+    """BODY-5 BODY-6"""
     with pytest.raises(DecodeError):
         body.decode_operations(0, pack([operation]))
 

@@ -145,6 +145,29 @@ def test_a_blind_create_in_view_brings_what_others_wrote() -> None:
         device.check()
 
 
+@pytest.mark.parametrize("entries_max", [1000, 2])
+def test_authors_come_with_what_they_wrote(entries_max: int) -> None:
+    """DOWN-9 DOWN-10: in one message, and staged from the log."""
+    _, first, second = pair(entries_max=entries_max)
+    second.write(setting("r", 9), BOOK)
+    second.run()
+    first.run()
+    second.cut()
+    start = first.cursor
+    first.write(setting("r", 8), BOOK)
+    first.write(setting("r", 1), ("Book", 2))  # which the other does not see
+    first.write(setting("n", 5), BOOK)
+    first.run()
+    second.connect()
+    second.run()
+    assert any(download.base for download, _ in second.downloads) is (entries_max == 2)
+    told = {version: author for version, author in second.authors.items() if version > start}
+    assert sorted(told) == [start + 1, start + 3]
+    assert {author.origin for author in told.values()} == {first.ident}
+    assert {author.seen for author in told.values()} == {start}
+    second.check()
+
+
 def test_a_download_up_to_nothing_new_is_not_sent_until_somebody_waits() -> None:
     world, first, second = pair(entries_max=10)
     for value in range(4):

@@ -392,6 +392,21 @@ def test_columns_that_come_with_a_changeset_are_filled_by_the_next(store: Store)
         assert [item.key for item in reader.scan("Book", parse("b == 2"))] == [0, 1, 2]
 
 
+def assert_told_where_each_one_is(file: ClientFile, order: list[tuple[int, int]]) -> None:
+    """UP-7: from the ACKs of an upload of everything again, with one more, all versions follow."""
+    one_more = file.changeset(file.edit(setting("year", 9)))
+    out = file.upload(*file.changesets, one_more, first=1)
+    order.append((file.ident, len(file.changesets)))
+    acknowledged = 0
+    for ack in out.answers:
+        assert isinstance(ack, Ack)
+        for number in range(acknowledged + 1, ack.client_version + 1):
+            version = ack.version - (ack.client_version - number)
+            assert order[version - 1] == (file.ident, number)
+        acknowledged = ack.client_version
+    assert acknowledged == len(file.changesets)
+
+
 def test_versions_are_found_again_however_they_were_mixed(store: Store) -> None:
     namespace = new_namespace(store)
     files = [ClientFile(namespace) for _ in range(3)]
@@ -409,6 +424,8 @@ def test_versions_are_found_again_however_they_were_mixed(store: Store) -> None:
             assert tables.version_of(reader, ident, client_version) == version
     switches = 1 + sum(order[n][0] != order[n + 1][0] for n in range(len(order) - 1))
     assert runs == switches, "a row for each change of author, not for each changeset"
+    for file in files:
+        assert_told_where_each_one_is(file, order)
 
 
 # -- client files ----------------------------------------------------------------------------

@@ -268,7 +268,7 @@ def _operate(work: Integration, operations: list[Operation]) -> None:
 
 
 #: What stands for a state without parts in a staged message: its columns are beside it.
-_PLAIN: Final = 4
+_PLAIN: Final = 5
 
 
 def _operate_staged(work: Integration, record: bytes) -> None:

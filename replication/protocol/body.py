@@ -8,6 +8,8 @@ An UPLOAD's body is a list of changesets. A DOWNLOAD's is a list of operations: 
                                             has not changed since the client's cursor
     [2, class, key]                         the object left the view: forget it, delete nothing
     [3, schema]                             classes and properties the server knows
+    [4, version, origin, time, seen]        who made server version `version`: the file, the time
+                                            of its stamp, the server version its author had seen
 
 Heads, deltas and parts are the bytes as they are stored.
 
@@ -30,6 +32,7 @@ from replication.limits import (
     BODY_BYTES_MAX,
     CHANGESET_BYTES_MAX,
     COMPRESS_BYTES_MIN,
+    IDENT_MAX,
     TIME_MAX,
     UPLOAD_CHANGESETS_MAX,
 )
@@ -51,6 +54,7 @@ DELTA: Final = 0
 STATE: Final = 1
 EVICT: Final = 2
 SCHEMA: Final = 3
+AUTHOR: Final = 4
 
 
 class DeltaOp(NamedTuple):
@@ -85,14 +89,24 @@ class SchemaOp(NamedTuple):
     schema: dict[str, Any]
 
 
-Operation: TypeAlias = DeltaOp | StateOp | EvictOp | SchemaOp
+class AuthorOp(NamedTuple):
+    """Who made a server version: a file, the time of its stamp, and what it had seen by then."""
 
-_KINDS: Final = (DeltaOp, StateOp, EvictOp, SchemaOp)
+    version: int
+    origin: int
+    time: int
+    seen: int
+
+
+Operation: TypeAlias = DeltaOp | StateOp | EvictOp | SchemaOp | AuthorOp
+
+_KINDS: Final = (DeltaOp, StateOp, EvictOp, SchemaOp, AuthorOp)
 _NUMBERS: Final[dict[type, int]] = {
     DeltaOp: DELTA,
     StateOp: STATE,
     EvictOp: EVICT,
     SchemaOp: SCHEMA,
+    AuthorOp: AUTHOR,
 }
 
 
@@ -191,6 +205,8 @@ def _operation(item: Any) -> Operation:
     if kind == SCHEMA and len(item) == 2 and type(item[1]) is dict:
         check_shape(item[1])
         return SchemaOp(item[1])
+    if kind == AUTHOR and len(item) == 5:
+        return _author(item)
     if type(kind) is not int or not DELTA <= kind <= EVICT or len(item) != (5, 6, 3)[kind]:
         raise DecodeError(f"{item!r:.60} is no operation")
     check_class_name(item[1])
@@ -205,6 +221,17 @@ def _operation(item: Any) -> Operation:
         return DeltaOp(*item[1:])
     _check_parts(item[5])
     return StateOp(*item[1:])
+
+
+def _author(item: list[Any]) -> AuthorOp:
+    bounds = ((1, TIME_MAX), (1, IDENT_MAX), (1, TIME_MAX), (0, TIME_MAX))
+    for number, (least, most) in zip(item[1:], bounds, strict=True):
+        if type(number) is not int or not least <= number <= most:
+            raise DecodeError(f"{item!r:.80} is no author of a version")
+    author = AuthorOp(*item[1:])
+    if author.seen >= author.version:
+        raise DecodeError(f"the author of version {author.version} had seen {author.seen}")
+    return author
 
 
 def _check_parts(parts: Any) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from replication.history.changeset import decode_trusted
+from replication.history.changeset import Changeset, decode_trusted
+from replication.history.log import Entry
 from replication.model.encoding import key_bytes, pack
 from replication.model.values import Key
+from replication.protocol.body import AuthorOp
 from replication.server import tables
 from replication.server.view import Image
 from replication.storage.contract import Reader, StoredObject
@@ -56,6 +58,10 @@ class Touched:
         """Whether a file is among those who touched it."""
         return any(origin == ident for _, origin, _ in self._deltas)
 
+    def versions(self, ident: int) -> list[int]:
+        """The versions that touched it and are not this file's."""
+        return [version for version, origin, _ in self._deltas if origin != ident]
+
     def others(self, ident: int) -> list[tuple[int, bytes]]:
         """Version and bytes of the deltas that are not this file's."""
         out = []
@@ -75,16 +81,23 @@ class Changes:
         touched: the objects, in the order of their first touch.
         origins: the files that wrote.
         schemas: what entries added to the schema, in order.
+        authors: who made each version that touched an object.
         size: bytes of the changesets.
     """
 
-    __slots__ = ("origins", "schemas", "size", "touched")
+    __slots__ = ("authors", "origins", "schemas", "size", "touched")
 
     def __init__(self) -> None:
         self.touched: list[Touched] = []
         self.origins: frozenset[int] = frozenset()
         self.schemas: list[dict[str, Any]] = []
+        self.authors: dict[int, AuthorOp] = {}
         self.size = 0
+
+
+def author_of(entry: Entry, changeset: Changeset) -> AuthorOp:
+    """Who made an entry of the log, whose changeset is at hand. [DOWN-9]"""
+    return AuthorOp(entry.version, entry.origin, changeset.time, changeset.cursor)
 
 
 def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Changes | None:
@@ -103,8 +116,9 @@ def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Chang
         origins.add(entry.origin)
         if entry.schema:
             changes.schemas.append(entry.schema)
-        items = decode_trusted(entry.changeset).objects
-        for item, before in zip(items, entry.before, strict=True):
+        changeset = decode_trusted(entry.changeset)
+        changes.authors[entry.version] = author_of(entry, changeset)
+        for item, before in zip(changeset.objects, entry.before, strict=True):
             name = (item.class_name, key_bytes(item.key))
             touched = found.get(name)
             if touched is None:

@@ -20,6 +20,8 @@ Rule 6: for a session that asked for nothing so far, a set is staged from the la
         whatever its cursor. What its file wrote before goes with the last message, unless the set
         sees it: what was written offline stays to be seen all along. Where that is too much to be
         told at once, the log is read from the cursor on.
+Rule 7: before what another file did to an object comes who did it and what they had seen by then,
+        so that the receiver can tell who overwrote it unseen. [DOWN-9]
 """
 
 from __future__ import annotations
@@ -242,16 +244,20 @@ class Feed:
         return changes
 
     def _operations(self, reader: Reader, changes: Changes) -> list[Operation] | None:
-        """Rules 1 and 2; None if they are too large for one message."""
+        """Rules 1, 2 and 7; None if they are too large for one message."""
         out: list[Operation] = []
+        told: set[int] = set()
         left = self._bytes_target
         for touched in changes.touched:
+            operation: Operation | None = None
             for operation in self._about(reader, touched):
                 left -= cost(operation)
                 if left < 0 and out:
                     return None
                 out.append(operation)
-        return out
+            if operation is not None and type(operation) is not EvictOp:
+                told.update(touched.versions(self._ident))
+        return [*(changes.authors[version] for version in sorted(told)), *out]
 
     def _about(self, reader: Reader, touched: Touched) -> list[Operation]:
         class_name, key, row = touched.class_name, touched.key, touched.row

@@ -12,6 +12,7 @@ Rule 4: everything of one changeset is decoded, judged and merged in memory befo
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -99,21 +100,18 @@ class Integration:
                 break
             if item is not None:
                 fresh.append(item)
-        answers: list[Ack | Nack] = []
-        if file.client_version > start or known:
-            if file.client_version > start:
-                last = (file.client_version, file.version)
-            else:
-                client_version = first + known - 1
-                last = (client_version, tables.version_of(self._writer, ident, client_version))
-            items = tables.remembered(self._writer, ident, first, min(start, last[0]))
-            answers.extend(acks(session, last, [*items, *fresh]))
         if file.client_version > start:
             if not (continues and start):
                 version = file.version - (file.client_version - start) + 1
                 tables.begin_run(self._writer, ident, start + 1, version)
             tables.store_file(self._writer, ident, file)
             tables.store_ledger(self._writer, self._ledger)
+        answers: list[Ack | Nack] = []
+        last = max(first + known - 1, file.client_version if file.client_version > start else 0)
+        if last >= first:
+            items = tables.remembered(self._writer, ident, first, min(start, last))
+            ends = tables.run_ends(self._writer, ident, first, last)
+            answers.extend(acks(session, ends, [*items, *fresh]))
         if nack is not None:
             answers.append(nack)
         return Integrated(answers, error)
@@ -269,26 +267,32 @@ def digest_at(writer: Writer, ident: int, file: File, client_version: int) -> by
     return entry.digest
 
 
-def acks(session: int, last: tuple[int, int], items: Collection[Remembered]) -> list[Ack]:
-    """The ACKs up to a client version, with what was remembered, in messages of a size.
+def acks(
+    session: int, ends: Collection[tuple[int, int]], items: Collection[Remembered]
+) -> list[Ack]:
+    """The ACKs of an upload, with what was remembered, in messages of a size. [UP-7]
 
     Args:
-        last: that client version, and its server version.
+        ends: client and server version at the end of each run of consecutive server versions.
+        items: ascending by client version, none past the last end.
     """
     out: list[Ack] = []
-    refusals: list[Any] = []
-    rewrites: list[Any] = []
-    size = client_version = version = 0
-    for item in items:
-        cost = sum(len(refusal[5]) + _REFUSAL_BYTES for refusal in item.refusals)
-        cost += len(item.rewritten or b"")
-        if size and size + cost > DOWNLOAD_BYTES_TARGET:
-            out.append(Ack(session, client_version, version, refusals, rewrites))
-            size, refusals, rewrites = 0, [], []
-        size += cost
-        client_version, version = item.client_version, item.version
-        refusals += item.refusals
-        if item.rewritten is not None:
-            rewrites.append([client_version, item.rewritten])
-    out.append(Ack(session, *last, refusals, rewrites))
+    left = deque(items)
+    for end in ends:
+        refusals: list[Any] = []
+        rewrites: list[Any] = []
+        size = client_version = version = 0
+        while left and left[0].client_version <= end[0]:
+            item = left.popleft()
+            cost = sum(len(refusal[5]) + _REFUSAL_BYTES for refusal in item.refusals)
+            cost += len(item.rewritten or b"")
+            if size and size + cost > DOWNLOAD_BYTES_TARGET:
+                out.append(Ack(session, client_version, version, refusals, rewrites))
+                size, refusals, rewrites = 0, [], []
+            size += cost
+            client_version, version = item.client_version, item.version
+            refusals += item.refusals
+            if item.rewritten is not None:
+                rewrites.append([client_version, item.rewritten])
+        out.append(Ack(session, *end, refusals, rewrites))
     return out

@@ -15,6 +15,8 @@ Rule 2: phase 2 evicts what it finds outside of the new view if any image the ch
 Rule 3: the message that reaches the latest version of its own snapshot is the last.
 Rule 4: a state has all its parts. How a list is spread over parts depends on the order of merges,
         so a part of the same name at the client need not be the same part.
+Rule 5: a message of phase 2 begins with the authors of what it read that touched a state it sends.
+        [DOWN-10]
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ from replication.errors import DecodeError, ErrorCode, RemoteProtocolError
 from replication.history.changeset import decode_trusted
 from replication.model.encoding import key_bytes, pack, unpack
 from replication.model.values import Key
-from replication.protocol.body import DeltaOp, EvictOp, Operation, SchemaOp, StateOp
+from replication.protocol.body import AuthorOp, DeltaOp, EvictOp, Operation, SchemaOp, StateOp
 from replication.server import tables
+from replication.server.changes import author_of
 from replication.server.view import Image, View
 from replication.storage.contract import Reader, StoredObject
 
@@ -201,7 +204,9 @@ class Staging:
             skip = start.offset if entry.version == start.version else 0
             if entry.schema and not skip:
                 out.operations.append(SchemaOp(entry.schema))
-            items = decode_trusted(entry.changeset).objects
+            changeset = decode_trusted(entry.changeset)
+            items = changeset.objects
+            author = None if entry.origin == self._ident else author_of(entry, changeset)
             for index in range(skip, len(items)):
                 class_name, key = items[index][:2]
                 name = (class_name, key_bytes(key))
@@ -210,14 +215,22 @@ class Staging:
                     at = _Reading(entry.version, index)
                     touched = chunk[name] = _Touched(at, class_name, key)
                 touched.before.append(Image(key, entry.before[index]))
-                touched.own = touched.own or entry.origin == self._ident
+                if author is None:
+                    touched.own = True
+                else:
+                    touched.authors.append(author)
+        authors: set[AuthorOp] = set()
+        done = True
         for touched in chunk.values():
             operation = self._operation(reader, touched)
             if operation is not None and not out.add(operation):
-                self._at = touched.at
-                return False
+                end, done = touched.at, False
+                break
+            if type(operation) is StateOp:
+                authors.update(touched.authors)
+        out.operations[:0] = sorted(authors)
         self._at = end
-        return end.version > latest
+        return done and end.version > latest
 
     def _operation(self, reader: Reader, touched: _Touched) -> Operation | None:
         class_name, key = touched.class_name, touched.key
@@ -241,15 +254,16 @@ class Staging:
 class _Touched:
     """One object that a chunk of the log touched: where first, and each image before a touch."""
 
-    __slots__ = ("at", "before", "class_name", "key", "own")
+    __slots__ = ("at", "authors", "before", "class_name", "key", "own")
 
     def __init__(self, at: _Reading, class_name: str, key: Key) -> None:
         self.at = at
         self.class_name = class_name
         self.key = key
         self.before: list[Image] = []
-        #: Whether the file itself is among those who touched it.
+        #: Whether the file itself is among those who touched it, and who else is.
         self.own = False
+        self.authors: list[AuthorOp] = []
 
 
 class _Batch:

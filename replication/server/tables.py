@@ -135,6 +135,16 @@ def version_of(reader: Reader, ident: int, client_version: int) -> int:
     raise StoreCorruptError(f"changeset {client_version} of file {ident} is not in the log")
 
 
+def run_ends(reader: Reader, ident: int, first: int, last: int) -> list[tuple[int, int]]:
+    """Client and server version at the end of each run of the client versions first to last.
+
+    Within a run server versions are consecutive. Ascending; the last one is at ``last``.
+    """
+    starts = reader.records(RUNS, first=file_key(ident, first + 1), last=file_key(ident, last))
+    ends = [*(int_from_key(key[8:]) - 1 for key, _ in starts), last]
+    return [(end, version_of(reader, ident, end)) for end in ends]
+
+
 def versions_between(
     reader: Reader, ident: int, file: File, after: int, last: int, *, most: int
 ) -> list[int] | None:
