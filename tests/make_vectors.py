@@ -1,4 +1,4 @@
-"""The vectors of encoding, states and changesets. Run as a script to write them again.
+"""The vectors of encoding, states, merging and changesets. Run as a script to write them again.
 
 What goes in is written by hand here; what comes out is what the implementation does, and is read by
 people before it is committed. `test_spec_vectors.py` holds the files to both.
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
+from make_merge_vectors import concurrent
 from vector_operations import perform, shown
 
 from replication.crdt import object as obj
@@ -720,7 +721,12 @@ def _renamings() -> list[Vector]:
     ]
 
 
-FILES = {"encoding": encoding, "states": states, "changesets": changesets}
+FILES = {
+    "encoding": encoding,
+    "states": states,
+    "merge": concurrent,
+    "changesets": changesets,
+}
 
 
 def written(vectors: list[Vector]) -> str:

@@ -26,7 +26,7 @@ from replication.model.encoding import pack, unpack
 VECTORS = Path(__file__).parent.parent / "spec" / "vectors"
 HELD: list[dict[str, Any]] = [
     vector
-    for page in ("states",)
+    for page in ("states", "merge")
     for vector in json.loads((VECTORS / f"{page}.json").read_text(encoding="utf-8"))["vectors"]
 ]
 
@@ -54,6 +54,16 @@ def test_merges(vector: dict[str, Any]) -> None:
         assert write(together).hex() == vector["merged"]
         shows = noted(unpack(write(second.view(together))))
         assert json.dumps(shows) == json.dumps(vector["shows"])
+
+
+@of("concurrent")
+def test_histories(vector: dict[str, Any]) -> None:
+    deltas = [read(bytes.fromhex(each["delta"])) for each in vector["transactions"]]
+    for order in permutations(deltas):
+        together = folded(list(order))
+        assert write(together).hex() == vector["merged"]
+    shows = noted(unpack(write(second.view(together))))
+    assert json.dumps(shows) == json.dumps(vector["shows"])
 
 
 @of("accepted")

@@ -1,4 +1,4 @@
-"""The vectors of encoding, states and changesets: what they say holds."""
+"""The vectors of encoding, states, merging and changesets: what they say holds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from make_vectors import FILES, VECTORS, written
 from reference import modelled
-from vector_operations import noted, perform, shown
+from vector_operations import noted, perform, replayed, shown
 
 from replication.clock import HybridClock, too_far_ahead
 from replication.crdt.check import check_object, unpack_object
 from replication.crdt.incarnation import clone
-from replication.crdt.object import absent, merge
+from replication.crdt.object import COUNTER, absent, merge
 from replication.crdt.parts import Parts
 from replication.crdt.substitute import Substitution
 from replication.crdt.whole import check_parts, joined
@@ -131,6 +131,25 @@ def test_heads_and_parts(vector: dict[str, Any]) -> None:
     whole = merge(absent(), unpack(bytes.fromhex(vector["whole"])), again)
     assert again.changes() == held
     assert pack(joined(whole, again)).hex() == vector["whole"]
+
+
+# -- merging ---------------------------------------------------------------------------------
+@of("merge", "concurrent")
+def test_histories(vector: dict[str, Any]) -> None:
+    """[MERGE-1], [MERGE-2]: in every order, each delta twice but for those that count."""
+    deltas = replayed(vector["transactions"])
+    assert [pack(delta).hex() for delta in deltas] == [
+        transaction["delta"] for transaction in vector["transactions"]
+    ]
+    for order in permutations(deltas):
+        together = absent()
+        for delta in order:
+            together = merge(together, clone(delta))
+            if COUNTER not in delta[3]:
+                together = merge(together, clone(delta))
+        assert pack(together).hex() == vector["merged"]
+        assert json.dumps(shown(together)) == json.dumps(vector["shows"])
+    assert json.dumps(noted(unpack_trusted(modelled(deltas)))) == json.dumps(vector["shows"])
 
 
 # -- changesets ------------------------------------------------------------------------------
