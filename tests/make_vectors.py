@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
+from forgetting_vectors import forgetting
 from make_merge_vectors import concurrent
 from vector_operations import perform, shown
 
@@ -726,6 +727,7 @@ FILES = {
     "states": states,
     "merge": concurrent,
     "changesets": changesets,
+    "forgetting": forgetting,
 }
 
 

@@ -294,6 +294,18 @@ def _merge_spread(state: Collection, news: Elements, parts: Parts, path: Path) -
     return state
 
 
+def respread(state: Collection, elements: Elements, parts: Parts | None, path: Path) -> Collection:
+    """A list of which only ``elements`` are left: parts are written where that changes them."""
+    if len(state) == 2:
+        return [state[0], contract(elements)]
+    assert parts is not None, "a list spread over parts changes where its parts are"
+    if contract(elements) == contract(all_elements(state, parts, path)):
+        return state
+    for *_, number in state[1]:
+        parts.remove(path, state[0], number)
+    return _placed(state[0], elements, parts, path)
+
+
 def all_elements(state: Collection, parts: Parts | None, path: Path) -> Elements:
     """Every element of a list, whether it is spread over parts or not."""
     if len(state) == 2:

@@ -57,6 +57,10 @@ class Parts:
         """Replace a chunk."""
         self._changed[part_name(path, incarnation, number)] = pack(chunk)
 
+    def remove(self, path: Path, incarnation: Incarnation, number: int) -> None:
+        """Forget one part."""
+        self._changed[part_name(path, incarnation, number)] = None
+
     def drop(self, path: Path) -> None:
         """Forget every part at or below a path."""
         prefix = [list(step) if type(step) is tuple else step for step in path]

@@ -15,7 +15,12 @@ After Weidner and Kleppmann, "The Art of the Fugue" (2023).
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from replication.crdt.list import LEFT, RIGHT, ROOT, Elements, Id, Place
+
+#: Left and right children by parent.
+Children: TypeAlias = dict[Id, tuple[list[Id], list[Id]]]
 
 
 class Sequence:
@@ -28,7 +33,7 @@ class Sequence:
     __slots__ = ("_children", "_current", "_leftmost", "visible")
 
     def __init__(self, elements: Elements) -> None:
-        self._children = _children(elements.places)
+        self._children = children_of(elements.places)
         #: The first place below some; a later one is below it, so the way there is gone once.
         self._leftmost: dict[Id, Id] = {}
         self._current = {
@@ -40,7 +45,7 @@ class Sequence:
         for here, place in self._current.items():
             at_place.setdefault(place, []).append(here)
         self.visible: list[Id] = []
-        for place in _in_order(elements.places, self._children):
+        for place in in_order(elements.places, self._children):
             standing = at_place.get(place)
             if standing is not None:
                 self.visible.extend(sorted(standing))
@@ -70,8 +75,9 @@ class Sequence:
         return here
 
 
-def _children(places: dict[Id, Place]) -> dict[Id, tuple[list[Id], list[Id]]]:
-    out: dict[Id, tuple[list[Id], list[Id]]] = {}
+def children_of(places: dict[Id, Place]) -> Children:
+    """The left and right children of each place that has any, in order."""
+    out: Children = {}
     for here, (parent, side, _, _) in places.items():
         out.setdefault(parent, ([], []))[side].append(here)
     for siblings in out.values():
@@ -81,7 +87,18 @@ def _children(places: dict[Id, Place]) -> dict[Id, tuple[list[Id], list[Id]]]:
     return out
 
 
-def _in_order(places: dict[Id, Place], children: dict[Id, tuple[list[Id], list[Id]]]) -> list[Id]:
+def preorder(children: Children) -> list[Id]:
+    """All places reachable from the root, each before those below it."""
+    none: tuple[list[Id], list[Id]] = ([], [])
+    out = list(children.get(ROOT, none)[RIGHT])
+    for here in out:  # which grows meanwhile
+        left, right = children.get(here, none)
+        out += left
+        out += right
+    return out
+
+
+def in_order(places: dict[Id, Place], children: Children) -> list[Id]:
     """All places in the order of Rules 1 and 2. Without recursion: chains are long."""
     out: list[Id] = []
     none: tuple[list[Id], list[Id]] = ([], [])

@@ -1,0 +1,121 @@
+"""Forgetting: what is dead leaves the state, and a reader sees what it saw before. [FORGET]
+
+Merging needs what was deleted only as long as somebody may write who has not seen the deletion.
+Past that, `forget` drops it, and `rebase.py` fits what a device had pending to what is left.
+
+Rule 1: of a list, a place that no element stands at is *dead*. A dead place without children is
+        dropped; one with exactly one child is replaced by that child, which takes over its parent,
+        side and stamp; until there is none of either left. [FORGET-1] [FORGET-2]
+Rule 2: a dead place stays where a sibling on its side has its stamp: the child's id could stand
+        on another side of that sibling's. So do places not reachable from the root. [FORGET-3]
+Rule 3: of what was erased, the record goes with the place. [FORGET-4]
+Rule 4: removed members of sets and keys of dictionaries are dropped. [FORGET-5]
+Rule 5: lengths and incarnations stay, so that a new life is told from the old one. [FORGET-6]
+
+What shows stays, and doing it again changes nothing. [FORGET-7] [FORGET-8]
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from replication.crdt import object as obj
+from replication.crdt.list import Elements, Id, Place, all_elements, respread
+from replication.crdt.parts import Parts, Path
+from replication.crdt.sequence import Children, children_of, preorder
+from replication.model.values import ERASED
+
+
+def forget(state: obj.ObjectState, parts: Parts | None = None) -> obj.ObjectState:
+    """The state without what is dead: Rules 1 to 5. Idempotent; consumes ``state``.
+
+    Args:
+        parts: where the parts of ``state`` are; needed where a list of it is spread over parts.
+    """
+    _forget_object(state, parts, ())
+    return state
+
+
+def _forget_object(state: obj.ObjectState, parts: Parts | None, path: Path) -> None:
+    state[3] = forget_fields(state[3], parts, path)
+
+
+def forget_fields(fields: obj.Fields, parts: Parts | None = None, path: Path = ()) -> obj.Fields:
+    """The same for the fields of one object; consumes them."""
+    for kind, held in fields.items():
+        here = (*path, kind)
+        if kind == obj.SET:
+            for members in held.values():
+                members[1] = _without(members[1], False)
+        elif kind == obj.EMBEDDED:
+            for name, state in held.items():
+                _forget_object(state, parts, (*here, name))
+        elif kind == obj.DICTIONARY:
+            for name, items in held.items():
+                items[1] = _without(items[1], ERASED)
+                for key, state in items[2].items():
+                    _forget_object(state, parts, (*here, name, key))
+        elif kind == obj.LIST:
+            for name, state in held.items():
+                held[name] = _forget_list(state, parts, (*here, name))
+    return fields
+
+
+def _without(groups: list[Any], gone: Any) -> list[Any]:
+    """Groups without the writes of one value. Rule 4."""
+    out = []
+    for group in groups:
+        kept = {name: value for name, value in group[2].items() if value is not gone}
+        if kept:
+            out.append([*group[:2], kept, *group[3:]])
+    return out
+
+
+def _forget_list(state: Any, parts: Parts | None, path: Path) -> Any:
+    elements = all_elements(state, parts, path)
+    for here, fields in elements.contents.items():
+        elements.contents[here] = forget_fields(fields, parts, (*path, here))
+    forget_elements(elements)
+    return respread(state, elements, parts, path)
+
+
+def forget_elements(elements: Elements) -> None:
+    """Rules 1 to 3 for the elements of one list, in place."""
+    places = elements.places
+    children = children_of(places)
+    order = preorder(children)  # what is not reachable stays: Rule 2
+    standing = {
+        elements.moves[here][2] if here in elements.moves else here
+        for here in (*elements.values, *elements.moves, *elements.contents)
+    }
+    _drop_leaves(places, order, standing)
+    _replace_by_child(places, order, standing, children)
+    elements.erased &= places.keys()
+
+
+def _drop_leaves(places: dict[Id, Place], order: list[Id], standing: set[Id]) -> None:
+    """Drop dead places with nothing but dead places below them."""
+    needed: set[Id] = set()
+    for here in reversed(order):
+        if here in standing or here in needed:
+            needed.add(places[here][0])
+        else:
+            del places[here]
+
+
+def _replace_by_child(
+    places: dict[Id, Place], order: list[Id], standing: set[Id], children: Children
+) -> None:
+    """Replace dead places with one child by that child."""
+    shared = Counter(places.values())
+    successor: dict[Id, Id] = {}  # of a replaced place: who took its place
+    for here in reversed(order):
+        if here in standing or here not in places or shared[places[here]] > 1:
+            continue
+        left, right = children.get(here, ((), ()))
+        below = [successor.get(child, child) for child in (*left, *right)]
+        kept = [child for child in below if child in places]
+        if len(kept) == 1:
+            successor[here] = kept[0]
+            places[kept[0]] = places.pop(here)
