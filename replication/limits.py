@@ -18,6 +18,8 @@ INT64_MAX: Final = 2**63 - 1
 DEPTH_MAX: Final = 400
 #: Embedded objects inside each other. Each costs up to six lists and maps of the encoded body.
 NESTING_MAX: Final = 64
+#: Lists and dictionaries inside each other in a mixed value.
+CONTAINER_NESTING_MAX: Final = 100
 #: UTF-8 bytes of one string or bytes of one binary value.
 VALUE_BYTES_MAX: Final = 16 * 1024 * 1024 - 1024
 #: UTF-8 bytes of a class name.

@@ -24,6 +24,10 @@ ERASED, BASED, COLLECTION = 7, 8, 9
 ABSENT: list[Any] = [0, 0, [], {}]
 
 
+#: Containers inside each other (limits.md).
+CONTAINERS_MAX = 100
+
+
 class UnknownKindError(Exception):
     """Fields of a kind this implementation knows nothing about."""
 
@@ -260,9 +264,18 @@ def in_order(places: dict[Id, tuple[int, ...]]) -> list[Id]:
     return [*reached, *sorted(places.keys() - set(reached))]
 
 
-def elements(chunk: list[Any]) -> list[Any]:
-    """What a reader sees of a list."""
+def elements(
+    chunk: list[Any], show: Callable[[Id, Any], Any], contents: dict[Id, Any] | None = None
+) -> list[Any]:
+    """What a reader sees of a list.
+
+    Args:
+        show: what a value shows at an element.
+        contents: the fields of elements that are objects, if not what the chunk says.
+    """
     known = facts(chunk)
+    if contents is not None:
+        known.contents = contents
     standing: dict[Id, list[Id]] = {}
     for here in sorted(known.values.keys() - known.erased):
         place = known.moves.get(here, (0, 0, *here))[2:]
@@ -270,10 +283,58 @@ def elements(chunk: list[Any]) -> list[Any]:
     return [
         fields_view(known.contents[here])
         if here in known.contents
-        else plain(read(known.values[here][1]))
+        else show(here, read(known.values[here][1]))
         for place in in_order(known.places)
         for here in standing.get(place, [])
     ]
+
+
+# -- containers ------------------------------------------------------------------------------
+def _merge_container(name: bytes, left: Any, right: Any) -> list[Any]:
+    if left is None or right is None:
+        left, right = left or right, left or right
+        return [left[0], left[1]]
+    homes = [held[0] for held in (left, right) if held[0]]
+    merge_two = merge_list if read(name)[0] == 4 else merge_dictionary
+    return [min(homes, key=write, default=[]), merge_two(left[1], right[1])]
+
+
+def merge_containers(left: Any, right: Any) -> dict[bytes, Any]:
+    """Id by id."""
+    left, right = left or {}, right or {}
+    return {
+        name: _merge_container(name, left.get(name), right.get(name))
+        for name in sorted({*left, *right})
+    }
+
+
+class Showing:
+    """What the values of some fields show, references to containers followed."""
+
+    def __init__(self, held: dict[int, Any]) -> None:
+        self.containers = held.get(7, {})
+
+    def at(self, home: list[Any], value: Any, seen: tuple[int, ...] = ()) -> Any:
+        """A value at its place; ``seen``: what a default there carries."""
+        if not (isinstance(value, Ext) and value.code == COLLECTION):
+            return value
+        name = value.data
+        if seen and read(name)[1:] == [0, 0]:
+            name = write([read(name)[0], home[1], *seen])
+        deep, outer = 1, home
+        while outer and outer[0] == 7 and deep <= CONTAINERS_MAX:
+            deep, outer = deep + 1, self.containers.get(outer[1], [[]])[0]
+        held = self.containers.get(name)
+        if held is None or held[0] != home or deep > CONTAINERS_MAX:
+            return None
+        if read(name)[0] == 4:
+            return elements(held[1][1], lambda i, inner: self.at([7, name, list(i)], inner), {})
+        values = {key: read(data) for key, (_, data) in flat(held[1][1]).items()}
+        return {
+            key: self.at([7, name, key], inner)
+            for key, inner in values.items()
+            if inner != Ext(ERASED, b"")
+        }
 
 
 _MERGES: dict[int, Callable[[Any, Any], Any]] = {
@@ -283,6 +344,7 @@ _MERGES: dict[int, Callable[[Any, Any], Any]] = {
     3: _by_name(merge_dictionary, [[], [], {}]),
     4: _by_name(merge_list, [[], [[], [], [], [], []]]),
     5: _by_name(merge, ABSENT),
+    7: merge_containers,
 }
 
 
@@ -297,8 +359,6 @@ def plain(value: Any, total: int = 0) -> Any:
     seen = 0
     if isinstance(value, Ext) and value.code == BASED:
         value, seen = read(value.data)
-    if isinstance(value, Ext) and value.code == COLLECTION:
-        return None
     is_int = isinstance(value, int) and not isinstance(value, bool)
     return wrap(value + total - seen) if is_int else value
 
@@ -307,24 +367,34 @@ def fields_view(held: dict[int, Any]) -> dict[str, Any]:
     """The fields of an object, the greater kind over the lesser."""
     totals = held.get(1, {})
     out: dict[str, Any] = dict(totals)
-    for name, (_, data) in flat(held.get(0, [])).items():
-        out[name] = plain(read(data), totals.get(name, 0))
+    show = Showing(held).at
+    for name, (order, data) in flat(held.get(0, [])).items():
+        seen = order[:2] if order[2] else ()
+        out[name] = show([0, name], plain(read(data), totals.get(name, 0)), seen)
     for name, (_, groups) in held.get(2, {}).items():
         there = sorted(member for member, (_, data) in flat(groups).items() if read(data))
         out[name] = [read(member) for member in there]
     for name, (_, groups, objects) in held.get(3, {}).items():
         values = {key: read(data) for key, (_, data) in flat(groups).items()}
-        items = {key: plain(value) for key, value in values.items() if value != Ext(ERASED, b"")}
+        items = {
+            key: show([3, name, key], value)
+            for key, value in values.items()
+            if value != Ext(ERASED, b"")
+        }
         items.update({key: view(state) for key, state in objects.items() if is_alive(state)})
         out[name] = items
     for name, (_, chunk) in held.get(4, {}).items():
-        out[name] = elements(chunk)
+        out[name] = elements(chunk, _showing_elements(show, name))
     for name, state in held.get(5, {}).items():
         if is_alive(state):
             out[name] = view(state)
         else:
             out.setdefault(name)
     return out
+
+
+def _showing_elements(show: Callable[..., Any], name: str) -> Callable[[Id, Any], Any]:
+    return lambda here, value: show([4, name, list(here)], value)
 
 
 # -- heads and parts (states.md, Heads and parts) --------------------------------------------
@@ -339,8 +409,7 @@ def _whole_fields(
     def inner(state: list[Any], *steps: Any) -> list[Any]:
         return [*state[:3], _whole_fields(state[3], parts, [*path, *steps])]
 
-    def one_list(state: list[Any], name: str) -> list[Any]:
-        here = [*path, 4, name]
+    def one_list(state: list[Any], here: list[Any]) -> list[Any]:
         if len(state) == 2:
             pieces = [state[1]]
         else:
@@ -361,7 +430,12 @@ def _whole_fields(
             for name, state in held[3].items()
         }
     if 4 in held:
-        out[4] = {name: one_list(state, name) for name, state in held[4].items()}
+        out[4] = {name: one_list(state, [*path, 4, name]) for name, state in held[4].items()}
+    if 7 in held:
+        out[7] = {
+            name: [home, one_list(state, [*path, 7, name]) if read(name)[0] == 4 else state]
+            for name, (home, state) in held[7].items()
+        }
     if 5 in held:
         out[5] = {name: inner(state, 5, name) for name, state in held[5].items()}
     return out

@@ -33,6 +33,7 @@ from replication.history.changeset import (
     next_digest,
 )
 from replication.limits import (
+    CONTAINER_NESTING_MAX,
     DEPTH_MAX,
     IDENT_MAX,
     INT64_MAX,
@@ -237,6 +238,7 @@ def _merge(name: str, covers: list[str], *states: Any) -> Vector:
 
 
 CREATED = [1, 1, [], {}]
+_NOTHING: list[Any] = [[], [], [], [], []]
 
 
 def _registers(*groups: Any) -> Any:
@@ -244,7 +246,13 @@ def _registers(*groups: Any) -> Any:
 
 
 def _merges() -> list[Vector]:
-    return [*_merged_objects(), *_merged_registers(), *_merged_collections(), *_merged_lists()]
+    return [
+        *_merged_objects(),
+        *_merged_registers(),
+        *_merged_collections(),
+        *_merged_lists(),
+        *_merged_containers(),
+    ]
 
 
 def _merged_objects() -> list[Vector]:
@@ -371,6 +379,112 @@ def _merged_lists() -> list[Vector]:
     ]  # fmt: skip
 
 
+def _minted(kind: int, sequence: int) -> bytes:
+    return pack([kind, 2, sequence])
+
+
+def _held(items: dict[bytes, Any], *groups: Any) -> Any:
+    registers = {obj.REGISTER: list(groups)} if groups else {}
+    return fields(registers | {obj.CONTAINER: items})
+
+
+def _keys(time: int, values: dict[str, Any]) -> list[Any]:
+    return [[], [[time, 2, values]], {}]
+
+
+def _texts(time: int, origin: int, sequence: int, *values: Any) -> list[Any]:
+    return [[], [[[origin, sequence, 0, time, origin, list(values)]], [], [], [], []]]
+
+
+def deep(levels: int) -> Any:
+    """Lists inside each other in the property a."""
+    items: dict[bytes, Any] = {}
+    home: list[Any] = [obj.REGISTER, "a"]
+    for level in range(1, 2 * levels, 2):
+        slot, last = _minted(4, level), level == 2 * levels - 1
+        inner: list[Any] = ["bottom"] if last else [Container(4, 2, level + 2)]
+        items[slot] = [home, _texts(5, 2, level + 1, *inner)]
+        home = [obj.CONTAINER, slot, [2, level + 1]]
+    return _held(dict(sorted(items.items())), [5, 2, {"a": Container(4, 2, 1)}])
+
+
+def _merged_containers() -> list[Vector]:
+    top, inner = _minted(3, 1), _minted(4, 2)
+    at_a, at_k = [obj.REGISTER, "a"], [obj.CONTAINER, top, "k"]
+    tree = _held(
+        {
+            top: [at_a, _keys(5, {"k": Container(4, 2, 2), "n": 1})],
+            inner: [at_k, _texts(5, 2, 3, "x")],
+        },
+        [5, 2, {"a": Container(3, 2, 1)}],
+    )
+    appended = _held({inner: [[], [[], [[[3, 1, [2, 3, 1], 6, 3, ["y"]]], [], [], [], []]]]})
+    keyed = _held({top: [[], [[], [[7, 4, {"n": 2, "o": 3}]], {}]]})
+    other = _held(
+        {pack([4, 3, 1]): [at_a, _texts(6, 3, 2, "other")]}, [6, 3, {"a": Container(4, 3, 1)}]
+    )
+    cleared = _held({top: [[], [[8, 3, 3, 9], [[8, 3, {"m": 0}]], {}]]})
+    shared = pack([4, "a", 0, 0])
+    mine, yours = (
+        _held(
+            {shared: [at_a, _texts(time, origin, 1, text)]},
+            [0, 0, {"a": Container(4, 0, 0)}, time, origin],
+        )
+        for time, origin, text in ((5, 2, "mine"), (6, 3, "yours"))
+    )
+    keys = _held(
+        {pack([3, "a", 0, 0]): [at_a, [[], [[4, 4, {"k": 1}]], {}]]},
+        [0, 0, {"a": Container(3, 0, 0)}, 4, 4],
+    )
+    twice = _registers([5, 2, {"b": Container(3, 2, 1)}])
+    homes = _held(
+        {inner: [[obj.REGISTER, "b"], _texts(5, 2, 3, "x")]}, [4, 2, {"b": Container(4, 2, 2)}]
+    )
+    cycle = _held(
+        {inner: [[obj.CONTAINER, inner, [2, 3]], _texts(5, 2, 3, Container(4, 2, 2))]},
+        [5, 2, {"a": Container(4, 2, 2)}],
+    )
+    objects = _held(
+        {
+            inner: [
+                at_a,
+                [[], [[[2, 3, 0, 5, 2, [None]]], [], [], [], [[2, 3, {obj.COUNTER: {"n": 1}}]]]],
+            ]
+        },
+        [5, 2, {"a": Container(4, 2, 2)}],
+    )
+    in_list = fields(
+        {
+            obj.DICTIONARY: {"d": [[], [[5, 2, {"k": Container(3, 2, 4)}]], {}]},
+            obj.LIST: {"l": [[], [[[2, 1, 0, 5, 2, [Container(4, 2, 2)]]], [], [], [], []]]},
+            obj.CONTAINER: {
+                _minted(3, 4): [[obj.DICTIONARY, "d", "k"], _keys(5, {"z": 1})],
+                inner: [[obj.LIST, "l", [2, 1]], _texts(5, 2, 3, "x")],
+            },
+        }
+    )
+    return [
+        _merge("edits inside of a container", ["MERGE-CONTAINER-1"], CREATED,
+               tree, appended, keyed),
+        _merge("a container written over", ["MERGE-CONTAINER-3", "MERGE-CONTAINER-4"], CREATED,
+               tree, other, appended),
+        _merge("a container cleared", ["MERGE-CONTAINER-1"], CREATED, tree, cleared, keyed),
+        _merge("two defaults of one kind", ["MERGE-CONTAINER-5", "MERGE-CONTAINER-1"], CREATED,
+               mine, yours),
+        _merge("defaults of two kinds", ["MERGE-CONTAINER-5"], CREATED, mine, keys),
+        _merge("containers in collections", ["MERGE-CONTAINER-3", "STATE-CONTAINER-2"], CREATED,
+               in_list),
+        _merge("an edit before its container", ["MERGE-CONTAINER-3"], CREATED, appended,
+               _registers([5, 2, {"a": Container(4, 2, 2)}])),
+        _merge("one container twice", ["MERGE-CONTAINER-3"], CREATED, tree, twice),
+        _merge("two homes", ["MERGE-CONTAINER-2"], CREATED, tree, homes),
+        _merge("a container inside of itself", ["MERGE-CONTAINER-3"], CREATED, cycle),
+        _merge("objects in a container", ["MERGE-CONTAINER-6"], CREATED, objects),
+        _merge("as deep as is shown", ["MERGE-CONTAINER-4"], CREATED, deep(CONTAINER_NESTING_MAX)),
+        _merge("deeper", ["MERGE-CONTAINER-4"], CREATED, deep(CONTAINER_NESTING_MAX + 1)),
+    ]  # fmt: skip
+
+
 def nested(depth: int) -> Any:
     """Embedded objects inside each other."""
     held: Any = {}
@@ -392,6 +506,9 @@ def _malformed() -> list[Vector]:
         ("the longest name", ["STATE-11"], _registers([1, 2, {"n" * 63: 1}])),
         ("the deepest object", ["STATE-12"], nested(NESTING_MAX)),
         ("a value based on a total", ["STATE-17"], _registers([1, 2, {"a": Based(1, 2)}])),
+        ("a container of a default", ["STATE-CONTAINER-1", "STATE-CONTAINER-2"], _held({
+            pack([3, "a", 5, 2]): [[], [[], [], {}]],
+            pack([4, "a", 0, 0]): [[obj.REGISTER, "a"], [[], _NOTHING]]})),
         ("links of each kind", ["STATE-26", "STATE-27"], _list([
             [2, 1, 0, 9, 2, 1], [2, 3, 2, 9, 2, 1], [2, 5, -4, 9, 2, 1],
             [2, 7, [3, 9, 0], 9, 2, 1]])),
@@ -439,6 +556,23 @@ def _malformed() -> list[Vector]:
         ("a value beside its run", ["STATE-28"], _list([[2, 5, 0, 9, 2, 1]], [[2, 5, 9, 2, "a"]])),
         ("an erased element with a value", ["STATE-29"], _list([run], erased=[[2, 5, 1]])),
         ("an erased value in a run", ["STATE-30"], _list([[2, 5, 0, 9, 2, [ERASED]]])),
+        *(("an id of a container: " + name, ["STATE-CONTAINER-1"], _held({slot: [[], content]}))
+          for name, slot, content in (
+              ("no array", pack(4), [[], _NOTHING]), ("of a set", pack([2, 2, 1]), [[], []]),
+              ("sequence zero", pack([4, 2, 0]), [[], _NOTHING]),
+              ("of no property", pack([4, "", 0, 0]), [[], _NOTHING]),
+              ("that saw time zero", pack([4, "a", 0, 2]), [[], _NOTHING]))),
+        *(("a home of a container: " + name, ["STATE-CONTAINER-2"],
+           _held({_minted(4, 9): [home, [[], _NOTHING]]}))
+          for name, home in (
+              ("a name alone", ["a"]), ("a set", [2, "a", "k"]),
+              ("a property's key", [0, "a", "k"]),
+              ("a dictionary's element", [3, "a", [2, 1]]), ("a list's key", [4, "a", "k"]),
+              ("a key of a list", [7, _minted(4, 1), "k"]),
+              ("an element of a dictionary", [7, _minted(3, 1), [2, 1]]),
+              ("no id", [7, b"", "k"]))),
+        ("another home of a default", ["STATE-CONTAINER-2"],
+         _held({pack([4, "a", 0, 0]): [[0, "b"], [[], _NOTHING]]})),
         ("too many bare ids", ["STATE-31"], _list(erased=[[2, 1, LIST_BARE_IDS_MAX + 1]])),
     ]  # fmt: skip
     heads: list[tuple[str, list[str], Any, bool]] = [
@@ -647,6 +781,13 @@ def _edits() -> list[Vector]:
     texts = merge(merge(absent(), CREATED), _list([[2, 1, 0, 5, 2, ["a", "b", "c"]]]))
     seen = merge(merge(absent(), CREATED), _registers([5, 2, {"a": 1}]))
     living = merge(merge(absent(), CREATED), fields({obj.EMBEDDED: {"e": [1, 1, [], {}]}}))
+    tree = merge(
+        merge(absent(), CREATED),
+        _held(
+            {_minted(3, 1): [[obj.REGISTER, "a"], _keys(5, {"j": 1})]},
+            [5, 2, {"a": Container(3, 2, 1)}],
+        ),
+    )
     again = merge(merge(absent(), seen), _registers([5, 2, {"a": 2}, 7, 3]))
     return [
         _edit("several fields", ["EDIT-1", "EDIT-2"], CREATED, ["set", "a", 1], ["set", "b", 2],
@@ -681,6 +822,13 @@ def _edits() -> list[Vector]:
               ["list_set", "l", 0, "A"], ["list_move", "l", 0, 2], ["list_erase", "l", 0]),
         _edit("inserted and erased", ["EDIT-2"], texts, ["list_insert", "l", 1, ["x", "y"]],
               ["list_erase", "l", 1]),
+        _edit("values that nest", ["EDIT-1", "MERGE-CONTAINER-5"], CREATED,
+              ["nest", "a", {"$dict": {"k": {"$list": [1, {"$dict": {}}]}}}]),
+        _edit("a container written over", ["EDIT-2"], CREATED,
+              ["nest", "a", {"$list": [{"$list": [1]}]}], ["nest", "a", {"$dict": {}}]),
+        _edit("a default that nests", ["MERGE-CONTAINER-5"], seen,
+              ["nest_default", "a", {"$list": [1]}]),
+        _edit("a key of a container", ["EDIT-1"], tree, ["nest_put", "a", "k", {"$list": ["x"]}]),
         _edit("a list cleared", ["EDIT-1"], texts, ["clear_list", "l"],
               ["list_insert", "l", 0, ["new"]]),
     ]  # fmt: skip
@@ -694,6 +842,10 @@ def _renamings() -> list[Vector]:
             [[0, 4, [2, 9, 1], 5, 0, ["x", "y"]], [2, 9, 0, 4, 2, ["z"]]], [[2, 9, 5, 0, "Z"]],
             [[0, 5, 5, 0, 0, 4]], [[0, 6, 2]], [[0, 5, {}]]]))]},
         obj.EMBEDDED: {"e": [0, 1, [5, 0, 0, 3], {obj.REGISTER: [[5, 0, {"c": Based(1, 2)}]]}]},
+        obj.CONTAINER: {
+            pack([4, 0, 1]): [[obj.CONTAINER, pack([4, 0, 8]), [0, 9]], [[], _NOTHING]],
+            pack([3, "b", 5, 0]): [[obj.REGISTER, "b"], [[], [[6, 0, {"k": 1}]], {}]],
+        },
     }]  # fmt: skip
     adopt = Substitution(
         lambda time, origin: (time, origin or 7), lambda ident, sequence: (ident or 7, sequence)

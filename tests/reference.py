@@ -28,6 +28,9 @@ Where: TypeAlias = tuple[Hashable, ...]
 Operation: TypeAlias = tuple[Any, ...]
 
 REGISTER, COUNTER, SET, DICTIONARY, LIST, EMBEDDED = range(6)
+CONTAINER = 7
+#: Containers inside each other.
+DEPTH = 100
 ROOT = (0, 0)
 LEFT, RIGHT = 0, 1
 
@@ -74,15 +77,22 @@ def _fields(life: Where, fields: Any) -> Iterator[Operation]:
             continue
         for name, item in held.items():
             field = (*life, kind, name)
+            if kind == CONTAINER:
+                yield (field, "home", pack(item[0]))
+                yield from _collection(field, unpack_trusted(name)[0], item[1])
+                continue
             yield (life, "name", kind, name)
             if kind == COUNTER:
                 yield (field, "add", item)
             elif kind == EMBEDDED:
                 yield from _object(field, item)
             else:
-                yield (field, "incarnation", tuple(item[0]))
-                content = (*field, "incarnation", tuple(item[0]))
-                yield from _COLLECTIONS[kind](content, *item[1:])
+                yield from _collection(field, kind, item)
+
+
+def _collection(field: Where, kind: int, item: Any) -> Iterator[Operation]:
+    yield (field, "incarnation", tuple(item[0]))
+    yield from _COLLECTIONS[kind]((*field, "incarnation", tuple(item[0])), *item[1:])
 
 
 def _writes(where: Where, groups: Any) -> Iterator[tuple[Where, Any, Any, Any]]:
@@ -178,23 +188,53 @@ class _Reader:
                 else:
                     out.setdefault(name, None)
             else:
-                field = (*life, kind, name)
-                incarnation = max(i for (i,) in self._all(field, "incarnation"))
-                out[name] = _SHOWN[kind](self, (*field, "incarnation", incarnation))
+                out[name] = self._collection((*life, kind, name), kind)
         return dict(sorted(out.items()))
+
+    def _collection(self, field: Where, kind: int) -> Any:
+        incarnation = max(i for (i,) in self._all(field, "incarnation"))
+        return _SHOWN[kind](self, (*field, "incarnation", incarnation))
+
+    def _home(self, life: Where, name: Hashable) -> Any:
+        homes = [home for (home,) in self._all((*life, CONTAINER, name), "home")]
+        return unpack_trusted(min((home for home in homes if home != pack([])), default=pack([])))
+
+    def _value(self, life: Where, home: list[Any], value: Any, order: Any = (0, 0, 0)) -> Any:
+        """What a value shows at its place; ``order``: of the write, where that is a property."""
+        if not isinstance(value, Container):
+            return value
+        name = pack([value.kind, value.ident, value.sequence])
+        if order[2] and (value.ident, value.sequence) == (0, 0):
+            name = pack([value.kind, home[1], *order[:2]])
+        depth, outer = 1, home
+        while outer and outer[0] == CONTAINER and depth <= DEPTH:
+            depth, outer = depth + 1, self._home(life, outer[1])
+        if self._home(life, name) != home or depth > DEPTH:
+            return None
+        return self._collection((*life, CONTAINER, name), value.kind)
+
+    def _item(self, content: Where, step: Any, value: Any) -> Any:
+        """What a value shows at a key or element of a collection."""
+        *life, kind, name, _, _ = content
+        return self._value(tuple(life), [kind, name, step], value)
 
     def _latest(self, where: Where) -> list[Any]:
         """The writes to one place, sorted: [] or [what the last one wrote]."""
-        return [value for _, _, value in sorted(self._all(where, "write"), key=_rank)][-1:]
+        return [value for _, _, value in self._writes(where)][-1:]
+
+    def _writes(self, where: Where) -> list[Any]:
+        return sorted(self._all(where, "write"), key=_rank)
 
     def _register(self, life: Where, name: str, out: dict[str, Any]) -> None:
         total = sum(amount for (amount,) in self._all((*life, COUNTER, name), "add"))
-        latest = self._latest((*life, REGISTER, name))
-        if latest:
-            value, seen = latest[0], 0
+        writes = self._writes((*life, REGISTER, name))
+        if writes:
+            (order, _, value), seen = writes[-1], 0
             if isinstance(value, Based):
                 value, seen = value.value, value.seen
-            out[name] = _plain(_wrapped(value + total - seen) if type(value) is int else value)
+            if type(value) is int:
+                value = _wrapped(value + total - seen)
+            out[name] = self._value(life, [REGISTER, name], value, order)
         elif _wrapped(total):
             out[name] = _wrapped(total)
 
@@ -207,8 +247,8 @@ class _Reader:
         for (key,) in self._all(content, "key"):
             (value,) = self._latest((*content, "key", key))
             if not isinstance(value, _Erased):
-                out[key] = _plain(value)
-        for (key,) in self._all(content, "object"):
+                out[key] = self._item(content, key, value)
+        for (key,) in [] if content[-4] == CONTAINER else self._all(content, "object"):
             inner = self.object((*content, "object", key))
             if inner is not None:
                 out[key] = inner
@@ -226,8 +266,12 @@ class _Reader:
             current[here] = place
         erased = {here for (here,) in self._all(content, "erase")}
         fields = {here for (here,) in self._all(content, "fields")}
+        if content[-4] == CONTAINER:  # objects in it are kept and not shown
+            fields = set()
         return [
-            self._fields((*content, "element", here)) if here in fields else _plain(values[here])
+            self._fields((*content, "element", here))
+            if here in fields
+            else self._item(content, list(here), values[here])
             for place in _in_order(places)
             for here in sorted(values)
             if current[here] == place and here not in erased
@@ -266,7 +310,3 @@ def _rank(write: Any) -> Any:
 
 def _wrapped(number: int) -> int:
     return (number + 2**63) % 2**64 - 2**63
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, Container) else value

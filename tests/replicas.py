@@ -17,9 +17,11 @@ from bson.objectid import ObjectId
 from replication.clock import HybridClock
 from replication.crdt import object as obj
 from replication.crdt.check import check_object, unpack_object
+from replication.crdt.container import Slot, collection_of, trail
 from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
 from replication.crdt.incarnation import clone
-from replication.crdt.list import Elements, all_elements
+from replication.crdt.list import Elements, Id, all_elements
+from replication.crdt.nested import Nested
 from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts, Path
 from replication.crdt.stamps import latest_time
@@ -41,6 +43,7 @@ COLLECTIONS = [
     (obj.LIST, "o"), (obj.LIST, "x"),
 ]  # fmt: skip
 KEYS = ["", "a", "b", "key with spaces"]
+NESTED: list[Any] = [[], {}, [1], {"a": 1}, [[], {"b": [2]}], {"a": {"b": {}}, "c": [3, [4]]}]
 
 
 class Edit:
@@ -57,7 +60,7 @@ class Edit:
         self.view = clone(start)
         self.delta: ObjectState = [0, self.view[1], list(self.view[2]), {}]
         self.author = author
-        self._editors: dict[Path, tuple[obj.Fields, str, ListEditor]] = {}
+        self._editors: dict[Path, tuple[obj.Fields, Slot, ListEditor]] = {}
         self._lengths: dict[Path, int] = {}
 
     def create(self) -> None:
@@ -79,11 +82,15 @@ class Edit:
         assert is_alive(self.view)
         return Scope(self.view[3], self.delta[3], self.author)
 
-    def editor(self, scope: Scope, name: str) -> ListEditor:
+    def nested(self, scope: Scope) -> Nested:
+        """The mixed values of some fields, open for writing."""
+        return Nested(scope, partial(self.editor, scope))
+
+    def editor(self, scope: Scope, name: Slot) -> ListEditor:
         """A list of some fields, open for reading and editing."""
-        path = (*scope.path, obj.LIST, name)
+        path = (*scope.path, obj.CONTAINER if isinstance(name, bytes) else obj.LIST, name)
         if path not in self._editors:
-            state = scope.view.get(obj.LIST, {}).get(name)
+            state = collection_of(scope.view, obj.LIST, name)
             elements = all_elements(state, None, path) if state else Elements()
             editor = ListEditor(list(state[0]) if state else [], elements)
             self._editors[path] = (scope.view, name, editor)
@@ -106,7 +113,10 @@ class Edit:
         """The sealed delta and the view."""
         for path in sorted(self._editors, key=len, reverse=True):  # inner lists first
             fields, name, editor = self._editors[path]
-            if name in fields.get(obj.LIST, {}) or editor.elements.ids():
+            if isinstance(name, bytes):
+                if name in fields.get(obj.CONTAINER, {}):
+                    fields[obj.CONTAINER][name][1] = [editor.incarnation, editor.elements]
+            elif name in fields.get(obj.LIST, {}) or editor.elements.ids():
                 fields.setdefault(obj.LIST, {})[name] = [editor.incarnation, editor.elements]
         return [*self.delta[:3], seal(self.delta[3])], [*self.view[:3], seal(self.view[3])]
 
@@ -289,10 +299,59 @@ def _on_element(edit: Edit, scope: Scope, rng: Random) -> None:
         scope.list_set(name, editor, index, rng.choice(VALUES))
 
 
+def _nested_value(edit: Edit, scope: Scope, rng: Random) -> None:
+    nested, value = edit.nested(scope), rng.choice(NESTED)
+    choice = rng.random()
+    if choice < 0.5:
+        name = rng.choice(["r", "v", "x"])
+        (nested.set if choice < 0.3 else nested.set_default)(name, value)
+    elif choice < 0.75:
+        nested.put_item(rng.choice(["d", "x"]), rng.choice(KEYS), value)
+    else:
+        _write_list(edit, scope, rng.choice(["l", "x"]), rng)
+
+
+def _inside_container(edit: Edit, scope: Scope, rng: Random) -> None:
+    def element(slot: Slot, here: Id) -> Any:
+        held = edit.editor(scope, slot).elements.values.get(here)
+        return None if held is None else held[2]
+
+    held = scope.view.get(obj.CONTAINER, {})
+    slots = [slot for slot in held if trail(scope.view, slot, element) is not None]
+    if not slots:
+        return
+    slot = rng.choice(slots)
+    kind = obj.container_kind(slot)
+    if rng.random() < 0.1:
+        scope.restart(kind, slot)
+        edit.forget((*scope.path, obj.CONTAINER, slot))
+    elif kind == obj.LIST:
+        _write_list(edit, scope, slot, rng)
+    elif rng.random() < 0.3:
+        scope.put_item(slot, rng.choice(KEYS), ERASED)
+    else:
+        edit.nested(scope).put_item(slot, rng.choice(KEYS), rng.choice([*NESTED, *VALUES]))
+
+
+def _write_list(edit: Edit, scope: Scope, slot: Slot, rng: Random) -> None:
+    editor, nested = edit.editor(scope, slot), edit.nested(scope)
+    choice = rng.random()
+    if choice < 0.5 or not len(editor):
+        run = [rng.choice([*NESTED, *VALUES]) for _ in range(rng.randint(1, 3))]
+        nested.list_insert(slot, rng.randint(0, len(editor)), run)
+    elif choice < 0.7:
+        nested.list_set(slot, rng.randrange(len(editor)), rng.choice(NESTED))
+    elif choice < 0.85:
+        scope.list_erase(slot, editor, rng.randrange(len(editor)))
+    else:
+        scope.list_move(slot, editor, rng.randrange(len(editor)), rng.randrange(len(editor)))
+
+
 OPERATIONS: Sequence[Callable[[Edit, Scope, Random], None]] = (
     _set, _set, _set_default, _set_many, _add, _member, _put_item, _create_item, _erase_item,
     _create_embedded, _erase_embedded, _restart, _insert, _insert, _insert_embedded, _on_element,
-    _on_element, _on_element,
+    _on_element, _on_element, _nested_value, _nested_value, _inside_container, _inside_container,
+    _inside_container,
 )  # fmt: skip
 
 

@@ -16,9 +16,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from replication.crdt import object as obj
+from replication.crdt.container import Home, home_in
 from replication.crdt.incarnation import clone
 from replication.crdt.list import RIGHT, ROOT, Elements, Id, contract
 from replication.crdt.object import Fields, ObjectState
+from replication.crdt.object import container_kind as kind_of
 from replication.crdt.register import Groups, Order, Stamp, default, explicit, grouped
 from replication.limits import IDENT_MAX, SEQUENCE_MAX, TIME_MAX
 from replication.model.encoding import pack
@@ -28,8 +30,12 @@ NAMES = ["a", "b", "é"]
 PLAIN: list[Any] = [
     None, True, 0, 1, 1.0, -0.0, float("nan"), Float32(1), "", "x", b"x", Link("Book", 1),
 ]  # fmt: skip
-VALUES = [*PLAIN, Container(4, 1, 3)]
+VALUES = [*PLAIN, Container(4, 1, 3), Container(3, 1, 1), Container(4, 0, 0)]
 FIELD_VALUES = [*VALUES, Based(1, 5), Based("x", -1), Based(Link("Book", 1), 2**63 - 1)]
+CONTAINERS = [
+    *(pack([kind, 1, sequence]) for kind in (3, 4) for sequence in (1, 2, 3)),
+    *(pack([kind, "a", *seen]) for kind in (3, 4) for seen in ((0, 0), (1, 0), (2, 1))),
+]
 
 
 def stamp(rng: Random) -> Stamp:
@@ -87,6 +93,19 @@ def elements(rng: Random, depth: int = 0) -> Elements:
     return out
 
 
+def home(rng: Random, name: bytes) -> Home:
+    """Where a container may stand: anywhere, itself included."""
+    if rng.random() < 0.2:
+        return []
+    if name[2] == 0xA1:  # of a default: its own property
+        return [obj.REGISTER, "a"]
+    slot: Any = rng.choice([*CONTAINERS, "a"])
+    if slot == "a" and rng.random() < 0.6:
+        return [obj.REGISTER, rng.choice(NAMES)]
+    kind = kind_of(slot) if isinstance(slot, bytes) else rng.choice([3, 4])
+    return home_in(slot, id_(rng) if kind == obj.LIST else rng.choice(NAMES))
+
+
 def fields(rng: Random, depth: int) -> Fields:
     """The fields of an object."""
 
@@ -97,6 +116,17 @@ def fields(rng: Random, depth: int) -> Fields:
         embedded = some(lambda: object_state(rng, depth - 1)) if depth else {}
         values = [*VALUES, ERASED]
         return [incarnation(rng), groups(rng, NAMES, values, explicit_order), embedded]
+
+    def containers() -> dict[bytes, Any]:
+        out = {}
+        for name in sorted(rng.sample(CONTAINERS, rng.choice([0, 0, 1, 3, 6]))):
+            of_list = kind_of(name) == obj.LIST
+            make = lists if of_list else dictionary
+            out[name] = [home(rng, name), make()]
+        return out
+
+    def lists() -> list[Any]:
+        return [incarnation(rng), contract(elements(rng, depth))]
 
     many = rng.random() < 0.1
     out: Fields = {
@@ -109,8 +139,9 @@ def fields(rng: Random, depth: int) -> Fields:
             ]
         ),
         obj.DICTIONARY: some(dictionary),
-        obj.LIST: some(lambda: [incarnation(rng), contract(elements(rng, depth))]),
+        obj.LIST: some(lists),
         obj.EMBEDDED: some(lambda: object_state(rng, depth - 1)) if depth else {},
+        obj.CONTAINER: containers(),
     }
     return {kind: held for kind, held in out.items() if held}
 
@@ -141,6 +172,11 @@ def _fields_without(held: Fields) -> Fields:
             out[kind] = {
                 name: [s[0], clone(s[1]), {key: without_counters(v) for key, v in s[2].items()}]
                 for name, s in content.items()
+            }
+        elif kind == obj.CONTAINER:
+            out[kind] = {
+                name: [at, _fields_without({kind_of(name): {"": held}})[kind_of(name)][""]]
+                for name, (at, held) in content.items()
             }
         elif kind == obj.LIST:
             out[kind] = {name: [s[0], _chunk_without(s[1])] for name, s in content.items()}

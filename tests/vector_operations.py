@@ -7,6 +7,7 @@ from typing import Any
 from replicas import Edit
 
 from replication.crdt import object as obj
+from replication.crdt.container import property_container
 from replication.crdt.edit import Author, Scope
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, merge
@@ -70,6 +71,13 @@ def _operate(edit: Edit, operation: str, arguments: list[Any]) -> None:
             getattr(scope, operation)(name, *values)
         case "insert" | "remove":
             scope.set_member(name, values[0], present=operation == "insert")
+        case "nest" | "nest_default":
+            nested = edit.nested(scope)
+            (nested.set if operation == "nest" else nested.set_default)(name, *values)
+        case "nest_put":
+            slot = property_container(scope.view, name)
+            assert slot is not None
+            edit.nested(scope).put_item(slot, *values)
         case "put":
             scope.put_item(name, *values)
         case "erase_key":

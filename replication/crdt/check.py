@@ -187,6 +187,9 @@ def _check_fields(fields: _Map, bounds: Bounds, nesting: int) -> None:
         if kind == obj.REGISTER and type(kind) is int:
             _check_groups(content, _check_names, _FIELD_TYPES)
             continue
+        if kind == obj.CONTAINER and type(kind) is int:
+            _check_containers(content, bounds, nesting - 1)
+            continue
         check_one = _CHECKS.get(kind)
         if check_one is None or type(kind) is not int:
             raise DecodeError(f"kind {_short(kind)} is not in use")
@@ -230,12 +233,16 @@ def _check_name(name: Any) -> None:
 def _check_keys(keyed: _Map) -> None:
     check_ascending(keyed)
     for key in keyed:
-        if type(key) is not str:
-            raise DecodeError(f"{_short(key)} is no dictionary key")
-        if len(key.encode()) > DICTIONARY_KEY_BYTES_MAX:
-            raise LimitExceededError(
-                f"dictionary key {_short(key)} has more than {DICTIONARY_KEY_BYTES_MAX} bytes"
-            )
+        _check_key(key)
+
+
+def _check_key(key: Any) -> None:
+    if type(key) is not str:
+        raise DecodeError(f"{_short(key)} is no dictionary key")
+    if len(key.encode()) > DICTIONARY_KEY_BYTES_MAX:
+        raise LimitExceededError(
+            f"dictionary key {_short(key)} has more than {DICTIONARY_KEY_BYTES_MAX} bytes"
+        )
 
 
 def _check_members(members: _Map) -> None:
@@ -318,6 +325,60 @@ def _check_writes(groups: Any, check_names: Callable[[_Map], None], types: froze
     _check_groups(groups, check_names, types)
     if any(len(group) == 5 for group in groups):
         raise DecodeError("a default in a set or dictionary")
+
+
+def _check_containers(containers: Any, bounds: Bounds, nesting: int) -> None:
+    if type(containers) is not dict or not containers:
+        raise DecodeError(f"containers are a map that is not empty, this is {_short(containers)}")
+    check_ascending(containers)
+    for name, held in containers.items():
+        owner = _check_container_id(name)
+        if type(held) is not list or len(held) != 2:
+            raise DecodeError(f"a container is a home and its content, this one is {_short(held)}")
+        home, content = held
+        if home != []:
+            _check_home(home)
+            if owner is not None and home != [obj.REGISTER, owner]:
+                raise DecodeError(f"a default of {owner!r} whose home is {_short(home)}")
+        check_content = _check_list if obj.container_kind(name) == obj.LIST else _check_dictionary
+        check_content(content, bounds, nesting)
+
+
+def _check_container_id(name: Any) -> str | None:
+    """Returns the property that it is a default of; None if it was minted."""
+    items = unpack(name) if type(name) is bytes else None
+    if type(items) is not list or len(items) not in (3, 4) or not _is_kind(items[0]):
+        raise DecodeError(f"{_short(name)} is no id of a container")
+    if len(items) == 3:
+        _check_id(items[1], items[2])
+        return None
+    _, owner, time, origin = items
+    _check_name(owner)
+    if type(time) is not int or time != 0 or type(origin) is not int or origin != 0:
+        _check_stamp(time, origin)
+    assert isinstance(owner, str)
+    return owner
+
+
+def _is_kind(kind: Any) -> bool:
+    return type(kind) is int and kind in (obj.DICTIONARY, obj.LIST)
+
+
+def _check_home(home: Any) -> None:
+    if type(home) is not list or len(home) not in (2, 3) or type(home[0]) is not int:
+        raise DecodeError(f"{_short(home)} is no home of a container")
+    kind, slot, *steps = home
+    if kind == obj.CONTAINER:
+        _check_container_id(slot)
+        kind = obj.container_kind(slot)
+    else:
+        _check_name(slot)
+    if kind == obj.DICTIONARY and steps:
+        _check_key(steps[0])
+    elif kind == obj.LIST and steps and type(steps[0]) is list and len(steps[0]) == 2:
+        _check_id(*steps[0])
+    elif kind != obj.REGISTER or steps:
+        raise DecodeError(f"{_short(home)} is no home of a container")
 
 
 def _check_list(state: Any, bounds: Bounds, nesting: int) -> None:

@@ -13,7 +13,10 @@ Rule 3: any number of creates and deletes in one transaction moves a causal leng
 Rule 4: lists are edited by index among the visible elements; the delta names ids only. Lists in
         the view stay as they were; `ListEditor` is what the transaction reads. [EDIT-4]
 Rule 5: what a decoder would refuse is refused here, before it is written: values that can't be
-        stored, embedded objects nested too deep, too many moves and erasures. [EDIT-5]
+        stored, what is nested too deep, too many moves and erasures. [EDIT-5]
+Rule 6: lists and dictionaries are named by their property or, where they are containers, by the
+        container's id. A container that the transaction made and replaced again leaves nothing.
+        [EDIT-2]
 """
 
 from __future__ import annotations
@@ -23,6 +26,14 @@ from typing import Any, TypeAlias
 
 from replication.crdt import object as obj
 from replication.crdt import register
+from replication.crdt.container import (
+    Home,
+    Slot,
+    container_id,
+    default_id,
+    depth,
+    property_container,
+)
 from replication.crdt.counter import add, based
 from replication.crdt.incarnation import Incarnation
 from replication.crdt.list import Chunk, Elements, Id, contract, empty_chunk
@@ -30,8 +41,9 @@ from replication.crdt.parts import Path
 from replication.crdt.register import Stamp, explicit
 from replication.crdt.sequence import Sequence
 from replication.errors import LimitExceededError
-from replication.limits import LIST_BARE_IDS_MAX, NESTING_MAX
+from replication.limits import CONTAINER_NESTING_MAX, LIST_BARE_IDS_MAX, NESTING_MAX
 from replication.model.encoding import pack, storable
+from replication.model.values import Container
 
 #: Embedded objects by name or key.
 Objects: TypeAlias = dict[str, obj.ObjectState]
@@ -59,6 +71,10 @@ class Author:
     def incarnation(self) -> Incarnation:
         """A fresh incarnation."""
         return [*self.stamp, *self.id()]
+
+    def container(self, kind: int) -> Container:
+        """A reference to a fresh container."""
+        return Container(kind, *self.id())
 
     def spend(self, bare_ids: int) -> None:
         """Count what moves and erasures add to the transaction. Rule 5.
@@ -172,6 +188,7 @@ class Scope:
             self._put(register.default(self.author.stamp, seen), name, value)
 
     def _put(self, order: register.Order, name: str, value: Any) -> None:
+        self._discard(property_container(self.delta, name))
         stored = based(storable(value), self.view.get(obj.COUNTER, {}).get(name, 0))
         for fields in (self.view, self.delta):
             register.put(_at(fields, obj.REGISTER, list), order, name, stored)
@@ -193,10 +210,12 @@ class Scope:
             register.put(state[1], order, member, present)
 
     # -- dictionaries ------------------------------------------------------------------------
-    def put_item(self, name: str, key: str, value: Any) -> None:
+    def put_item(self, name: Slot, key: str, value: Any) -> None:
         """Set a key of a dictionary; ERASED removes it."""
         order, stored = explicit(self.author.stamp), storable(value)
-        for state in self._collection(obj.DICTIONARY, name):
+        view, delta = self._collection(obj.DICTIONARY, name)
+        self._discard(container_id(register.read(delta[1], key)))
+        for state in (view, delta):
             register.put(state[1], order, key, stored)
 
     def create_item(self, name: str, key: str, start: int) -> Scope:
@@ -256,32 +275,94 @@ class Scope:
         return self._inner(held[3], deltas[name][3], *steps)
 
     # -- whole collections -------------------------------------------------------------------
-    def restart(self, kind: int, name: str) -> None:
+    def restart(self, kind: int, name: Slot) -> None:
         """Start a new incarnation of a set, dictionary or list, empty."""
         incarnation = self.author.incarnation()
-        for fields in (self.view, self.delta):
-            _at(fields, kind, dict)[name] = [list(incarnation), *_content(kind)]
-        if kind == obj.LIST:
-            self.delta[kind][name][1] = Elements()
+        view, delta = self._collection(kind, name)
+        for inner in _references(delta):
+            self._discard(inner)
+        view[:] = [list(incarnation), *_empty(kind)]
+        delta[:] = [list(incarnation), *_unwritten(kind)]
 
-    def _collection(self, kind: int, name: str) -> tuple[Any, Any]:
+    def _collection(self, kind: int, name: Slot) -> tuple[Any, Any]:
+        if type(name) is bytes:
+            return self._content(name)
         views, deltas = _at(self.view, kind, dict), _at(self.delta, kind, dict)
         if name not in views:
-            views[name] = [[], *_content(kind)]
+            views[name] = [[], *_empty(kind)]
         if name not in deltas:
-            deltas[name] = [list(views[name][0]), *_content(kind)]
+            deltas[name] = [list(views[name][0]), *_unwritten(kind)]
         return views[name], deltas[name]
 
-    # -- lists -------------------------------------------------------------------------------
-    def _list_delta(self, name: str, editor: ListEditor) -> Elements:
-        deltas = _at(self.delta, obj.LIST, dict)
+    # -- containers --------------------------------------------------------------------------
+    def hold(self, name: bytes, home: Home) -> None:
+        """Make the container of that id, empty, which this transaction put at ``home``.
+
+        Raises:
+            LimitExceededError: it would be too deep inside of others.
+        """
+        if depth(self.view, home) >= CONTAINER_NESTING_MAX:
+            raise LimitExceededError(
+                f"more than {CONTAINER_NESTING_MAX} lists and dictionaries inside each other in a "
+                "mixed value"
+            )
+        kind = obj.container_kind(name)
+        _at(self.view, obj.CONTAINER, dict)[name] = [home, [[], *_empty(kind)]]
+        _at(self.delta, obj.CONTAINER, dict)[name] = [home, [[], *_unwritten(kind)]]
+
+    def default_container(self, name: str, kind: int) -> bytes:
+        """Set a list or dictionary as a default; returns its id.
+
+        Where others set one over the same write, and it came here, that is the one.
+        """
+        seen = register.seen_stamp(self.view.get(obj.REGISTER, []), name)
+        if seen == self.author.stamp:
+            stored = self.author.container(kind)
+            here = container_id(stored)
+        else:
+            stored = Container(kind, 0, 0)
+            here = default_id(kind, name, seen)
+        self.set_default(name, stored)
+        assert here is not None
+        if here not in self.view.get(obj.CONTAINER, {}):
+            self.hold(here, [obj.REGISTER, name])
+        return here
+
+    def _content(self, name: bytes) -> tuple[Any, Any]:
+        """What is in a container that is there."""
+        view, deltas = self.view[obj.CONTAINER][name][1], _at(self.delta, obj.CONTAINER, dict)
         if name not in deltas:
-            deltas[name] = [list(editor.incarnation), Elements()]
-        elements: Elements = deltas[name][1]
+            deltas[name] = [[], [list(view[0]), *_unwritten(obj.container_kind(name))]]
+        return view, deltas[name][1]
+
+    def _discard(self, name: bytes | None) -> None:
+        """What this transaction wrote at a place is written over: forget it. Rule 6.
+
+        Args:
+            name: of the container it put there; None: something else, or nothing.
+        """
+        made = self.delta.get(obj.CONTAINER, {})
+        todo = [name]
+        while todo:
+            here = todo.pop()
+            if here is not None and here in made and made[here][0]:
+                del self.view[obj.CONTAINER][here]
+                todo.extend(_references(made.pop(here)[1]))
+
+    # -- lists -------------------------------------------------------------------------------
+    def _list_delta(self, name: Slot, editor: ListEditor) -> Elements:
+        if type(name) is bytes:
+            written = self._content(name)[1]
+        else:
+            deltas = _at(self.delta, obj.LIST, dict)
+            if name not in deltas:  # the view's list stays as it was
+                deltas[name] = [list(editor.incarnation), Elements()]
+            written = deltas[name]
+        elements: Elements = written[1]
         return elements
 
     def list_insert(
-        self, name: str, editor: ListEditor, index: int, values: Iterable[Any]
+        self, name: Slot, editor: ListEditor, index: int, values: Iterable[Any]
     ) -> list[Id]:
         """Insert a run before the element at ``index`` (0..len); returns the new ids."""
         values = [storable(value) for value in values]
@@ -301,14 +382,16 @@ class Scope:
             ids.append(here)
         return ids
 
-    def list_set(self, name: str, editor: ListEditor, index: int, value: Any) -> None:
+    def list_set(self, name: Slot, editor: ListEditor, index: int, value: Any) -> None:
         """Replace the value of the element at ``index``."""
         here, stored = editor.id_at(index), storable(value)
         editor.edits += 1
-        for elements in (editor.elements, self._list_delta(name, editor)):
+        delta = self._list_delta(name, editor)
+        self._discard(_reference(delta, here))
+        for elements in (editor.elements, delta):
             elements.values[here] = (*self.author.stamp, stored)
 
-    def list_move(self, name: str, editor: ListEditor, source: int, target: int) -> None:
+    def list_move(self, name: Slot, editor: ListEditor, source: int, target: int) -> None:
         """Move the element at ``source`` to ``target``, counted after its removal."""
         self.author.spend(1)
         editor.edits += 1
@@ -322,11 +405,12 @@ class Scope:
             elements.moves[here] = (*stamp, place)
         editor.sequence.inserted(target, here, place, parent, side)
 
-    def list_erase(self, name: str, editor: ListEditor, index: int) -> None:
+    def list_erase(self, name: Slot, editor: ListEditor, index: int) -> None:
         """Erase the element at ``index``."""
         delta = self._list_delta(name, editor)
         here = editor.id_at(index)
         self.author.spend(2 if here in delta.places else 1)
+        self._discard(_reference(delta, here))
         editor.edits += 1
         editor.sequence.removed(index)
         for elements in (editor.elements, delta):
@@ -358,7 +442,25 @@ def _at(fields: obj.Fields, kind: int, make: Callable[[], Any]) -> Any:
     return fields[kind]
 
 
-def _content(kind: int) -> list[Any]:
+def _reference(elements: Elements, here: Id) -> bytes | None:
+    held = elements.values.get(here)
+    return None if held is None else container_id(held[2])
+
+
+def _references(collection: Any) -> list[bytes | None]:
+    """The containers that a delta's list or dictionary refers to; None for other values."""
+    held = collection[1]
+    if type(held) is Elements:
+        return [container_id(value) for _, _, value in held.values.values()]
+    return [container_id(value) for group in held for value in group[2].values()]
+
+
+def _unwritten(kind: int) -> list[Any]:
+    """What a delta's collection starts with."""
+    return [Elements()] if kind == obj.LIST else _empty(kind)
+
+
+def _empty(kind: int) -> list[Any]:
     if kind == obj.SET:
         return [[]]
     if kind == obj.DICTIONARY:
@@ -379,6 +481,11 @@ def seal(fields: obj.Fields) -> obj.Fields:
             out[kind] = register.in_order(held)
         elif kind == obj.COUNTER:
             out[kind] = held
+        elif kind == obj.CONTAINER:
+            out[kind] = {
+                name: [home, _sealed(obj.container_kind(name), content)]
+                for name, (home, content) in sorted(held.items())
+            }
         else:
             out[kind] = {name: _sealed(kind, state) for name, state in sorted(held.items())}
     return out

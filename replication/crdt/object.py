@@ -29,7 +29,7 @@ from replication.crdt.list import empty_chunk, merge_list
 from replication.crdt.parts import Parts, Path
 from replication.crdt.register import merge_groups
 from replication.crdt.set import merge_set
-from replication.model.encoding import sorted_map
+from replication.model.encoding import pack, sorted_map
 
 #: Plain values, links and mixed: groups. See `register`.
 REGISTER: Final = 0
@@ -40,8 +40,9 @@ SET: Final = 2
 DICTIONARY: Final = 3
 LIST: Final = 4
 EMBEDDED: Final = 5
-#: Reserved for collaborative text and for collections inside mixed properties.
+#: Reserved for collaborative text.
 TEXT: Final = 6
+#: {id: container}: lists and dictionaries inside mixed values. See `container`.
 CONTAINER: Final = 7
 
 Fields: TypeAlias = dict[int, Any]
@@ -104,6 +105,8 @@ def merge_fields(state: Fields, delta: Fields, parts: Parts | None, path: Path) 
                 del state[COUNTER]
         elif kind == EMBEDDED:
             state[EMBEDDED] = merge_objects(held or {}, news, parts, (*path, EMBEDDED))
+        elif kind == CONTAINER:
+            state[CONTAINER] = merge_containers(held or {}, news, parts, (*path, CONTAINER))
         else:
             state[kind] = _merge_collections(kind, held or {}, news, parts, (*path, kind))
     return sorted_map(state) if fresh else state
@@ -126,9 +129,36 @@ def _merge_collections(
     for name, news in delta.items():
         here = (*path, name)
         if kind == LIST:
-            state[name] = merge_list(state.get(name) or [[], empty_chunk()], news, parts, here)
+            state[name] = merge_list(state.get(name) or empty_collection(LIST), news, parts, here)
         elif kind == SET:
             state[name] = merge_set(state.get(name) or [[], []], news)
         else:
             state[name] = merge_dictionary(state.get(name) or [[], [], {}], news, parts, here)
     return state if len(state) == known else sorted_map(state)
+
+
+def merge_containers(
+    state: dict[bytes, Any], delta: dict[bytes, Any], parts: Parts | None, path: Path
+) -> dict[bytes, Any]:
+    """Containers by id: the home, then the content as its kind merges."""
+    known = len(state)
+    for name, (home, news) in delta.items():
+        held = state.get(name)
+        kind = container_kind(name)
+        if held is None:
+            held = state[name] = [[], empty_collection(kind)]
+        if home and (not held[0] or pack(home) < pack(held[0])):
+            held[0] = home
+        merge_content = merge_list if kind == LIST else merge_dictionary
+        held[1] = merge_content(held[1], news, parts, (*path, name))
+    return state if len(state) == known else sorted_map(state)
+
+
+def container_kind(name: bytes) -> int:
+    """The kind of the container of that id: LIST or DICTIONARY."""
+    return name[1]  # behind the header of an array: a small integer is its own byte
+
+
+def empty_collection(kind: int) -> list[Any]:
+    """What a list or dictionary is before anybody wrote into it."""
+    return [[], empty_chunk()] if kind == LIST else [[], [], {}]

@@ -8,6 +8,7 @@ dictionary or list, the key or the element's id. The kind tells fields of one na
     4 "tags"                            the list `tags`
     3 "rooms" "hall" 4 "lamps"          the list `lamps` of the object at key "hall" of `rooms`
     4 "orders" [2, 17] 5 "to" 4 "lines" the list `lines` of `to` of the element (2, 17) of `orders`
+    7 id                                the list that is the container of that id (see `container`)
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, TypeAlias
 from replication.crdt.incarnation import Incarnation
 from replication.model.encoding import pack, unpack_trusted
 
-Path: TypeAlias = tuple[int | str | tuple[int, int], ...]
+Path: TypeAlias = tuple[int | str | bytes | tuple[int, int], ...]
 
 
 def part_name(path: Path, incarnation: Incarnation, number: int) -> bytes:

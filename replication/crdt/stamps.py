@@ -23,6 +23,9 @@ def latest_in_fields(fields: obj.Fields) -> int:
             latest = max(latest, _in_groups(held))
         elif kind == obj.EMBEDDED:
             latest = max(latest, *map(latest_time, held.values()))
+        elif kind == obj.CONTAINER:
+            for name, (_, content) in held.items():
+                latest = max(latest, _in_collection(obj.container_kind(name), content))
         elif kind != obj.COUNTER:
             latest = max(latest, *(_in_collection(kind, state) for state in held.values()))
     return latest

@@ -16,8 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 from replication.crdt import object as obj
+from replication.crdt.container import Home, default_id
 from replication.crdt.list import ROOT, Elements, Id, contract, expand
 from replication.crdt.register import Groups, Stamp, grouped, order_of
+from replication.model.encoding import pack, sorted_map, unpack_trusted
 from replication.model.values import Based, Container
 
 StampMap = Callable[[int, int], Stamp]
@@ -53,6 +55,8 @@ class Substitution:
                 out[kind] = dict(held)
             elif kind == obj.EMBEDDED:
                 out[kind] = {name: self.object(state) for name, state in held.items()}
+            elif kind == obj.CONTAINER:
+                out[kind] = self._containers(held)
             else:
                 out[kind] = {name: self._collection(kind, state) for name, state in held.items()}
         return out
@@ -82,11 +86,39 @@ class Substitution:
         return grouped(writes)
 
     def _value(self, value: Any) -> Any:
-        if type(value) is Container:
+        if type(value) is Container and value.sequence:
             return Container(value.kind, *self._id(value.ident, value.sequence))
         if type(value) is Based:
             return Based(self._value(value.value), value.seen)
         return value
+
+    def _containers(self, containers: dict[bytes, Any]) -> dict[bytes, Any]:
+        return sorted_map(
+            {
+                self.container_id(name): [
+                    self._home(home),
+                    self._collection(obj.container_kind(name), content),
+                ]
+                for name, (home, content) in containers.items()
+            }
+        )
+
+    def container_id(self, name: bytes) -> bytes:
+        """The id of a container, renamed."""
+        kind, *rest = unpack_trusted(name)
+        if len(rest) == 2:
+            return pack([kind, *self._id(*rest)])
+        owner, time, origin = rest
+        seen = self._stamp(time, origin) if (time, origin) != (0, 0) else (0, 0)
+        return default_id(kind, owner, seen)
+
+    def _home(self, home: Home) -> Home:
+        if len(home) < 3:
+            return list(home)
+        kind, slot, step = home
+        if kind == obj.CONTAINER:
+            slot = self.container_id(slot)
+        return [kind, slot, list(self._id(*step)) if type(step) is list else step]
 
     def _elements(self, old: Elements) -> Elements:
         def new(here: Id) -> Id:

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from replication.crdt import object as obj
+from replication.crdt.container import Home, container_id, content, group_container, home_in
 from replication.crdt.counter import shown
 from replication.crdt.dictionary import plain_items
 from replication.crdt.list import all_elements
 from replication.crdt.parts import Parts, Path
 from replication.crdt.sequence import Sequence
 from replication.crdt.set import members
+from replication.limits import CONTAINER_NESTING_MAX
 from replication.model.encoding import unpack_trusted
 from replication.model.values import Container
 
@@ -40,7 +42,7 @@ def registers(fields: obj.Fields) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    # Collections inside mixed properties are not shown yet.
+    # What is in it, `NestedView` shows.
     return None if type(value) is Container else value
 
 
@@ -88,10 +90,19 @@ def object_view(state: obj.ObjectState, parts: Parts | None = None) -> dict[str,
 def fields_view(fields: obj.Fields, parts: Parts | None = None, path: Path = ()) -> dict[str, Any]:
     """The same for the fields of one object."""
     out = registers(fields)
+    nested = NestedView(fields, parts, path)
+    if obj.CONTAINER in fields:
+        for group in fields.get(obj.REGISTER, ()):
+            for name in group[2]:
+                inner = group_container(group, name)
+                if inner is not None:
+                    out[name] = nested.inside(inner, [obj.REGISTER, name])
     for name, held in fields.get(obj.SET, {}).items():
         out[name] = members(held)
     for name, held in fields.get(obj.DICTIONARY, {}).items():
-        items = {key: _plain(value) for key, value in plain_items(held).items()}
+        items = {
+            key: nested.value(value, home_in(name, key)) for key, value in plain_items(held).items()
+        }
         for key, embedded in held[2].items():
             if obj.is_alive(embedded):
                 items[key] = fields_view(embedded[3], parts, (*path, obj.DICTIONARY, name, key))
@@ -102,7 +113,7 @@ def fields_view(fields: obj.Fields, parts: Parts | None = None, path: Path = ())
         out[name] = [
             fields_view(elements.contents[i], parts, (*here, i))
             if i in elements.contents
-            else _plain(elements.values[i][2])
+            else nested.value(elements.values[i][2], home_in(name, i))
             for i in Sequence(elements).visible
         ]
     for name, embedded in fields.get(obj.EMBEDDED, {}).items():
@@ -111,6 +122,43 @@ def fields_view(fields: obj.Fields, parts: Parts | None = None, path: Path = ())
         else:
             out.setdefault(name)
     return dict(sorted(out.items()))
+
+
+class NestedView:
+    """The mixed values of one object's fields, with the lists and dictionaries in them."""
+
+    __slots__ = ("_fields", "_parts", "_path")
+
+    def __init__(self, fields: obj.Fields, parts: Parts | None, path: Path) -> None:
+        self._fields = fields
+        self._parts = parts
+        self._path = path
+
+    def value(self, stored: Any, home: Home, depth: int = 1) -> Any:
+        """What is shown of a stored value at its place.
+
+        Args:
+            depth: how deep a container there would be, the outermost being 1.
+        """
+        slot = container_id(stored)
+        return stored if slot is None else self.inside(slot, home, depth)
+
+    def inside(self, slot: bytes, home: Home, depth: int = 1) -> Any:
+        """The same for a reference to the container of that id; null where it shows nothing."""
+        held = content(self._fields, slot, home)
+        if held is None or depth > CONTAINER_NESTING_MAX:
+            return None
+        inner = depth + 1
+        if obj.container_kind(slot) == obj.DICTIONARY:
+            return {
+                key: self.value(value, home_in(slot, key), inner)
+                for key, value in plain_items(held).items()
+            }
+        elements = all_elements(held, self._parts, (*self._path, obj.CONTAINER, slot))
+        return [
+            self.value(elements.values[here][2], home_in(slot, here), inner)
+            for here in Sequence(elements).visible
+        ]
 
 
 def column_values(state: obj.ObjectState, names: Iterable[str]) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from replication.crdt import object as obj
 from replication.crdt.check import check_part
+from replication.crdt.incarnation import clone
 from replication.crdt.list import all_elements, contract, expand
 from replication.crdt.parts import Parts, Path, part_name
 from replication.errors import DecodeError
@@ -33,6 +34,14 @@ def joined_fields(fields: obj.Fields, parts: Parts | None, path: Path) -> obj.Fi
             out[kind] = dict(held)
         elif kind == obj.EMBEDDED:
             out[kind] = {name: joined(state, parts, (*here, name)) for name, state in held.items()}
+        elif kind == obj.CONTAINER:
+            out[kind] = {
+                name: [
+                    clone(home),
+                    _collection(obj.container_kind(name), content, parts, (*here, name)),
+                ]
+                for name, (home, content) in held.items()
+            }
         else:
             out[kind] = {
                 name: _collection(kind, state, parts, (*here, name)) for name, state in held.items()
@@ -69,13 +78,16 @@ def check_parts(state: obj.ObjectState, parts: Parts) -> set[bytes]:
 
 def _parts_of(fields: obj.Fields, parts: Parts, path: Path) -> Iterator[bytes]:
     for kind, held in fields.items():
-        if kind not in (obj.EMBEDDED, obj.DICTIONARY, obj.LIST):
+        if kind not in (obj.EMBEDDED, obj.DICTIONARY, obj.LIST, obj.CONTAINER):
             continue
         for name, state in held.items():
             here = (*path, kind, name)
-            if kind == obj.EMBEDDED:
+            of = kind
+            if kind == obj.CONTAINER:
+                of, state = obj.container_kind(name), state[1]
+            if of == obj.EMBEDDED:
                 yield from _parts_of(state[3], parts, here)
-            elif kind == obj.DICTIONARY:
+            elif of == obj.DICTIONARY:
                 for key, embedded in state[2].items():
                     yield from _parts_of(embedded[3], parts, (*here, key))
             else:
