@@ -12,7 +12,7 @@ import pytest
 from replication.cli import cli
 from tests.command_line import ok, refused, run
 
-COMMANDS = ["demo", "serve", "import", "sync", "subscribe", "query", "inspect"]
+COMMANDS = ["demo", "serve", "import", "sync", "subscribe", "query", "scenario", "inspect"]
 
 
 def test_help_lists_every_command() -> None:

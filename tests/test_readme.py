@@ -71,6 +71,15 @@ def test_the_commands_run(server: str, tmp_path: Path) -> None:
     assert len(outputs) == 6
 
 
+def test_the_scenario_ends_as_it_says(tmp_path: Path) -> None:
+    (scenario,), (said,) = blocks("jsonl"), blocks("json")
+    path = tmp_path / "scenario.jsonl"
+    path.write_text(scenario)
+    command = [*REPLICATION, "scenario", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == said
+
+
 def test_its_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if not target.startswith("http"):

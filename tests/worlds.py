@@ -6,22 +6,16 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from replication.client.agent import Agent
 from replication.client.database import Database
 from replication.crdt.object import is_alive
 from replication.crdt.parts import Parts
 from replication.crdt.view import object_view, query_values, queryable
 from replication.crdt.whole import joined
-from replication.errors import StoreError
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
-from replication.protocol import messages
-from replication.protocol.messages import Message
 from replication.query import parse
-from replication.server.host import Host
-from replication.server.pump import Pump
-from replication.server.users import User
+from replication.simulation import world as simulated
 from replication.storage.contract import Reader, Store, StoredObject
 from replication.storage.memory import MemoryStore
 
@@ -47,7 +41,7 @@ LIBRARY = Schema(
 )
 
 
-class Device:
+class Device(simulated.Device):
     """One device: a client file and, while it is connected, an agent and its connection."""
 
     def __init__(self, world: World, number: int, store: Store | None = None) -> None:
@@ -56,62 +50,17 @@ class Device:
         self.ms = world.ms
         self.store = store or MemoryStore(query_values)
         self.offset = 0
-        self.open()
+        super().__init__(world, self._opened(), "dev:ada")
 
     def open(self) -> None:
         """Open the file (again)."""
-        self.db = Database(
-            self.store, self.world.schema, wall_ms=lambda: self.world.ms + self.offset
-        )
-        self.agent: Agent | None = None
-        self.pump: Pump | None = None
-        self.inbox: list[bytes] = []
-
-    def connect(self) -> None:
-        """Open a connection and a session."""
-        self.pump = Pump(self.world.host)
-        self.agent = Agent(self.db, 1, "library", "dev:ada")
-        self.inbox = []
-        self.send(self.agent.start())
-
-    def send(self, out: list[Message]) -> None:
-        """To the server, through the bytes of frames."""
-        for message in out:
-            if self.pump is None:
-                return
-            answers = self.pump.deliver(messages.decode(messages.encode(message)))
-            self.inbox += map(messages.encode, answers)
-
-    def step(self) -> bool:
-        """Take one message, or ask the server for more; False when there was nothing."""
-        assert self.agent is not None
-        assert self.pump is not None
-        if not self.inbox:
-            self.send(self.agent.wake())
-            if self.pump.awake:
-                self.inbox += map(messages.encode, self.pump.poll(min(self.pump.awake)))
-        if not self.inbox:
-            return bool(self.pump.awake)
-        self.send(self.agent.receive(messages.decode(self.inbox.pop(0))))
-        if self.agent.ended is not None:
-            self.cut()
-        return True
-
-    def cut(self) -> None:
-        """The connection is lost, with what was on its way."""
-        if self.pump is not None:
-            self.pump.drop()
+        self.db = self._opened()
         self.agent = self.pump = None
-        self.inbox = []
+        self.outbox.clear()
+        self.inbox.clear()
 
-    def sync(self, rounds: int = 10_000) -> None:
-        """Exchange everything there is."""
-        for _ in range(rounds):
-            if self.agent is None:
-                self.connect()
-            if not self.step():
-                return
-        raise AssertionError("this device never comes to rest")
+    def _opened(self) -> Database:
+        return Database(self.store, self.world.schema, wall_ms=lambda: self.world.ms + self.offset)
 
     def subscribe(self, query: str = "TRUEPREDICATE") -> None:
         """Replace the subscription set."""
@@ -130,18 +79,13 @@ class Device:
             return canonical(reader)
 
 
-def _raise(error: Exception) -> None:
-    """Defects of ours, which a server would log and go on from; failing disks are none."""
-    if not isinstance(error, StoreError):
-        raise error
-
-
-class World:
+class World(simulated.Server):
     """A server and its devices.
 
     Args:
         devices: how many.
         make: the store of each device.
+        options: of the host.
     """
 
     def __init__(
@@ -156,21 +100,13 @@ class World:
         self.ms = 400_000_000_000
         self.schema = schema
         self.random = random.Random(7)
-        self.store = store or MemoryStore(query_values)
-        self.options = options
-        self.start()
-        self.devices = [Device(self, i, make(i) if make else None) for i in range(devices)]
-
-    def start(self) -> None:
-        """Start the server (again)."""
-        self.host = Host(
-            lambda _name: self.store,
-            lambda token: User(token),
-            entropy=lambda: self.random.getrandbits(63),
+        super().__init__(
+            store or MemoryStore(query_values),
             wall_ms=lambda: self.ms,
-            development=True,
-            **{"report": _raise, **self.options},
+            entropy=lambda: self.random.getrandbits(63),
+            **options,
         )
+        self.devices = [Device(self, i, make(i) if make else None) for i in range(devices)]
 
     def restart(self) -> None:
         """The server's process is gone and comes back."""

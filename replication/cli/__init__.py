@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "sync": "Synchronise a client file with a server.",
     "subscribe": "Choose which objects a client file asks the server for.",
     "query": "Print the objects of a store that match a query.",
+    "scenario": "Run divergence scenarios and print how they end.",
     "inspect": "Show what a store holds: objects, history, cursors, schema.",
     "device": "",
 }

@@ -124,7 +124,6 @@ def snapshot(path: str) -> Iterator[Snapshot]:
         StoreError: it is no store.
     """
     from replication.crdt.view import query_values
-    from replication.model.encoding import unpack_trusted
     from replication.model.schema import Schema
     from replication.storage.sqlite import SQLiteStore
 
@@ -132,7 +131,7 @@ def snapshot(path: str) -> Iterator[Snapshot]:
     try:
         with store.read() as reader:
             packed = reader.record("meta", b"schema")
-            schema = Schema() if packed is None else Schema.from_packed(unpack_trusted(packed))
+            schema = Schema() if packed is None else Schema.from_stored(packed)
             yield Snapshot(Path(path).name, _kind(reader), reader, schema)
     finally:
         store.close()

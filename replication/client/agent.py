@@ -37,17 +37,27 @@ class Agent:
         number: of the session on its connection.
         namespace: the data set at the server.
         token: who the user is.
+        uploads_max: changesets that one UPLOAD may hold.
 
     Attributes:
         ended: None while the session lives, then (code or None, message).
     """
 
-    def __init__(self, db: Database, number: int, namespace: str, token: str) -> None:
+    def __init__(
+        self,
+        db: Database,
+        number: int,
+        namespace: str,
+        token: str,
+        *,
+        uploads_max: int = UPLOAD_CHANGESETS_MAX,
+    ) -> None:
         self.db = db
         self.namespace = namespace
         self.ended: tuple[ErrorCode | None, str] | None = None
         self._session = ClientSession(number)
         self._token = token
+        self._uploads_max = uploads_max
         self._marks: dict[int, Callable[[], None]] = {}
         self._request = 0
         self._waiting: list[Callable[[], None]] = []
@@ -131,7 +141,7 @@ class Agent:
             end = self.db.local.client_version if query is None else query.after
             ahead = self._session.uploaded - self._session.acknowledged
             if first <= end and ahead < _UPLOADS_AHEAD:
-                count = min(UPLOAD_CHANGESETS_MAX, end - first + 1)
+                count = min(self._uploads_max, end - first + 1)
                 changesets = self.db.unsent(first, count, UPLOAD_BYTES_TARGET)
                 out += self._perform(self._session.upload(first, changesets))
             elif query is not None and first > end:

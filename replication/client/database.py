@@ -101,9 +101,7 @@ class Database:
             self.local = records.load_local(reader)
             self.synced = records.load_synced(reader)
             known = reader.record(records.META, b"schema")
-            self.known_schema = (
-                Schema() if known is None else Schema.from_packed(unpack_trusted(known))
-            )
+            self.known_schema = Schema() if known is None else Schema.from_stored(known)
         self._index_pending()
         self.clock = HybridClock(self.local.clock)
         declared = schema.schema if isinstance(schema, Declaration) else schema

@@ -15,6 +15,7 @@ import difflib
 import graphlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +23,7 @@ from replication.errors import DecodeError, LimitExceededError, SchemaError, Wro
 from replication.limits import CLASSES_MAX, PROPERTIES_MAX, SCHEMA_PROPERTIES_MAX
 from replication.model.additive import Contradiction, Merger
 from replication.model.check import convert_key, shown
+from replication.model.encoding import unpack_trusted
 from replication.model.property import Property, fits_key
 from replication.model.types import KEY_NAME, KEY_TYPES, broken_class_name
 from replication.model.values import Key
@@ -218,8 +220,20 @@ class Schema:
         except SchemaError as error:
             raise DecodeError(f"no schema: {error}") from None
 
+    @staticmethod
+    @lru_cache(maxsize=16)
+    def from_stored(data: bytes) -> Schema:
+        """The schema that a store holds; one for all files of a process that hold the same.
+
+        Raises:
+            DecodeError: as `from_packed`.
+        """
+        return Schema.from_packed(unpack_trusted(data))
+
     def merge(self, other: Schema) -> tuple[Schema, list[Contradiction]]:
         """This schema and what ``other`` adds to it, and what had to be refused."""
+        if not other:
+            return self, []
         merger = Merger()
         for each in (self, other):
             merger.add(each)

@@ -20,7 +20,7 @@ from replication.clock import HybridClock
 from replication.crdt.edit import Author
 from replication.errors import ErrorCode, SchemaError, SessionError
 from replication.history.changeset import Changeset, ObjectDelta
-from replication.model.encoding import pack, unpack_trusted
+from replication.model.encoding import pack
 from replication.model.schema import Schema
 from replication.protocol.messages import Ack, Ident
 from replication.server import tables
@@ -110,7 +110,7 @@ class Namespace:
             return None
         held = self._types
         if held is None or held[0] != data:
-            held = self._types = (data, Types(Schema.from_packed(unpack_trusted(data))))
+            held = self._types = (data, Types(Schema.from_stored(data)))
         return held[1]
 
     def store_schema(self, writer: Writer, schema: Schema) -> None:

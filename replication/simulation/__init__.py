@@ -1,0 +1,1 @@
+"""Simulation: devices and a server in one process, reproducible from their input."""
