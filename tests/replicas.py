@@ -158,10 +158,14 @@ class Replica:
     def read(self, other: Replica) -> None:
         """Receive all that another replica knows, in its order."""
         for name, delta in other.known.items():
-            if name not in self.known:
-                self.known[name] = delta
-                self.state = merge(self.state, delta)
-                self.clock.receive(latest_time(delta))
+            self.receive(name, delta)
+
+    def receive(self, name: tuple[int, int], delta: ObjectState) -> None:
+        """Receive one delta; one that is known changes nothing."""
+        if name not in self.known:
+            self.known[name] = delta
+            self.state = merge(self.state, delta)
+            self.clock.receive(latest_time(delta))
 
 
 # -- random writing --------------------------------------------------------------------------
