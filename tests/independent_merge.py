@@ -29,7 +29,7 @@ CONTAINERS_MAX = 100
 
 
 class UnknownKindError(Exception):
-    """Fields of a kind this implementation knows nothing about."""
+    """Fields of a kind this implementation knows nothing about: text."""
 
 
 # -- objects (states.md, Objects) ------------------------------------------------------------

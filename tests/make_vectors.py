@@ -275,12 +275,17 @@ def _merged_objects() -> list[Vector]:
         _merge("deleted and created again", ["MERGE-OBJ-1"], CREATED, [2, 0, [], {}], again, edit),
         _merge("an edit before its create", ["MERGE-OBJ-4"], edit),
         _merge("content of the third life", ["MERGE-OBJ-4"], CREATED, [2, 3, [], {}]),
+        _merge("nothing", ["MERGE-OBJ-4"], absent()),
+        _merge("a life whose create is missing", ["MERGE-OBJ-4"], CREATED,
+               [0, 3, [], {obj.REGISTER: [[7, 2, {"a": 3}]]}]),
         _merge("embedded created twice", ["MERGE-OBJ-2"], CREATED, first, other),
         _merge("embedded replaced twice", ["MERGE-OBJ-2"], CREATED, first, replaced, later, other),
         _merge("embedded null and replaced", ["MERGE-OBJ-1"], CREATED, first, null, later),
         _merge("contradicting types", ["MERGE-1", "STATE-VIEW"], CREATED,
                _registers([5, 2, {"x": 1}]),
                fields({obj.SET: {"x": [[], [[4, 3, {pack(2): True}]]]}})),
+        _merge("a dead embedded object beside a value", ["STATE-VIEW"], CREATED,
+               _registers([5, 2, {"e": "x"}]), null),
         _merge("kinds stay in order", ["MERGE-COUNTER-4", "STATE-10"], CREATED, count, back),
     ]  # fmt: skip
 
@@ -307,6 +312,10 @@ def _merged_registers() -> list[Vector]:
         _merge("a seen increment", ["MERGE-COUNTER-2"], CREATED, add, set_after, add),
         _merge("an increment on a string", ["MERGE-COUNTER-3"], CREATED,
                _registers([5, 2, {"n": "x"}]), add),
+        _merge("an increment on true", ["MERGE-COUNTER-3"], CREATED,
+               _registers([5, 2, {"n": True}]), add),
+        _merge("a set number and increments that wrap", ["MERGE-COUNTER-2"], CREATED,
+               _registers([5, 2, {"n": INT64_MAX}]), add),
     ]  # fmt: skip
 
 
@@ -331,6 +340,8 @@ def _merged_collections() -> list[Vector]:
         _merge("1 and 1.0 are two members", ["MERGE-SET-1"], CREATED, numbers),
         _merge("a set assigned", ["MERGE-INC-1"], CREATED, members(5, n1=True),
                members(8, anew, n9=True), members(9, n2=True)),
+        _merge("a set assigned twice at one time", ["MERGE-INC-1"], CREATED,
+               members(8, anew, n9=True), members(8, [8, 3, 3, 1], n1=True)),
         _merge("keys one by one", ["MERGE-DICT-1"], CREATED, items(5, {"a": 1, "b": 1}),
                items(6, {"b": ERASED, "c": None})),
         _merge("a key written after it was removed", ["MERGE-DICT-1"], CREATED,
@@ -362,6 +373,10 @@ def _merged_lists() -> list[Vector]:
     return [
         _merge("concurrent runs", ["MERGE-ORDER-1", "STATE-24", "STATE-25"], CREATED, abc, front,
                also),
+        _merge("siblings stand by stamp", ["MERGE-ORDER-1"], CREATED, abc,
+               _list([[3, 1, [2, 3, 1], 7, 3, ["third"]]]),
+               _list([[4, 1, [2, 3, 1], 7, 2, ["second"]]]),
+               _list([[5, 1, [2, 3, 1], 6, 5, ["first"]]])),
         _merge("an insertion between", ["MERGE-ORDER-4", "MERGE-ORDER-1"], CREATED, abc,
                _list([[3, 1, [2, 3, 0], 6, 3, ["between"]]])),
         _merge("loose ends", ["MERGE-ORDER-2"], CREATED, loose, abc),
