@@ -71,6 +71,7 @@ def concurrent() -> list[Vector]:
         *_elements(),
         *_order(),
         *_cleared_lists(),
+        *_containers(),
     ]
 
 
@@ -363,4 +364,58 @@ def _cleared_lists() -> list[Vector]:
         history("an object deleted, and its list appended to later", ["MERGE-OBJ-3"], _abc(),
                 tx(5, 3, ("delete_object",)), tx(9, 4, ("list_insert", "l", 3, ["x"])),
                 realm=None),
+    ]  # fmt: skip
+
+
+def _containers() -> list[Vector]:
+    rules = ["MERGE-CONTAINER-1", "MERGE-CONTAINER-3"]
+
+    def m(*values: Any) -> Operation:
+        return ("nest", "m", {"$list": list(values)})
+
+    def d(**items: Any) -> Operation:
+        return ("nest", "m", {"$dict": items})
+
+    clear = ("nest_clear", "m")
+    one, two, zero = base(m(1)), base(m(1, 2)), base(("set", "m", 0))
+    return [
+        history("a list set in a mixed property, and a dictionary later", rules, zero,
+                tx(5, 3, m(1)), tx(9, 4, d(k=2)), realm={"m": {"k": 2}}),
+        history("two lists set in a mixed property", rules, zero, tx(5, 3, m(1)), tx(9, 4, m(2)),
+                realm={"m": [1, 2]}),
+        history("two dictionaries set in a mixed property", rules, zero,
+                tx(5, 3, d(a=1, b=1)), tx(9, 4, d(b=2, c=2)),
+                realm={"m": {"a": 1, "b": 2, "c": 2}}),
+        history("two lists as defaults of a mixed property", [*rules, "MERGE-CONTAINER-5"], base(),
+                tx(5, 3, ("nest_default", "m", {"$list": [1]})),
+                tx(9, 4, ("nest_default", "m", {"$list": [2]})), realm={"m": [1, 2]}),
+        history("a list in a mixed property appended to twice", rules, one,
+                tx(5, 3, ("nest_insert", "m", 1, [3])), tx(9, 4, ("nest_insert", "m", 1, [4])),
+                realm={"m": [1, 3, 4]}),
+        history("keys of a dictionary in a mixed property", rules, base(d(a=1, b=1)),
+                tx(5, 3, ("nest_put", "m", "a", 2)),
+                tx(9, 4, ("nest_put", "m", "a", 3), ("nest_put", "m", "c", 3)),
+                realm={"m": {"a": 3, "b": 1, "c": 3}}),
+        history("text over a list that is appended to later", rules, one,
+                tx(5, 3, ("set", "m", "x")), tx(9, 4, ("nest_insert", "m", 1, [3])),
+                realm={"m": "x"}),
+        history("a list over a list that is appended to later", rules, one, tx(5, 3, m(2)),
+                tx(9, 4, ("nest_insert", "m", 1, [3]))),
+        history("a list in a mixed property cleared and filled, and appended to later",
+                [*rules, "MERGE-INC-1"], one, tx(5, 3, clear, ("nest_insert", "m", 0, [2])),
+                tx(9, 4, ("nest_insert", "m", 1, [4])), realm={"m": [2]}),
+        history("an empty list in a mixed property cleared and filled twice",
+                [*rules, "MERGE-INC-1"], base(m()),
+                tx(5, 3, clear, ("nest_insert", "m", 0, [1, 2])),
+                tx(9, 4, clear, ("nest_insert", "m", 0, [3, 4])), realm={"m": [3, 4]}),
+        history("a list in a mixed property cleared, and a number later", rules, two,
+                tx(5, 3, clear), tx(9, 4, ("set", "m", 42)), realm={"m": 42}),
+        history("a number, and the list it replaced cleared later", rules, two,
+                tx(5, 3, ("set", "m", 42)), tx(9, 4, clear), realm={"m": []}),
+        history("a dictionary set and cleared, and an increment later", rules, zero,
+                tx(5, 3, d(a=1), clear, ("nest_put", "m", "b", 2)), tx(9, 4, ("add", "m", 1)),
+                realm={"m": {"b": 2}}),
+        history("a dictionary cleared, and a number with an increment later", rules,
+                base(d(a=1)), tx(5, 3, clear, ("nest_put", "m", "b", 2)),
+                tx(9, 4, ("set", "m", 42), ("add", "m", 1)), realm={"m": 43}),
     ]  # fmt: skip

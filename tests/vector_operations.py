@@ -74,10 +74,8 @@ def _operate(edit: Edit, operation: str, arguments: list[Any]) -> None:
         case "nest" | "nest_default":
             nested = edit.nested(scope)
             (nested.set if operation == "nest" else nested.set_default)(name, *values)
-        case "nest_put":
-            slot = property_container(scope.view, name)
-            assert slot is not None
-            edit.nested(scope).put_item(slot, *values)
+        case "nest_put" | "nest_insert" | "nest_clear":
+            _in_container(edit, scope, operation, name, values)
         case "put":
             scope.put_item(name, *values)
         case "erase_key":
@@ -108,6 +106,18 @@ def _on_embedded(edit: Edit, scope: Scope, operation: str, name: str, values: li
     held = scope.view.get(obj.EMBEDDED, {}).get(name, obj.absent())
     begin = edit.start_of((obj.EMBEDDED, name), held[0])
     (scope.create_embedded if operation == "create" else scope.erase_embedded)(name, begin)
+
+
+def _in_container(edit: Edit, scope: Scope, operation: str, name: str, values: list[Any]) -> None:
+    slot = property_container(scope.view, name)
+    assert slot is not None
+    if operation == "nest_put":
+        edit.nested(scope).put_item(slot, *values)
+    elif operation == "nest_insert":
+        edit.nested(scope).list_insert(slot, *values)
+    else:
+        scope.restart(obj.container_kind(slot), slot)
+        edit.forget((obj.CONTAINER, slot))
 
 
 def _on_item(edit: Edit, scope: Scope, operation: str, name: str, values: list[Any]) -> None:

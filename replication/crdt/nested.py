@@ -45,7 +45,6 @@ class Nested:
             self._scope.set_default(name, value)
             return
         slot = self._scope.default_container(name, kind)
-        slot = self._scope.default_container(name, kind)
         todo: list[tuple[Home, Any, Any]] = []
         self._fill_one(slot, value, todo)
         self._fill(todo)
