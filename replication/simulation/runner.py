@@ -20,6 +20,7 @@ from typing import Any, Final
 from replication.client.database import Database
 from replication.crdt.view import query_values
 from replication.errors import ReplicationError
+from replication.limits import UPLOAD_CHANGESETS_MAX
 from replication.model.schema import Schema
 from replication.server import tables
 from replication.simulation import scenario as steps
@@ -114,13 +115,22 @@ class _Clock:
 class _Peer:
     """A peer: its store, its clock and its device."""
 
-    def __init__(self, number: int, server: Server, store: MemoryStore, *, eager: bool) -> None:
+    def __init__(
+        self,
+        number: int,
+        server: Server,
+        store: MemoryStore,
+        *,
+        eager: bool = False,
+        uploads_max: int = UPLOAD_CHANGESETS_MAX,
+    ) -> None:
         self.number = number
         self.server = server
         self.store = store
         self.clock = _Clock()
         #: Rule 3.
         self.eager = eager
+        self._uploads_max = uploads_max
         #: What it subscribed to, if not to everything.
         self.queries: dict[str, str] | None = None
         self.open()
@@ -128,8 +138,8 @@ class _Peer:
     def open(self, schema: Schema | None = None) -> None:
         """Open the client file."""
         db = Database(self.store, schema, wall_ms=self.clock)
-        # One changeset an UPLOAD, so that they can be delivered one by one.
-        self.device = Device(self.server, db, f"peer {self.number}", uploads_max=1)
+        name = f"peer {self.number}"
+        self.device = Device(self.server, db, name, uploads_max=self._uploads_max)
 
     def restart(self) -> None:
         """Close the client file and open it again."""
@@ -159,7 +169,7 @@ def _prepared(declared: Declared, peers: tuple[int, ...]) -> tuple[MemoryStore, 
     server = _server(store, _Clock())
     made: list[_Peer] = []
     for number in peers:
-        peer = _Peer(number, server, MemoryStore(query_values), eager=False)
+        peer = _Peer(number, server, MemoryStore(query_values))
         if not made:
             peer.device.db.close()
             peer.store = peer.store.reopen()
@@ -199,13 +209,22 @@ class _Running:
         store, *held = _prepared(self._declared, tuple(numbers))
         self._store = store.reopen()
         self._server = _server(self._store, self._clock)
-        counting = {
-            step.peer
+        counting = [
+            step
             for _, step in scenario.steps
-            if isinstance(step, steps.Download) and step.most is not None
-        }
+            if isinstance(step, steps.Upload | steps.Download) and step.most is not None
+        ]
+        # What is counted travels one by one.
+        uploads_max = 1 if counting else UPLOAD_CHANGESETS_MAX
+        eager = {step.peer for step in counting if isinstance(step, steps.Download)}
         self._peers = {
-            number: _Peer(number, self._server, mine.reopen(), eager=number in counting)
+            number: _Peer(
+                number,
+                self._server,
+                mine.reopen(),
+                eager=number in eager,
+                uploads_max=uploads_max,
+            )
             for number, mine in zip(numbers, held, strict=True)
         }
         self._eager = [peer for peer in self._peers.values() if peer.eager]
