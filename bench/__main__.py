@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import bootstrap, live, writes
+from bench import bootstrap, live, scenarios, writes
 from bench.harness import Figure
 
 BENCHES: dict[str, Callable[..., list[Figure]]] = {
@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[..., list[Figure]]] = {
     "latency": live.latency,
     "idle": live.idle,
     "scaling": writes.scaling,
+    "scenarios": scenarios.scenarios,
     "at_rest": writes.at_rest,
 }
 

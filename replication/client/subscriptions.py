@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from replication.client.records import SUBSCRIPTIONS
 from replication.errors import QueryError, UsageError
@@ -84,6 +84,10 @@ class SubscriptionSet:
         return cls(
             version, after, SubscriptionState(state), message, [Subscription(*i) for i in items]
         )
+
+
+#: The states of a set whose objects are here.
+_HERE: Final = (SubscriptionState.AWAITING_MARK, SubscriptionState.COMPLETE)
 
 
 class MutableSubscriptions:
@@ -168,10 +172,10 @@ class Subscriptions:
     @property
     def active(self) -> SubscriptionSet:
         """The one whose objects are here."""
-        here = (SubscriptionState.AWAITING_MARK, SubscriptionState.COMPLETE)
-        return next(
-            (item for item in reversed(self._sets) if item.state in here), SubscriptionSet()
-        )
+        for item in reversed(self._sets):
+            if item.state in _HERE:
+                return item
+        return SubscriptionSet()
 
     def get(self, version: int) -> SubscriptionSet:
         """A set by its version; one that is gone is SUPERSEDED."""
@@ -228,6 +232,8 @@ class Subscriptions:
     # -- for synchronisation -----------------------------------------------------------------
     def next_unsent(self, after: int) -> SubscriptionSet | None:
         """The next set to send behind query version ``after``."""
+        if self.latest.version <= after:
+            return None
         pending = (SubscriptionState.PENDING, SubscriptionState.BOOTSTRAPPING)
         return next(
             (item for item in self._sets if item.version > after and item.state in pending), None

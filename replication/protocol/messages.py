@@ -329,6 +329,10 @@ _BY_NUMBER: Final = {message.number: message for message in MESSAGES}
 _NAMES: Final = {
     message: tuple(field.name for field in dataclasses.fields(message)) for message in MESSAGES
 }
+_CHECKS: Final = {
+    message: tuple(FIELDS[name] for name in names) for message, names in _NAMES.items()
+}
+_WITH_CODE: Final = frozenset(message for message, names in _NAMES.items() if "code" in names)
 
 
 def encode(message: Message) -> bytes:
@@ -338,10 +342,11 @@ def encode(message: Message) -> bytes:
         LimitExceededError: longer than FRAME_BYTES_MAX.
     """
     kind = type(message)
-    values = (getattr(message, name) for name in _NAMES[kind])
-    # An ErrorCode is an integer to whoever makes a message, but not to `pack`.
-    plain = (int(value) if type(value) is ErrorCode else value for value in values)
-    data = pack([kind.number, *plain])
+    values = [getattr(message, name) for name in _NAMES[kind]]
+    if kind in _WITH_CODE:
+        # An ErrorCode is an integer to whoever makes a message, but not to `pack`.
+        values = [int(value) if type(value) is ErrorCode else value for value in values]
+    data = pack([kind.number, *values])
     if len(data) > FRAME_BYTES_MAX:
         raise LimitExceededError(
             f"a message of {len(data)} bytes; at most {FRAME_BYTES_MAX} fit a frame"
@@ -366,11 +371,12 @@ def decode(data: bytes) -> Message:
         raise DecodeError(
             f"{kind.__name__.upper()} has {len(names)} fields, this one has {len(items) - 1}"
         )
-    for name, value in zip(names, items[1:], strict=True):
-        if not FIELDS[name](value):
-            shown = repr(value)[:60]
-            raise DecodeError(f"{kind.__name__.upper()}: {shown} is no {name}")
-    return kind(*items[1:])
+    values = items[1:]
+    for position, check in enumerate(_CHECKS[kind]):
+        if not check(values[position]):
+            shown = repr(values[position])[:60]
+            raise DecodeError(f"{kind.__name__.upper()}: {shown} is no {names[position]}")
+    return kind(*values)
 
 
 def error_of(message: Error | Nack | QueryState) -> ErrorCode:
