@@ -9,6 +9,7 @@ Rule 2: exit status 0: all converged; 2: a scenario did not; 3: a bad line, or a
 
 from __future__ import annotations
 
+import gc
 import json
 import traceback
 from collections.abc import Iterable, Sequence
@@ -60,6 +61,8 @@ def command(files: Sequence[Path], pretty: bool, peers: bool, strict: bool) -> i
     Example:
       replication scenario --peers diverging.jsonl
     """
+    # What is loaded by now stays: the collector need not look at it again after each scenario.
+    gc.freeze()
     status = 0
     for file in files or (_STDIN,):
         name = "stdin" if file == _STDIN else str(file)
