@@ -85,6 +85,7 @@ def contents(db: Database) -> list[Any]:
             for item in reader.all_objects(name):
                 parts = sorted((part.name, part.data) for part in reader.parts(name, item.row))
                 out.append((name, item.key, item.version, item.head, parts))
+            out += [(name, *item[1:]) for item in reader.staged_objects(name)]
     return out
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import test_convergence as worlds_at_random
 from client_files import check, client_file, contents, download, mirrors, pending, take, view
-from worlds import World
+from worlds import LIBRARY, World
 
 from replication.client.database import Database
 from replication.client.records import BASE, BASE_PARTS
@@ -17,6 +18,7 @@ from replication.clock import time_from_ms
 from replication.crdt import check as crdt_check
 from replication.crdt import list as lists
 from replication.crdt import object as obj
+from replication.crdt.parts import part_name
 from replication.errors import DecodeError
 from replication.history.changeset import encode
 from replication.model.encoding import pack
@@ -436,3 +438,98 @@ def test_staged_messages_take_effect_together() -> None:
     assert db.synced.staged_count == 0
     assert db.synced.cursor == 12
     assert db.pending == {("Book", pack(2)): [version]}
+
+
+SPREAD_HEAD = [1, 1, [], {obj.LIST: {"notes": [[], [[0, 0, 0]], 1]}}]
+SPREAD_PART = [[[9, 1, 0, 5, 9, [1, 2]]], [], [], [], []]
+
+
+def random_operations(rng: random.Random, *, deltas: bool) -> list[Any]:
+    """States with and without parts, deltas, evictions and a schema, of few objects."""
+    name = part_name((obj.LIST, "notes"), [], 0)
+    out: list[Any] = []
+    for version in range(2, rng.randint(3, 12)):
+        key, choice = rng.randint(1, 3), rng.random()
+        if choice < 0.6:
+            out.append(state_op(version, key, time=rng.randint(1, 9), year=version))
+        elif choice < 0.7:
+            parts = [[name, version, pack(SPREAD_PART)]]
+            out.append(StateOp("Book", key, version, pack(SPREAD_HEAD), parts))
+        elif choice < 0.75:
+            out.append(StateOp("Book", key, version, pack([2, 0, [], {}]), []))
+        elif choice < 0.8:
+            out.append(StateOp("Unheard", key, version, pack([1, 1, [], {}]), []))
+        elif choice < 0.9:
+            out.append(EvictOp("Book", key))
+        elif choice < 0.95 and deltas:
+            out.append(delta_op(version, key, time=20 + version, title="x"))
+        else:
+            out.append(SchemaOp(LIBRARY.to_packed()))
+    return out
+
+
+def test_what_is_staged_does_what_it_would_do_at_once() -> None:
+    """CLIENT-10: however it is cut into messages, whatever is there and pending, and observed."""
+    for seed in range(250):
+        rng = random.Random(seed)
+        operations = random_operations(rng, deltas=rng.random() < 0.5)
+        try:
+            hold_staged_against_whole(rng, operations)
+        except BaseException as error:
+            error.add_note(f"Random({seed})")
+            raise
+
+
+def hold_staged_against_whole(rng: random.Random, operations: list[Any]) -> None:
+    cuts = sorted(rng.choices(range(len(operations) + 1), k=rng.randint(1, 3)))
+    staged, whole = client_file(), client_file()
+    there, mine = rng.random() < 0.4, rng.random() < 0.3
+    for db in (staged, whole):
+        if there:
+            take(db, download(2, state_op(2, 2, time=3, title="there")))
+        if mine:
+            set_fields(db, 3, title="mine")
+    if rng.random() < 0.5:
+        staged.objects("Book").observe(lambda _change: None)
+    shown = [view(staged, key) for key in (1, 2, 3)]
+    for start, end in pairwise([0, *cuts]):
+        take(staged, download(0, *operations[start:end], last=False, query_version=1, base=9))
+        assert [view(staged, key) for key in (1, 2, 3)] == shown
+        check(staged)
+        if rng.random() < 0.2:
+            staged = Database(staged.store, staged.known_schema, wall_ms=staged.wall_ms)
+    take(staged, download(20, *operations[cuts[-1] :], query_version=1, base=9))
+    take(whole, download(20, *operations, query_version=1))
+    check(staged)
+    assert sorted(map(repr, contents(staged))) == sorted(map(repr, contents(whole)))
+    assert staged.local == whole.local
+    keys = [sorted(db.objects("Book").keys()) for db in (staged, whole)]
+    assert keys[0] == keys[1]
+
+
+def test_a_staged_bootstrap_is_told_once_and_all_of_it() -> None:
+    """CLIENT-10: live results get one change; without any, what is there is shown all the same."""
+    db = client_file()
+    changes: list[Any] = []
+    observation = db.objects("Book").observe(changes.append)
+    several = [state_op(3, key, title=str(key)) for key in range(5)]
+    take(db, download(0, *several, last=False, query_version=1, base=9))
+    take(db, download(9, query_version=1, base=9))
+    assert len(changes) == 2
+    assert changes[1].inserted == [0, 1, 2, 3, 4]
+    observation.stop()
+    again = client_file()
+    assert again.get("Book", 1) is None
+    take(again, download(0, *several, last=False, query_version=1, base=9))
+    take(again, download(9, query_version=1, base=9))
+    assert again.get("Book", 1).title == "1"
+    assert [each.title for each in again.objects("Book")] == ["0", "1", "2", "3", "4"]
+
+
+def test_a_malformed_message_stages_nothing() -> None:
+    """CLIENT-10: not even what came before it in the same message."""
+    db = client_file()
+    take(db, download(0, state_op(3, 1, title="a"), last=False, query_version=1, base=9))
+    good = [state_op(3, key, title="b") for key in range(1, 200)]
+    bad = StateOp("Book", 900, 3, pack([1, 1, [], {obj.REGISTER: []}]), [])
+    unchanged_by(db, download(0, *good, bad, last=False, query_version=1, base=9))

@@ -207,6 +207,30 @@ class Lockstep(RuleBasedStateMachine):
     def delete_object(self, name: str, key: Any) -> None:
         self._write(lambda txn: txn.delete_object(name, key))
 
+    @rule(name=_CLASSES, rows=st.lists(st.tuples(_KEYS, _VERSIONS, _OBJECTS), max_size=4))
+    def stage(self, name: str, rows: list[tuple[Any, int, dict[str, Any] | None]]) -> None:
+        def call(txn: Any) -> None:
+            columns = txn.columns(name)
+            txn.stage_objects(
+                name,
+                [
+                    (key, version, b"dead", None)
+                    if fields is None
+                    else (key, version, head(**fields), [fields.get(each) for each in columns])
+                    for key, version, fields in rows
+                ],
+            )
+
+        self._write(call)
+
+    @rule(name=_CLASSES)
+    def adopt_staged(self, name: str) -> None:
+        self._write(lambda txn: txn.adopt_staged(name))
+
+    @rule()
+    def drop_staged(self) -> None:
+        self._write(lambda txn: txn.drop_staged())
+
     @rule(name=_CLASSES, row=_ROWS, part=_PARTS, version=_VERSIONS, data=_BYTES)
     def put_part(self, name: str, row: int, part: bytes, version: int, data: bytes) -> None:
         self._write(lambda txn: txn.put_part(name, row, part, version, data))
@@ -263,6 +287,8 @@ class Lockstep(RuleBasedStateMachine):
         if walk:
             memory, sqlite = (each.scan(name, query, **options) for each in pair)
             self.iterators.append((memory, sqlite))
+            memory, sqlite = (each.staged_objects(name) for each in pair)
+            self.iterators.append((memory, sqlite))
 
     @precondition(lambda self: self.iterators)
     @rule(data=st.data())
@@ -276,6 +302,7 @@ class Lockstep(RuleBasedStateMachine):
         for pair in self._open_ones():
             for name in ("Book", "Author"):
                 self._same(pair, lambda txn, name=name: list(txn.all_objects(name)))
+                self._same(pair, lambda txn, name=name: list(txn.staged_objects(name)))
                 self._same(pair, lambda txn, name=name: txn.columns(name))
             self._same(pair, lambda txn: txn.classes())
             self._same(pair, lambda txn: list(txn.records("mixed")))

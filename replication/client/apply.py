@@ -9,11 +9,14 @@ Rule 2: first the pending deltas up to the mark fold into the synced state, then
 Rule 3: a delta whose version the object has reached already is skipped. [CLIENT-12]
 Rule 4: what the server rewrote replaces the pending original; what it refused goes to the journal
         and the view is computed again. [CLIENT-13]
+Rule 5: a staged state without parts becomes a staged row of the store, and all rows of a class
+        that has none take effect at once. So they come before everything else that is staged:
+        after anything but states without parts and schemas, nothing becomes a row any more.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
@@ -25,7 +28,7 @@ from replication.crdt.stamps import latest_in_chunk, latest_time
 from replication.crdt.view import column_values
 from replication.errors import DecodeError
 from replication.history.changeset import decode, decode_trusted, next_digest
-from replication.model.encoding import is_key, key_bytes, pack, unpack_trusted
+from replication.model.encoding import RUN, is_key, key_bytes, pack, unpack_trusted
 from replication.model.schema import Schema
 from replication.model.values import Key
 from replication.protocol.body import (
@@ -40,7 +43,7 @@ from replication.protocol.body import (
     trusted_operation,
 )
 from replication.protocol.messages import Ack, Download
-from replication.storage.contract import int_key
+from replication.storage.contract import StagedRow, int_key
 
 
 def acknowledge(work: Integration, ack: Ack) -> None:
@@ -147,42 +150,81 @@ def rebuild(work: Integration, name: ObjectName, key: Key) -> None:
 
 
 def stage(work: Integration, download: Download) -> None:
-    """Keep one of several messages that take effect together. Rule 1.
+    """Keep one of several messages that take effect together. Rules 1 and 5.
 
     Raises:
         DecodeError: its operations are not well-formed; nothing was kept.
     """
-    rows: list[Any] = []
-    latest = 0
-    for operation, state in decode_with_states(download.size, download.body):
-        if state is not None and not operation.parts:  # type: ignore[union-attr]
-            # Decoded once, here: what applying needs of it is kept beside its bytes.
-            values = column_values(state, work.columns.get(operation.class_name, ()))  # type: ignore[union-attr]
-            latest = max(latest, latest_time(state))
-            rows.append([_PLAIN, *operation[:4], None if values is None else list(values.values())])
-            continue
-        if isinstance(operation, SchemaOp):
-            Schema.from_packed(operation.schema)
-        rows.append(pack_operation(operation))
     synced = work.synced
     if (synced.staged_query, synced.staged_base) != (download.query_version, download.base):
         discard_staged(work)
+    rows = _StagedRows(work)
+    rest: list[Any] = []
+    mixed = work.synced.staged_mixed
+    latest = 0
+    for operation, state in decode_with_states(download.size, download.body):
+        if type(operation) is StateOp and not operation.parts and not mixed:
+            assert state is not None
+            latest = max(latest, latest_time(state))
+            rows.add(operation, state)
+            continue
+        if type(operation) is SchemaOp:
+            _declare(work, Schema.from_packed(operation.schema))
+        else:
+            mixed = True
+        rest.append(pack_operation(operation))
+    rows.flush()
     count = work.synced.staged_count + 1
-    record = pack([latest, work.columns, rows])
-    work.writer.put_record(STAGED, int_key(count), record)
+    work.writer.put_record(STAGED, int_key(count), pack([latest, rest]))
     work.synced = work.synced._replace(
         staged_query=download.query_version,
         staged_base=download.base,
         staged_position=download.position,
         staged_count=count,
+        staged_mixed=mixed,
     )
+
+
+class _StagedRows:
+    """Gathers states to be staged, and passes them on together."""
+
+    def __init__(self, work: Integration) -> None:
+        self._work = work
+        self._class_name = ""
+        self._columns: list[str] = []
+        self._rows: list[StagedRow] = []
+
+    def add(self, operation: StateOp, state: ObjectState) -> None:
+        """Stage a state."""
+        class_name, key, version, head, _ = operation
+        if class_name != self._class_name or len(self._rows) >= RUN:
+            self.flush()
+            _known_class(self._work, class_name)
+            self._class_name = class_name
+            self._columns = self._work.columns[class_name]
+        columns = column_values(state, self._columns)
+        self._rows.append((key, version, head, None if columns is None else [*columns.values()]))
+
+    def flush(self) -> None:
+        """Pass on what there is."""
+        if self._rows:
+            self._work.writer.stage_objects(self._class_name, self._rows)
+            self._rows = []
+
+
+def _declare(work: Integration, schema: Schema) -> None:
+    # Only the store hears of it yet: so that what is staged has the columns it will need.
+    for item in work.known_schema.merge(schema)[0]:
+        if not item.embedded:
+            work.declare(item.name, item.queryable)
 
 
 def discard_staged(work: Integration) -> None:
     """Drop what was staged: another download takes its place."""
     work.writer.delete_records(STAGED)
+    work.writer.drop_staged()
     work.synced = work.synced._replace(
-        staged_query=0, staged_base=0, staged_position=b"", staged_count=0
+        staged_query=0, staged_base=0, staged_position=b"", staged_count=0, staged_mixed=False
     )
 
 
@@ -197,11 +239,7 @@ def apply(work: Integration, download: Download) -> None:
     belongs = (synced.staged_query, synced.staged_base) == (download.query_version, download.base)
     _fold(work, download.mark)
     if belongs and synced.staged_count:
-        work.fresh = {name for name in work.columns if not any(work.writer.all_objects(name))}
-        for number in range(1, synced.staged_count + 1):
-            record = work.writer.record(STAGED, int_key(number))
-            assert record is not None, "staged with its count"
-            _operate_staged(work, record)
+        _operate_staged(work)
     _operate(work, operations)
     if work.received > work.local.received:
         clock = max(work.local.clock, work.received)
@@ -267,25 +305,21 @@ def _operate(work: Integration, operations: list[Operation]) -> None:
                 work.learn(Schema.from_packed(operation.schema))
 
 
-#: What stands for a state without parts in a staged message: its columns are beside it.
-_PLAIN: Final = 5
-
-
-def _operate_staged(work: Integration, record: bytes) -> None:
-    latest, columns, rows = unpack_trusted(record)
-    work.received = max(work.received, latest)
-    for row in rows:
-        if row[0] != _PLAIN:
-            _operate(work, [trusted_operation(row)])
+def _operate_staged(work: Integration) -> None:
+    """Apply what was staged. Rule 5."""
+    pending = {class_name for class_name, _ in work.pending}
+    for class_name in work.writer.classes():
+        if class_name not in pending and work.writer.adopt_staged(class_name):
+            work.arrived(class_name)
             continue
-        _, class_name, key, version, head, values = row
-        names = columns.get(class_name)
-        if class_name in work.fresh and names == work.columns[class_name]:
-            held = None if values is None else dict(zip(names, values, strict=True))
-            work.writer.put_object(class_name, key, version, head, held)
-            work.changes.append(Change(class_name, key, None, head))
-        else:
+        for _, key, version, head in work.writer.staged_objects(class_name):
             _state(work, StateOp(class_name, key, version, head, []))
+    for number in range(1, work.synced.staged_count + 1):
+        record = work.writer.record(STAGED, int_key(number))
+        assert record is not None, "staged with its count"
+        latest, rest = unpack_trusted(record)
+        work.received = max(work.received, latest)
+        _operate(work, [trusted_operation(item) for item in rest])
 
 
 def _known_class(work: Integration, class_name: str) -> None:
@@ -319,7 +353,7 @@ def _delta(work: Integration, operation: DeltaOp) -> None:
 def _state(work: Integration, operation: StateOp) -> None:
     class_name, key, version, head, parts = operation
     _known_class(work, class_name)
-    row = None if class_name in work.fresh else work.replica.row(class_name, key)
+    row = work.replica.row(class_name, key)
     before = head_of(row)
     versions = work.pending.get((class_name, key_bytes(key))) if work.pending else None
     parts_of: frozenset[str] = frozenset()
@@ -332,7 +366,6 @@ def _state(work: Integration, operation: StateOp) -> None:
         for _, _, data in parts:
             if data is not None:
                 work.received = max(work.received, latest_in_chunk(unpack_trusted(data)))
-        work.fresh.discard(class_name)  # a later state must find the parts of this one
     else:
         work.replica.put_head(class_name, key, version, state, head)
     after: bytes | None = head

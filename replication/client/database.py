@@ -350,7 +350,7 @@ class Database:
             if work.renamed is not None:
                 self.entities.renamed(*work.renamed)
                 self.entities.renaming = False
-            self.changed(work.changes)
+            self.changed(work.changes, everything=work.everything)
 
     # -- telling others ------------------------------------------------------------------------
     def on_outgoing(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -405,11 +405,15 @@ class Database:
         """Held by whoever commits, until everybody has been told; the same thread may take it."""
         return self._lock
 
-    def changed(self, changes: list[Change]) -> None:
-        """A transaction is durable: let handles and live results know."""
-        if not changes:
+    def changed(self, changes: list[Change], *, everything: bool = False) -> None:
+        """A transaction is durable: let handles and live results know.
+
+        Args:
+            everything: other objects may have changed too, and there are no live results.
+        """
+        if not changes and not everything:
             return
-        self.entities.changed(changes)
+        self.entities.changed(changes, everything=everything)
         if not self._observations:
             return
         self._untold.append(changes)
@@ -457,8 +461,8 @@ class Integration:
         local, synced, known_schema, columns: what the database will be at after the commit.
         pending: client versions of the pending deltas of each object.
         received: the latest time of any stamp that came in.
-        fresh: classes that had no rows when a bootstrap began: nothing to look up there.
         changes: what is to be told to live results.
+        everything: more has changed than `changes` says, and nobody wants to be told.
         renamed: (old ident, first sequence, new ident) of ids that got another ident.
     """
 
@@ -471,12 +475,21 @@ class Integration:
         self.known_schema = db.known_schema
         self.pending = db.pending
         self.received = self.local.received
-        self.fresh: set[str] = set()
         self.changes: list[Change] = []
+        self.everything = False
         self.renamed: tuple[int, int, int] | None = None
         #: The record of a pending changeset, and its deltas by object; see `_deltas_of`.
         self._decoded: dict[int, tuple[bytes, dict[ObjectName, ObjectState]]] = {}
         self._entities = db.entities
+        self._observed = bool(db._observations)
+
+    def arrived(self, class_name: str) -> None:
+        """All rows of a class have just come, and were none before."""
+        if not self._observed:
+            self.everything = True
+            return
+        for _, key, _, head in self.writer.all_objects(class_name):
+            self.changes.append(Change(class_name, key, None, head))
 
     def rename(self, old: int, first: int, new: int) -> None:
         """Handles are to know that the ids of ``old`` from sequence ``first`` on are ``new``'s."""

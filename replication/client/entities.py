@@ -314,10 +314,10 @@ class Entities:
             entity.remember(generation, head)
         return entity
 
-    def changed(self, changes: list[Change]) -> None:
-        """A transaction is durable: what it touched is stale."""
+    def changed(self, changes: list[Change], *, everything: bool = False) -> None:
+        """A transaction is durable: what it touched is stale, or everything."""
         self.commits += 1
-        if len(changes) > _MANY:
+        if everything or len(changes) > _MANY:
             self.existence += 1
             with self._lock:
                 held = list(self._held.values())

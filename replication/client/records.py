@@ -8,7 +8,7 @@
 | pending | client version | [changeset, first and last sequence minted in it] |
 | base | class, key | [version, head]: the synced state of an object with pending deltas, or null |
 | base_parts | class, key, part name | [version, data] of a part pending deltas changed, or null |
-| staged | position in the download | the body of a staged DOWNLOAD |
+| staged | position in the download | [latest time of its rows, what is no row]: a staged DOWNLOAD |
 | subscriptions | query version | see `subscriptions.py` |
 | journal | number | [client version, class, key, path, reason, message] of a refusal |
 
@@ -59,7 +59,7 @@ class Synced(NamedTuple):
 
     `folded` is the last mark: pending up to there is gone. `acknowledged` and `digest` are the
     last ACK. `staged_query`, `staged_base`, `staged_position`, `staged_count` describe a staged
-    download that is under way.
+    download that is under way; `staged_mixed`: nothing more of it becomes staged rows.
     """
 
     cursor: int = 0
@@ -72,6 +72,7 @@ class Synced(NamedTuple):
     staged_base: int = 0
     staged_position: bytes = b""
     staged_count: int = 0
+    staged_mixed: bool = False
 
 
 def load_local(reader: Reader) -> Local:

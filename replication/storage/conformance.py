@@ -22,6 +22,7 @@ from replication.storage.checks import (
     queries,
     read_head,
     records,
+    staged,
     transactions,
 )
 from replication.storage.contract import Store
@@ -34,6 +35,7 @@ CHECKS: Final[dict[str, Check]] = {
     **records.check,
     **objects.check,
     **queries.check,
+    **staged.check,
 }
 #: Gives a new, empty store whose `read_head` is the one of this module.
 Make: TypeAlias = Callable[[], Store]

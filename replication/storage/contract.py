@@ -5,6 +5,7 @@ A store holds two things:
 * **objects**: for each class, rows `(class, key) -> version, head, columns` and, beside a row,
   its `parts`. Heads and parts are opaque bytes, stored as they travel. Columns are the values of
   queryable fields, indexed, so that `scan` can answer a query without decoding heads.
+  Beside its rows a class has **staged** ones, which nothing shows until they become its rows.
 * **records**: named, ordered tables of `bytes -> bytes`: the log, pending changes, idents,
   subscriptions, staged downloads, settings. `int_key` makes keys whose order is the integers'.
 
@@ -25,7 +26,7 @@ Rule 5: errors are StoreError and its subclasses, whatever the back end raises. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -46,6 +47,11 @@ class StoredObject(NamedTuple):
     #: Server version that last changed the object, 0 while no server has seen it.
     version: int
     head: bytes
+
+
+#: A row to be staged: primary key, version, head, and the values of all columns of the class, in
+#: the order of `Reader.columns`; None for an object that is not alive.
+StagedRow: TypeAlias = tuple[Key, int, bytes, Sequence[Value | list[Value]] | None]
 
 
 class StoredPart(NamedTuple):
@@ -117,6 +123,9 @@ class Reader(Protocol):
     def count(self, class_name: str, query: Query | None = None) -> int:
         """How many rows `scan` would return."""
 
+    def staged_objects(self, class_name: str) -> Iterator[StoredObject]:
+        """Every staged row of a class, by row. Same validity as `records`."""
+
 
 class Writer(Reader, Protocol):
     """What a write transaction can do beside reading."""
@@ -159,6 +168,23 @@ class Writer(Reader, Protocol):
 
     def delete_object(self, class_name: str, key: Key) -> None:
         """Delete a row and its parts, if present."""
+
+    def stage_objects(self, class_name: str, rows: Iterable[StagedRow]) -> None:
+        """Add rows to the staged ones of a class, replacing those of the same keys.
+
+        Raises:
+            UsageError: the class has not been declared.
+        """
+
+    def adopt_staged(self, class_name: str) -> bool:
+        """Make the staged rows of a class its rows, if it has none; whether that was done.
+
+        It is not if nothing is staged, nor if the class had new rows since the first of these was
+        staged: then a row would be used twice. All iterators of the transaction end.
+        """
+
+    def drop_staged(self) -> None:
+        """Delete what is staged, of all classes."""
 
     def put_part(self, class_name: str, row: int, name: bytes, version: int, data: bytes) -> None:
         """Insert or replace a part of a row that `put_object` returned."""

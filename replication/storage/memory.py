@@ -16,7 +16,7 @@ from replication.errors import StoreError, UsageError
 from replication.model.types import KEY_NAME
 from replication.model.values import Key, Value
 from replication.query.query import Query
-from replication.storage.contract import ReadHead, StoredObject, StoredPart
+from replication.storage.contract import ReadHead, StagedRow, StoredObject, StoredPart
 from replication.storage.keys import PlainKey, plain_key
 from replication.storage.locks import WriteLock
 from replication.storage.sorted_map import SortedMap
@@ -31,7 +31,7 @@ _Entry: TypeAlias = tuple[StoredObject, _Columns | None]
 class _Class:
     """The rows of one class."""
 
-    __slots__ = ("columns", "keys", "last_row", "parts", "rows")
+    __slots__ = ("columns", "keys", "last_row", "parts", "rows", "staged")
 
     def __init__(self) -> None:
         self.columns: frozenset[str] = frozenset()
@@ -41,6 +41,8 @@ class _Class:
         #: The same entries by primary key: a map for each Python type of plain key.
         self.keys: dict[type, SortedMap[PlainKey, _Entry]] = {}
         self.parts: SortedMap[tuple[int, bytes], StoredPart] = SortedMap()
+        #: Rows that are to be those of this class.
+        self.staged: _Class | None = None
 
     def fork(self) -> _Class:
         copy = _Class.__new__(_Class)
@@ -49,12 +51,23 @@ class _Class:
         copy.rows = self.rows.fork()
         copy.keys = {kind: entries.fork() for kind, entries in self.keys.items()}
         copy.parts = self.parts.fork()
+        copy.staged = None if self.staged is None else self.staged.fork()
         return copy
 
     def entry(self, key: Key) -> _Entry | None:
         plain = plain_key(key)
         entries = self.keys.get(type(plain))
         return None if entries is None else entries.get(plain)
+
+    def add(self, key: Key, version: int, head: bytes, values: _Columns | None) -> int:
+        """Insert or replace; returns the row."""
+        before = self.entry(key)
+        if before is None:
+            self.last_row = row = self.last_row + 1
+        else:
+            row = before[0].row
+        self.put((StoredObject(row, key, version, head), values))
+        return row
 
     def put(self, entry: _Entry) -> None:
         plain = plain_key(entry[0].key)
@@ -91,7 +104,7 @@ class _Ended(dict[str, Any]):
     def _raise(self, *_arguments: object) -> Any:
         raise ended()
 
-    get = copy = __getitem__ = __iter__ = __contains__ = _raise
+    get = copy = items = __getitem__ = __iter__ = __contains__ = _raise
 
 
 _ENDED: Final[dict[str, Any]] = _Ended()
@@ -222,6 +235,12 @@ class _Reader:
         held = self._classes.get(class_name)
         return 0 if held is None else sum(1 for _ in self._matching(held, query, None, 0))
 
+    def staged_objects(self, class_name: str) -> Iterator[StoredObject]:
+        held = self._classes.get(class_name)
+        staged = None if held is None else held.staged
+        rows = iter(()) if staged is None else staged.rows.items()
+        return self._walk(("staged", class_name), (stored for _row, (stored, _values) in rows))
+
 
 class _Savepoint:
     """A part of the write transaction that an exception undoes."""
@@ -323,8 +342,14 @@ class _Writer(_Reader):
         added = frozenset(columns) - self._classes[class_name].columns
         if not added:
             return
+        self._walks.interrupt(("staged", class_name))
         held = self._own_rows(class_name)
-        held.columns |= added
+        for rows in (held, held.staged):
+            if rows is not None:
+                rows.columns |= added
+                self._fill(rows)
+
+    def _fill(self, held: _Class) -> None:
         for _row, (stored, values) in list(held.rows.items()):
             if values is not None:
                 values = _column_values(self._read_head(stored.head), held.columns)
@@ -339,20 +364,49 @@ class _Writer(_Reader):
         columns: Mapping[str, Value | list[Value]] | None,
     ) -> int:
         held = self._own_rows(class_name)
-        before = held.entry(key)
-        if before is None:
-            held.last_row = row = held.last_row + 1
-        else:
-            row = before[0].row
         values = None if columns is None else _column_values(columns, held.columns)
-        held.put((StoredObject(row, key, version, head), values))
-        return row
+        return held.add(key, version, head, values)
 
     def delete_object(self, class_name: str, key: Key) -> None:
         held = self._classes.get(class_name)
         entry = None if held is None else held.entry(key)
         if entry is not None:
             self._own_rows(class_name).drop(entry[0])
+
+    def stage_objects(self, class_name: str, rows: Iterable[StagedRow]) -> None:
+        self._walks.interrupt(("staged", class_name))
+        held = self._own_class(class_name)
+        staged = held.staged
+        if staged is None:
+            staged = held.staged = _Class()
+            staged.columns = held.columns
+            staged.last_row = held.last_row
+        names = sorted(held.columns)
+        for key, version, head, items in rows:
+            values = None
+            if items is not None:
+                values = _column_values(dict(zip(names, items, strict=True)), held.columns)
+            staged.add(key, version, head, values)
+
+    def adopt_staged(self, class_name: str) -> bool:
+        held = self._classes.get(class_name)
+        if held is None or held.staged is None or any(held.rows.items()):
+            return False
+        first = next(iter(held.staged.rows.items()), None)
+        if first is None or first[0] <= held.last_row:
+            return False
+        self._walks.interrupt(None)
+        held = self._own_class(class_name)
+        staged, held.staged = held.staged, None
+        assert staged is not None
+        held.rows, held.keys, held.last_row = staged.rows, staged.keys, staged.last_row
+        return True
+
+    def drop_staged(self) -> None:
+        for name, held in list(self._classes.items()):
+            if held.staged is not None:
+                self._walks.interrupt(("staged", name))
+                self._own_class(name).staged = None
 
     def put_part(self, class_name: str, row: int, name: bytes, version: int, data: bytes) -> None:
         self._own_class(class_name).parts.set((row, name), StoredPart(name, version, data))

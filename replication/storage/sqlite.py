@@ -104,12 +104,12 @@ class SQLiteStore:
         self.path = os.path.realpath(path)
         self.read_head = read_head
         #: What the last transaction to look found; see `catalog_of`.
-        self.catalog = Catalog(-1, {}, {}, {})
+        self.catalog = Catalog(-1, {}, {}, {}, {})
         #: What the last write transaction left, None where it may have changed something; nobody
         #: else writes, so the next one needs not look.
         self.written_catalog: Catalog | None = None
-        #: For the writer: the next row of a class, by its number.
-        self.next_rows: dict[int, int] = {}
+        #: For the writer: the next row of a table of objects, by its name.
+        self.next_rows: dict[str, int] = {}
         self._connect = connect
         self._cache_bytes = cache_bytes
         self._idle_readers_max = idle_readers_max

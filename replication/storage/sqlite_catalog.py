@@ -10,6 +10,8 @@ columns `q<number>` (a queryable field). Beside them:
   made with its first record: one for the keys of `int_key`, where the key is SQLite's own row
   number, and one for all other keys. It halves the work for the log and for pending changes.
 * `parts (class, object, name, version, data)`.
+* `s<number>`: the staged rows of a class that has some, or had: like `o<number>`, but without
+  indexes of queryable fields, for these are made faster once all rows are there.
 
 Rule 1: a catalog is immutable; a change makes another one, so that a roll-back puts the former
         one back. Each is good for one value of SQLite's schema cookie, which every committed
@@ -61,7 +63,7 @@ CREATE: Final = (
 
 
 class ClassTable:
-    """The SQL of one class."""
+    """The SQL of one class; with "s" as its ``prefix``, of the staged rows of one."""
 
     __slots__ = (
         "columns",
@@ -69,13 +71,15 @@ class ClassTable:
         "delete",
         "get",
         "insert",
+        "name",
         "number",
         "select_all",
+        "stage",
         "update_head",
         "written",
     )
 
-    def __init__(self, number: int, columns: dict[str, str]) -> None:
+    def __init__(self, number: int, columns: dict[str, str], prefix: str = "o") -> None:
         self.number = number
         #: The SQL column of each queryable field, in the order they were added.
         self.columns = columns
@@ -83,13 +87,19 @@ class ClassTable:
         self.written = ("alive", *columns.values())
         #: What it writes there for an object that is not alive.
         self.dead = (0, *(None for _ in columns))
-        table = f"o{number}"
+        self.name = table = f"{prefix}{number}"
         listed = ", ".join(self.written)
         marks = ", ".join("?" * (4 + len(self.written)))
         self.get = f"SELECT id, version, head, {listed} FROM {table} WHERE key = ?"
         self.insert = (
             f"INSERT INTO {table} (id, key, version, head, {listed}) VALUES ({marks})"
             " ON CONFLICT DO NOTHING"
+        )
+        ordered = ("version", "head", "alive", *(columns[name] for name in sorted(columns)))
+        #: Binds id, key, version, head, alive, and the fields in the order of their names.
+        self.stage = (
+            f"INSERT INTO {table} (id, key, {', '.join(ordered)}) VALUES ({marks})"
+            f" ON CONFLICT (key) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in ordered)}"
         )
         self.update_head = f"UPDATE {table} SET version = ?, head = ? WHERE id = ?"
         self.delete = f"DELETE FROM {table} WHERE id = ?"
@@ -98,18 +108,18 @@ class ClassTable:
     def update(self, changed: list[int]) -> str:
         """Replaces version, head and some of ``written``, given by position."""
         listed = "".join(f", {self.written[position]} = ?" for position in changed)
-        return f"UPDATE o{self.number} SET version = ?, head = ?{listed} WHERE id = ?"
+        return f"UPDATE {self.name} SET version = ?, head = ?{listed} WHERE id = ?"
 
     def select(self, conditions: list[str]) -> str:
         """Living rows past the row bound first, under conditions, as many as is bound last."""
         return (
-            f"SELECT id, key, version, head FROM o{self.number}"
+            f"SELECT id, key, version, head FROM {self.name}"
             f" WHERE {' AND '.join(('alive', 'id > ?', *conditions))} ORDER BY id LIMIT ?"
         )
 
     def count(self, conditions: list[str]) -> str:
         """How many living rows are under these conditions."""
-        return f"SELECT count(*) FROM o{self.number} WHERE {' AND '.join(('alive', *conditions))}"
+        return f"SELECT count(*) FROM {self.name} WHERE {' AND '.join(('alive', *conditions))}"
 
 
 class RecordTable:
@@ -152,6 +162,8 @@ class Catalog(NamedTuple):
     #: By name, the tables for keys of `int_key` and those for all other keys.
     by_int: Mapping[str, RecordTable]
     by_bytes: Mapping[str, RecordTable]
+    #: By class, the tables of staged rows.
+    staged: Mapping[str, ClassTable]
 
 
 def load_catalog(cookie: int, run: Run) -> Catalog:
@@ -167,7 +179,13 @@ def load_catalog(cookie: int, run: Run) -> Catalog:
     by_bytes: dict[str, RecordTable] = {}
     for number, name, is_int in run("SELECT number, name, by_int FROM record_tables"):
         (by_int if is_int else by_bytes)[name] = RecordTable(number, bool(is_int))
-    return Catalog(cookie, classes, by_int, by_bytes)
+    tables = {name for (name,) in run("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    staged = {
+        name: ClassTable(table.number, table.columns, "s")
+        for name, table in classes.items()
+        if f"s{table.number}" in tables
+    }
+    return Catalog(cookie, classes, by_int, by_bytes, staged)
 
 
 def with_record_table(catalog: Catalog, run: Run, name: str, *, by_int: bool) -> Catalog:
@@ -186,26 +204,57 @@ def with_class(catalog: Catalog, run: Run, name: str) -> Catalog:
     """Create the table of a class, without queryable fields."""
     ((number,),) = run("SELECT count(*) + 1 FROM classes")
     run("INSERT INTO classes (number, name) VALUES (?, ?)", (number, name))
+    table = ClassTable(number, {})
+    _create_rows(run, table)
+    return catalog._replace(classes={**catalog.classes, name: table})
+
+
+def with_staged(catalog: Catalog, run: Run, name: str) -> Catalog:
+    """Create the table of a class's staged rows."""
+    table = ClassTable(catalog.classes[name].number, catalog.classes[name].columns, "s")
+    _create_rows(run, table)
+    return catalog._replace(staged={**catalog.staged, name: table})
+
+
+def with_adopted(catalog: Catalog, run: Run, name: str) -> Catalog:
+    """Put the table of a class's staged rows in the place of its own. No statement may be open."""
+    table, staged = catalog.classes[name], catalog.staged[name]
+    run(f"DROP TABLE {table.name}")
+    run(f"ALTER TABLE {staged.name} RENAME TO {table.name}")
+    for field in table.columns:
+        create_index(run, table, field)
+    left = {other: kept for other, kept in catalog.staged.items() if other != name}
+    return catalog._replace(staged=left)
+
+
+def _create_rows(run: Run, table: ClassTable) -> None:
+    columns = "".join(f", {column}" for column in table.columns.values())
     run(
-        f"CREATE TABLE o{number} (id INTEGER PRIMARY KEY, key NOT NULL UNIQUE,"
-        " version INTEGER NOT NULL, alive INTEGER NOT NULL, head BLOB NOT NULL)"
+        f"CREATE TABLE {table.name} (id INTEGER PRIMARY KEY, key NOT NULL UNIQUE,"
+        f" version INTEGER NOT NULL, alive INTEGER NOT NULL, head BLOB NOT NULL{columns})"
     )
-    return catalog._replace(classes={**catalog.classes, name: ClassTable(number, {})})
 
 
 def with_columns(catalog: Catalog, run: Run, name: str, added: list[str]) -> Catalog:
     """Add columns for queryable fields to a class; they are null and not indexed yet."""
     table = catalog.classes[name]
+    staged = catalog.staged.get(name)
     columns = dict(table.columns)
     for field in added:
         number = len(columns) + 1
         columns[field] = f"q{number}"
         run("INSERT INTO fields VALUES (?, ?, ?)", (table.number, number, field))
-        run(f"ALTER TABLE o{table.number} ADD COLUMN q{number}")
-    return catalog._replace(classes={**catalog.classes, name: ClassTable(table.number, columns)})
+        for each in (table, staged):
+            if each is not None:
+                run(f"ALTER TABLE {each.name} ADD COLUMN q{number}")
+    catalog = catalog._replace(classes={**catalog.classes, name: ClassTable(table.number, columns)})
+    if staged is None:
+        return catalog
+    table = ClassTable(table.number, columns, "s")
+    return catalog._replace(staged={**catalog.staged, name: table})
 
 
 def create_index(run: Run, table: ClassTable, field: str) -> None:
     """Index the column of a queryable field."""
     column = table.columns[field]
-    run(f"CREATE INDEX o{table.number}{column} ON o{table.number} ({column})")
+    run(f"CREATE INDEX {table.name}{column} ON {table.name} ({column})")

@@ -284,6 +284,14 @@ class SQLiteReader:
         cursor = self._start(table.select_all, [after_row])
         return self._walk(("class", class_name), [cursor], map(_stored, cursor))
 
+    def staged_objects(self, class_name: str) -> Iterator[StoredObject]:
+        self._check_alive()
+        table = self._catalog.staged.get(class_name)
+        if table is None:
+            return self._walk(("staged", class_name), [], iter(()))
+        cursor = self._start(table.select_all, [0])
+        return self._walk(("staged", class_name), [cursor], map(_stored, cursor))
+
     def count(self, class_name: str, query: Query | None = None) -> int:
         table = self._catalog.classes.get(class_name)
         if table is None:

@@ -9,7 +9,7 @@ Rule 3: what this process knows of rows and tables is forgotten with what is rol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -18,15 +18,17 @@ import apsw
 from replication.errors import StoreError, UsageError
 from replication.model.values import Key, Value
 from replication.query.sql import column_value
-from replication.storage.contract import StoredObject
+from replication.storage.contract import StagedRow, StoredObject
 from replication.storage.keys import PlainKey, plain_key
 from replication.storage.sqlite_catalog import (
     ClassTable,
     RecordTable,
     create_index,
+    with_adopted,
     with_class,
     with_columns,
     with_record_table,
+    with_staged,
 )
 from replication.storage.sqlite_errors import store_error
 from replication.storage.sqlite_reader import (
@@ -182,17 +184,20 @@ class SQLiteWriter(SQLiteReader):
         added = [field for field in dict.fromkeys(columns) if field not in held]
         if added:
             self._walks.interrupt(("class", class_name))
+            self._walks.interrupt(("staged", class_name))
             self._known.clear()
             self._catalog = with_columns(self._catalog, self._all, class_name, added)
             table = self._catalog.classes[class_name]
             self._fill(table, added)
+            if class_name in self._catalog.staged:
+                self._fill(self._catalog.staged[class_name], added)
             for field in added:
                 create_index(self._all, table, field)
 
     def _fill(self, table: ClassTable, fields: list[str]) -> None:
         read_head = self._store.read_head
         changed = ", ".join(f"{table.columns[field]} = ?" for field in fields)
-        update = f"UPDATE o{table.number} SET {changed} WHERE id = ?"
+        update = f"UPDATE {table.name} SET {changed} WHERE id = ?"
         page = table.select([])
         row = 0
         while rows := self._all(page, (row, _FILL_ROWS)):
@@ -239,10 +244,10 @@ class SQLiteWriter(SQLiteReader):
         )
         known = self._known.get((table.number, plain)) if self._known else None
         if known is None:
-            row = self._next_rows.get(table.number) or self._first_row(table)
+            row = self._next_rows.get(table.name) or self._first_row(table)
             self._run(table.insert, (row, plain, version, head, *values))
             if self._changes():
-                self._next_rows[table.number] = row + 1
+                self._next_rows[table.name] = row + 1
                 return row
             self._look_up(table, plain)
             known = self._known[table.number, plain]
@@ -266,11 +271,13 @@ class SQLiteWriter(SQLiteReader):
         raise UsageError(f"class {class_name!r} is not declared in this store; declare() it first")
 
     def _first_row(self, table: ClassTable) -> int:
-        sql = f"SELECT coalesce(max(id), 0) FROM o{table.number}"
         deleted = "SELECT last_row FROM classes WHERE number = ?"
-        row: int = 1 + max(self._one(sql, ()), self._one(deleted, (table.number,)))
-        self._next_rows[table.number] = row
+        row: int = 1 + max(self._last_row(table), self._one(deleted, (table.number,)))
+        self._next_rows[table.name] = row
         return row
+
+    def _last_row(self, table: ClassTable) -> int:
+        return int(self._one(f"SELECT coalesce(max(id), 0) FROM {table.name}", ()))
 
     def delete_object(self, class_name: str, key: Key) -> None:
         table = self._catalog.classes.get(class_name)
@@ -283,13 +290,65 @@ class SQLiteWriter(SQLiteReader):
         if self._walks:
             self._walks.interrupt(("class", class_name))
         self._known.pop((table.number, plain_key(key)), None)
-        if stored.row + 1 == (self._next_rows.get(table.number) or self._first_row(table)):
+        if stored.row + 1 == (self._next_rows.get(table.name) or self._first_row(table)):
             # Nothing but this will tell, after a restart, that the row was in use.
             sql = "UPDATE classes SET last_row = ? WHERE number = ?"
             self._run(sql, (stored.row, table.number))
         self._run(table.delete, (stored.row,))
         self._run(_DELETE_PARTS, (table.number, stored.row))
         return
+
+    # -- staged objects --------------------------------------------------------------------
+    def stage_objects(self, class_name: str, rows: Iterable[StagedRow]) -> None:
+        table = self._catalog.classes.get(class_name)
+        if table is None:
+            self._undeclared(class_name)
+        if self._walks:
+            self._walks.interrupt(("staged", class_name))
+        if class_name not in self._catalog.staged:
+            self._catalog = with_staged(self._catalog, self._all, class_name)
+        staged = self._catalog.staged[class_name]
+        row: int | None = None  # SQLite takes the one after the last
+        if not self._last_row(staged):
+            row = self._next_rows.get(table.name) or self._first_row(table)
+
+        def bindings() -> Iterator[tuple[Any, ...]]:
+            nonlocal row
+            for key, version, head, values in rows:
+                plain = key if type(key) is int or type(key) is str else plain_key(key)
+                written = staged.dead if values is None else (1, *map(column_value, values))
+                yield (row, plain, version, head, *written)
+                row = None
+
+        assert self._handle is not None
+        try:
+            self._handle.connection.executemany(staged.stage, bindings())
+        except apsw.Error as error:
+            raise self._failed(error) from error
+
+    def adopt_staged(self, class_name: str) -> bool:
+        staged = self._catalog.staged.get(class_name)
+        if staged is None:
+            self._check_alive()
+            return False
+        table = self._catalog.classes[class_name]
+        first = self._one(f"SELECT min(id) FROM {staged.name}", ())
+        if first is None or self._last_row(table):
+            return False
+        if first < (self._next_rows.get(table.name) or self._first_row(table)):
+            return False
+        self._walks.interrupt(None)
+        last = self._last_row(staged)
+        self._catalog = with_adopted(self._catalog, self._all, class_name)
+        self._known.clear()
+        self._next_rows[table.name] = last + 1
+        return True
+
+    def drop_staged(self) -> None:
+        self._check_alive()
+        for class_name, staged in self._catalog.staged.items():
+            self._walks.interrupt(("staged", class_name))
+            self._run(f"DELETE FROM {staged.name}")
 
     # -- parts -----------------------------------------------------------------------------
     def put_part(self, class_name: str, row: int, name: bytes, version: int, data: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from replication.errors import NoTransactionError, UsageError
 
-#: What is walked over: ("record", table) or ("class", class name).
+#: What is walked over: ("record", table), ("class", class name) or ("staged", class name).
 Walked: TypeAlias = tuple[str, str]
 
 

@@ -89,6 +89,14 @@ def put(
     return txn.put_object(class_name, key, version, head(**fields), fields)
 
 
+def stage(
+    txn: Writer, class_name: str, key: Key, version: int = 1, /, **fields: Value | list[Value]
+) -> None:
+    """Stage a living object with these field values."""
+    values = [fields.get(name) for name in txn.columns(class_name)]
+    txn.stage_objects(class_name, [(key, version, head(**fields), values)])
+
+
 def pairs(txn: Reader, table: str, **options: Any) -> list[tuple[bytes, bytes]]:
     """What `records` iterates over."""
     return list(txn.records(table, **options))
@@ -107,6 +115,9 @@ def fill(txn: Writer) -> None:
     row = put(txn, "Book", 1, price=10)
     put(txn, "Book", "b", price=20)
     txn.put_part("Book", row, b"p", 1, b"part")
+    txn.declare("Staged", ["price"])
+    stage(txn, "Staged", 1, price=10)
+    stage(txn, "Book", 1, price=10)
 
 
 def change(txn: Writer) -> None:
@@ -122,6 +133,8 @@ def change(txn: Writer) -> None:
     txn.put_part("Book", row, b"q", 2, b"new")
     txn.delete_object("Book", "b")
     put(txn, "Book", "c", price=30)
+    stage(txn, "Book", "c", price=10)
+    txn.adopt_staged("Staged")
 
 
 def everything(txn: Reader) -> list[object]:
@@ -131,4 +144,5 @@ def everything(txn: Reader) -> list[object]:
         rows = list(txn.all_objects(name))
         parts = [txn.parts(name, stored.row) for stored in rows]
         seen += [name, txn.columns(name), rows, parts, list(txn.scan(name))]
+        seen.append(list(txn.staged_objects(name)))
     return seen

@@ -117,7 +117,7 @@ def first_transaction_fails(store: Store) -> None:
     with store.write() as txn:
         txn.delete_records("s")
         fill(txn)
-        assert txn.classes() == ["Author", "Book"]
+        assert txn.classes() == ["Author", "Book", "Staged"]
         assert txn.columns("Author") == ["name"]
         assert keys(txn.scan("Book")) == [1, "b"]
         assert pairs(txn, "r") == [(int_key(1), b"one"), (b"word", b"two")]
