@@ -45,10 +45,9 @@ def latest_in_chunk(chunk: Chunk) -> int:
 
 
 def _in_groups(groups: Groups) -> int:
-    latest = 0
-    for group in groups:
-        latest = max(latest, group[0] if len(group) == 3 else group[3])
-    return latest
+    if len(groups) == 1 and len(groups[0]) == 3:
+        return int(groups[0][0])
+    return max([group[0] if len(group) == 3 else group[3] for group in groups], default=0)
 
 
 def _in_collection(kind: int, state: Any) -> int:

@@ -19,7 +19,7 @@ from replication.crdt.sequence import Sequence
 from replication.crdt.set import members
 from replication.limits import CONTAINER_NESTING_MAX
 from replication.model.encoding import unpack_trusted
-from replication.model.values import Container
+from replication.model.values import Based, Container
 
 
 def register_value(fields: obj.Fields, name: str) -> Any:
@@ -167,10 +167,19 @@ def column_values(state: obj.ObjectState, names: Iterable[str]) -> dict[str, Any
         return None
     fields = state[3]
     groups = fields.get(obj.REGISTER)
-    if groups and len(fields) == len(groups) == 1:  # written once, and nothing but registers
-        writes = groups[0][2]
-        return {name: _plain(shown(writes.get(name), 0)) for name in names}
+    if groups and len(fields) == 1:  # nothing but registers
+        return {name: _written(groups, name) for name in names}
     return {name: _column_value(fields, name) for name in names}
+
+
+def _written(groups: Any, name: str) -> Any:
+    # `register_value` where there are no counters.
+    for group in groups:
+        if name in group[2]:
+            value = group[2][name]
+            kind = type(value)
+            return _plain(shown(value, 0)) if kind is Based or kind is Container else value
+    return None
 
 
 def _column_value(fields: obj.Fields, name: str) -> Any:

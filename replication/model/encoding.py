@@ -285,7 +285,7 @@ def _check_oddities(data: bytes, value: Packed) -> None:
 
 #: Structures that are decoded together where there are many: enough to share what a call costs,
 #: and so few that they are gone again before Python's garbage collector looks for them.
-RUN: Final = 64
+RUN: Final = 32
 
 
 def unpack_runs_for_check(data: bytes, bytes_max: int = BODY_BYTES_MAX) -> Iterator[list[Packed]]:
@@ -314,16 +314,19 @@ def unpack_runs_for_check(data: bytes, bytes_max: int = BODY_BYTES_MAX) -> Itera
     while left:
         count = min(RUN, left)
         left -= count
+        items: list[Packed] = []
+        ends = []
         try:
-            items = [unpacker.unpack() for _ in range(count)]
+            for _ in range(count):
+                items.append(unpacker.unpack())
+                ends.append(unpacker.tell() - start)
         except Exception as error:
             raise _undecodable(error) from None
-        end = unpacker.tell()
-        run = msgpack.Packer().pack_array_header(count) + data[start:end]
-        _check_canonical(items, run)
-        _check_oddities(run, items)
+        run = data[start : start + ends[-1]]
+        _check_canonical(items, msgpack.Packer().pack_array_header(count) + run)
+        _check_odd_ones(run, ends, items)
         yield items
-        start = end
+        start += ends[-1]
 
 
 def unpack_each_for_check(items: list[bytes]) -> list[Packed]:
@@ -348,13 +351,18 @@ def unpack_each_for_check(items: list[bytes]) -> list[Packed]:
             raise DecodeError("not one structure, whole")
     # Each is a structure of its own, so a list of them is their bytes behind its header.
     values: list[Packed] = _unpacked(msgpack.Packer().pack_array_header(len(items)) + joined)
-    if len(joined) > VALUE_BYTES_MAX:
-        _check_leaves(values)
-        return values
-    for odd in (_BIG_INTEGER, _ODD_DOUBLE):
-        for found in odd.finditer(joined):
-            _check_leaves(values[bisect_right(ends, found.start())])
+    _check_odd_ones(joined, ends, values)
     return values
+
+
+def _check_odd_ones(data: bytes, ends: list[int], values: list[Packed]) -> None:
+    """`_check_oddities` of structures that end at these places, of each that is suspected."""
+    if len(data) > VALUE_BYTES_MAX:
+        _check_leaves(values)
+        return
+    for odd in (_BIG_INTEGER, _ODD_DOUBLE):
+        for found in odd.finditer(data):
+            _check_leaves(values[bisect_right(ends, found.start())])
 
 
 #: The types a register may hold, the engine's own markers included.
