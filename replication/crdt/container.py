@@ -110,7 +110,7 @@ def trail(fields: obj.Fields, name: bytes, element: ElementValue) -> list[Home] 
     out: list[Home] = []
     while len(out) < CONTAINER_NESTING_MAX:
         held = fields.get(obj.CONTAINER, {}).get(name)
-        if held is None or not held[0] or _referred(fields, held[0], element) != name:
+        if held is None or not held[0] or referred(fields, held[0], element) != name:
             return None
         out.append(held[0])
         if held[0][0] != obj.CONTAINER:
@@ -129,7 +129,8 @@ def depth(fields: obj.Fields, home: Home) -> int:
     return deep
 
 
-def _referred(fields: obj.Fields, home: Home, element: ElementValue) -> bytes | None:
+def referred(fields: obj.Fields, home: Home, element: ElementValue) -> bytes | None:
+    """The id of the container that the value at a place refers to; None for any other value."""
     kind, slot = home[:2]
     if kind == obj.REGISTER:
         return property_container(fields, slot)

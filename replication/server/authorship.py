@@ -23,6 +23,7 @@ from replication.crdt.list import Chunk
 from replication.crdt.register import Groups
 from replication.errors import DecodeError
 from replication.history.changeset import Changeset
+from replication.model.encoding import unpack_trusted
 
 
 def check_authorship(changeset: Changeset, idents: Collection[int], time_max: int) -> None:
@@ -62,15 +63,28 @@ class _Check:
             elif kind == obj.EMBEDDED:
                 for embedded in held.values():
                     self.object(embedded)
-            elif kind == obj.LIST:
-                for state in held.values():
-                    self.chunk(state[1])
+            elif kind == obj.CONTAINER:
+                for name, (home, state) in held.items():
+                    if home:
+                        self.container(name)
+                    self.collection(obj.container_kind(name), state)
             elif kind != obj.COUNTER:
                 for state in held.values():
-                    self.groups(state[1])
-                    if kind == obj.DICTIONARY:
-                        for embedded in state[2].values():
-                            self.object(embedded)
+                    self.collection(kind, state)
+
+    def container(self, name: bytes) -> None:
+        _, *rest = unpack_trusted(name)
+        if len(rest) == 2 and rest[0] not in self._idents:
+            raise DecodeError(f"a container named by file {rest[0]}, which is not its author")
+
+    def collection(self, kind: int, state: Any) -> None:
+        if kind == obj.LIST:
+            self.chunk(state[1])
+            return
+        self.groups(state[1])
+        if kind == obj.DICTIONARY:
+            for embedded in state[2].values():
+                self.object(embedded)
 
     def groups(self, groups: Groups) -> None:
         for group in groups:

@@ -12,7 +12,7 @@ Rule 3: a new incarnation is minted and stamped by the changeset that starts it.
 Rule 4: with a schema, class and property are known, the write is of the property's kind, and the
         value of its type.
 
-Lists are in `judge_list.py`.
+Lists are in `judge_list.py`, what is inside of mixed values in `judge_containers.py`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from replication.model.encoding import unpack_trusted
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
 from replication.model.values import ERASED, Key
+from replication.server.judge_containers import ContainerTrial
 from replication.server.judge_list import judged_list
 from replication.server.refusals import (
     CAUSAL_LENGTH,
@@ -66,7 +67,8 @@ class Judge:
         refusals: what was refused so far; `omitted` counts what was refused past their limit.
     """
 
-    __slots__ = ("_class_name", "_idents", "_key", "_time", "omitted", "parts", "refusals", "types")
+    __slots__ = ("_class_name", "_idents", "_key", "_time", "omitted", "parts", "refusals",
+                 "trails", "types")  # fmt: skip
 
     def __init__(self, types: Types | None, time: int, idents: Collection[int]) -> None:
         self.types = types
@@ -78,6 +80,8 @@ class Judge:
         self._key: Key | None = None
         #: Where the parts of the object under judgement are.
         self.parts: Parts | None = None
+        #: The way to each of its containers that was looked at, as refusals spell it.
+        self.trails: dict[bytes, Path] = {}
 
     def object(
         self, class_name: str, key: Key, state: ObjectState, delta: ObjectState, parts: Parts | None
@@ -89,6 +93,7 @@ class Judge:
             parts: where lists of it that are spread over parts are.
         """
         self._class_name, self._key, self.parts = class_name, key, parts
+        self.trails.clear()
         owner = None
         if self.types is not None:
             owner = self._owner(self.types.schema, class_name, key)
@@ -115,7 +120,7 @@ class Judge:
 
     def refuse(self, path: Path, reason: str, message: str) -> None:
         """Refuse the part at ``path``, or with () the whole object."""
-        steps = [_step(step) for step in path if type(step) is not int]
+        steps = [_step(step) for step in self._way(path) if type(step) is not int]
         self.add(Refusal(self._class_name, self._key, steps, reason, message))
 
     def add(self, refusal: Refusal) -> None:
@@ -128,8 +133,18 @@ class Judge:
     def name(self, path: Path) -> str:
         """How messages call the part at ``path``."""
         # Kinds stand in a path to tell fields of one name apart; a reader knows the one meant.
-        steps = "".join(f".{step!s:.80}" for step in map(_step, path) if type(step) is not int)
+        way = map(_step, self._way(path))
+        steps = "".join(f".{step!s:.80}" for step in way if type(step) is not int)
         return f"{self._class_name} {_repr.repr(self._key)}{steps}"
+
+    def _way(self, path: Path) -> Path:
+        """A path with the way to a container in place of its id."""
+        for at in range(len(path) - 2, -1, -1):
+            if type(path[at]) is int and path[at] == obj.CONTAINER:
+                name = path[at + 1]
+                assert isinstance(name, bytes)
+                return (*self.trails[name], *path[at + 2 :])
+        return path
 
     # -- objects and incarnations ----------------------------------------------------------------
     def _lives(self, path: Path, held: ObjectState, delta: ObjectState) -> bool:
@@ -190,6 +205,8 @@ class Judge:
         for kind, held in fields.items():
             if kind == obj.REGISTER:
                 taken: Any = self._registers(owner, held, path)
+            elif kind == obj.CONTAINER:
+                taken = ContainerTrial(self, owner, base, kept, path).judged(held)
             else:
                 taken = self._named(owner, kind, base.get(kind) or {}, held, path)
             changed = changed or taken is not held
@@ -275,6 +292,12 @@ class Judge:
             return delta
         if kind == obj.EMBEDDED:
             return self.embedded(self.target(known), held, delta, path)
+        return self.collection(known, kind, held, delta, path)
+
+    def collection(
+        self, known: Property | None, kind: int, held: Any, delta: Any, path: Path
+    ) -> Any:
+        """What may be merged of a set, dictionary or list: the same where that is all of it."""
         current = held[0] if held is not None else []
         if not self.is_current(path, current, delta[0]):
             return None

@@ -29,7 +29,7 @@ def judged_list(judge: Judge, known: Property | None, held: Any, delta: Any, pat
     """
     if delta[1] == empty_chunk():
         return delta
-    trial = _Trial(judge, known, _Here(held, judge.parts, path), expand(delta[1]), path)
+    trial = _Trial(judge, known, Here(held, judge.parts, path), expand(delta[1]), path)
     kept = trial.kept()
     if kept is trial.news:
         return delta
@@ -37,7 +37,7 @@ def judged_list(judge: Judge, known: Property | None, held: Any, delta: Any, pat
     return [delta[0], contract(kept)] if is_new or kept.ids() else None
 
 
-class _Here:
+class Here:
     """The server's elements of one list, read part by part."""
 
     __slots__ = ("_held", "_parts", "_path", "_read")
@@ -68,7 +68,7 @@ class _Trial:
     __slots__ = ("_here", "_judge", "_known", "_path", "_refused", "news")
 
     def __init__(
-        self, judge: Judge, known: Property | None, here: _Here, news: Elements, path: Path
+        self, judge: Judge, known: Property | None, here: Here, news: Elements, path: Path
     ) -> None:
         self._judge = judge
         self._known = known
