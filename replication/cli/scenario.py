@@ -61,8 +61,6 @@ def command(files: Sequence[Path], pretty: bool, peers: bool, strict: bool) -> i
     Example:
       replication scenario --peers diverging.jsonl
     """
-    # What is loaded by now stays: the collector need not look at it again after each scenario.
-    gc.freeze()
     status = 0
     for file in files or (_STDIN,):
         name = "stdin" if file == _STDIN else str(file)
@@ -88,6 +86,8 @@ def _run(lines: Iterable[str], *, pretty: bool, **options: Any) -> int:
     from replication.simulation.runner import run
     from replication.simulation.scenario import read
 
+    # What is loaded by now stays: the collector need not look at it again after each scenario.
+    gc.freeze()
     status = 0
     for scenario in read(lines):
         outcome = run(scenario, strict=options["strict"])
