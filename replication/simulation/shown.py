@@ -16,19 +16,21 @@ from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 
 from replication.crdt import object as obj
+from replication.crdt.container import group_container, home_in
+from replication.crdt.dictionary import plain_items
 from replication.crdt.list import all_elements
 from replication.crdt.object import is_alive
 from replication.crdt.parts import Parts, Path
-from replication.crdt.register import read
+from replication.crdt.register import find
 from replication.crdt.sequence import Sequence
 from replication.crdt.set import members
-from replication.crdt.view import register_value
+from replication.crdt.view import NestedView, register_value
 from replication.model.check import ZEROS
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.notation import to_json
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
-from replication.model.values import ERASED, Float32, Key, Link, Timestamp
+from replication.model.values import Float32, Key, Link, Timestamp
 from replication.query import parse
 from replication.storage.contract import Reader, StoredObject
 
@@ -111,43 +113,56 @@ class _Show:
     def _property(self, item: Property, fields: obj.Fields, path: Path) -> Any:
         name = item.name
         if item.collection == "list":
-            return self._list(item, fields.get(obj.LIST, {}).get(name), (*path, obj.LIST, name))
+            return self._list(item, fields, path)
         if item.collection == "set":
             held = fields.get(obj.SET, {}).get(name)
             found = [] if held is None else [each for each in members(held) if self._is_there(each)]
             return [to_json(each) for each in sorted(found, key=_member_order)]
         if item.collection == "dict":
-            held = fields.get(obj.DICTIONARY, {}).get(name)
-            return {} if held is None else self._dictionary(item, held, path)
+            return self._dictionary(item, fields, path)
         if item.type == "embedded":
             held = fields.get(obj.EMBEDDED, {}).get(name)
             return self._embedded(item, held, (*path, obj.EMBEDDED, name))
+        if item.type == "mixed":
+            group = find(fields.get(obj.REGISTER, []), name)
+            slot = None if group is None else group_container(group, name)
+            if slot is not None:
+                nested = NestedView(fields, self.parts, path)
+                return self._one(nested.inside(slot, [obj.REGISTER, name]))
         value = register_value(fields, name)
         if value is None and not item.nullable:
             value = ZEROS[item.type]
         return self._one(value)
 
-    def _list(self, item: Property, held: Any, path: Path) -> list[Any]:
+    def _list(self, item: Property, fields: obj.Fields, path: Path) -> list[Any]:
+        held = fields.get(obj.LIST, {}).get(item.name)
         if held is None:
             return []
-        elements = all_elements(held, self.parts, path)
+        here = (*path, obj.LIST, item.name)
+        elements = all_elements(held, self.parts, here)
         order = Sequence(elements).visible
         if item.type == "embedded":
             kind = self._kind(item)
-            return [self.fields(kind, elements.contents.get(i, {}), (*path, i)) for i in order]
-        values = (elements.values[i][2] for i in order)
+            return [self.fields(kind, elements.contents.get(i, {}), (*here, i)) for i in order]
+        values = [(i, elements.values[i][2]) for i in order]
         if item.type == "link":
-            return [to_json(value) for value in values if self._is_there(value)]
-        return [self._one(value) for value in values]
+            return [to_json(value) for _, value in values if self._is_there(value)]
+        nested = NestedView(fields, self.parts, path)
+        return [self._one(nested.value(value, home_in(item.name, i))) for i, value in values]
 
-    def _dictionary(self, item: Property, held: Any, path: Path) -> dict[str, Any]:
+    def _dictionary(self, item: Property, fields: obj.Fields, path: Path) -> dict[str, Any]:
+        held = fields.get(obj.DICTIONARY, {}).get(item.name)
+        if held is None:
+            return {}
         if item.type == "embedded":
             here = (*path, obj.DICTIONARY, item.name)
             shown = {key: self._embedded(item, held[2][key], (*here, key)) for key in held[2]}
             return {key: value for key, value in sorted(shown.items()) if value is not None}
-        keys = sorted(key for group in held[1] for key in group[2])
-        values = ((key, read(held[1], key)) for key in keys)
-        return {key: self._one(value) for key, value in values if value is not ERASED}
+        nested = NestedView(fields, self.parts, path)
+        return {
+            key: self._one(nested.value(value, home_in(item.name, key)))
+            for key, value in plain_items(held).items()
+        }
 
     def _embedded(self, item: Property, held: Any, path: Path) -> dict[str, Any] | None:
         if held is None or not is_alive(held):
@@ -159,7 +174,15 @@ class _Show:
         return self._schema[item.target]
 
     def _one(self, value: Any) -> Any:
-        return to_json(value) if self._is_there(value) else None
+        return to_json(self._shown(value))
+
+    def _shown(self, value: Any) -> Any:
+        """A value with null for links to what is not shown, inside of it too. Rule 2."""
+        if type(value) is list:
+            return [self._shown(each) for each in value]
+        if type(value) is dict:
+            return {key: self._shown(each) for key, each in sorted(value.items())}
+        return value if self._is_there(value) else None
 
     def _is_there(self, value: Any) -> bool:
         return type(value) is not Link or (value.class_name, value.key) in self._there
