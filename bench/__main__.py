@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import bootstrap, live, scenarios, writes
+from bench import bootstrap, live, merging, scenarios, writes
 from bench.harness import Figure
 
 BENCHES: dict[str, Callable[..., list[Figure]]] = {
@@ -24,6 +24,8 @@ BENCHES: dict[str, Callable[..., list[Figure]]] = {
     "scaling": writes.scaling,
     "scenarios": scenarios.scenarios,
     "at_rest": writes.at_rest,
+    "merging": merging.merging,
+    "lists": merging.lists,
 }
 
 

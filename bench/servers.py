@@ -18,6 +18,7 @@ from bench.data import SCHEMA, changesets
 from replication.clock import ms_from_unix, time_from_ms
 from replication.crdt.view import query_values
 from replication.limits import UPLOAD_CHANGESETS_MAX
+from replication.model.schema import Schema
 from replication.net.server import serve
 from replication.server.host import Host
 from replication.server.namespace import Namespace
@@ -32,15 +33,14 @@ def wall_ms() -> int:
     return ms_from_unix(time.time())
 
 
-def host(store: Store, **options: object) -> Host:
+def host(store: Store, schema: Schema = SCHEMA) -> Host:
     """A server of one namespace."""
     return Host(
         lambda _name: store,
         lambda token: User(token),
         entropy=lambda: random.getrandbits(63),
         wall_ms=wall_ms,
-        schema=lambda _name: SCHEMA,
-        **options,  # type: ignore[arg-type]
+        schema=lambda _name: schema,
     )
 
 
