@@ -18,7 +18,7 @@ from reprlib import repr as _short
 from typing import Any, Final, TypeAlias
 
 from replication.crdt import object as obj
-from replication.crdt.list import contract, expand
+from replication.crdt.list import expand, id_count, is_canonical
 from replication.crdt.register import order_of
 from replication.errors import DecodeError, LimitExceededError
 from replication.limits import (
@@ -414,7 +414,7 @@ def check_part(data: bytes) -> None:
     """Raise DecodeError unless ``data`` is a part a list may be spread over."""
     chunk = unpack_for_check(data, CHANGESET_BYTES_MAX)
     _check_chunk(chunk, _HEAD, NESTING_MAX - 1)
-    ids = len(expand(chunk).ids())
+    ids = id_count(chunk)
     if not 0 < ids <= LIST_PART_ELEMENTS_MAX:
         raise LimitExceededError(f"a part of {ids} elements, not 1 to {LIST_PART_ELEMENTS_MAX}")
 
@@ -445,10 +445,10 @@ def _check_chunk(chunk: Any, bounds: Bounds, nesting: int) -> None:
             raise DecodeError(f"{_short(item[2])} are no fields of an embedded object")
         _check_fields(item[2], bounds, nesting)
     bounds.take(bare)
-    if runs or sets or moves or erased or contents:
+    if not is_canonical(chunk):
+        raise DecodeError("a chunk that is not in canonical form")
+    if erased:
         elements = expand(chunk)
-        if contract(elements) != chunk:
-            raise DecodeError("a chunk that is not in canonical form")
         known = elements.values.keys() | elements.moves.keys() | elements.contents.keys()
         if elements.erased & known:
             raise DecodeError("an erased element that still has a value, a move or content")

@@ -35,6 +35,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from replication.crdt.incarnation import Collection
@@ -92,17 +94,21 @@ def expand(chunk: Chunk) -> Elements:
     """A chunk, spread out by id."""
     out = Elements()
     runs, sets, moves, erased, contents = chunk
+    places, values = out.places, out.values
     for ident, sequence, link, time, origin, content in runs:
         parent, side = _parent(ident, sequence, link)
-        valued = type(content) is list
-        for offset in range(len(content) if valued else content):
-            here = (ident, sequence + offset)
-            out.places[here] = (parent, side, time, origin)
-            if valued:
-                out.values[here] = (time, origin, content[offset])
-            parent, side = here, RIGHT
+        here = (ident, sequence)
+        if type(content) is not list:
+            for following in range(sequence + 1, sequence + content + 1):
+                places[here] = (parent, side, time, origin)
+                parent, side, here = here, RIGHT, (ident, following)
+            continue
+        for value in content:
+            places[here] = (parent, side, time, origin)
+            values[here] = (time, origin, value)
+            parent, side, here = here, RIGHT, (ident, here[1] + 1)
     for ident, sequence, time, origin, value in sets:
-        out.values[ident, sequence] = (time, origin, value)
+        values[ident, sequence] = (time, origin, value)
     for ident, sequence, time, origin, place_ident, place_sequence in moves:
         out.moves[ident, sequence] = (time, origin, (place_ident, place_sequence))
     for ident, first, count in erased:
@@ -170,6 +176,72 @@ def contract(elements: Elements) -> Chunk:
     return chunk
 
 
+def is_canonical(chunk: Chunk) -> bool:
+    """Whether `contract` gives this chunk back, told without spreading it out.
+
+    Its entries have the shapes and ranges of their kinds already.
+    """
+    runs, sets, moves, erased, contents = chunk
+    last: Any = None
+    for run in runs:
+        ident, sequence, link = run[:3]
+        if type(link) is list and (
+            link == [0, 0, RIGHT] or (link[0] == ident and link[1] < sequence)
+        ):
+            return False
+        if last is not None:
+            if ident < last[0]:
+                return False
+            end = last[1] + _size(last)
+            if ident == last[0] and (sequence < end or (sequence == end and _continues(last, run))):
+                return False
+        last = run
+    for items in (sets, moves, contents):
+        if any(left[:2] >= right[:2] for left, right in pairwise(items)):
+            return False
+    for left, right in pairwise(erased):
+        if right[:2] <= [left[0], left[1] + left[2]]:
+            return False
+    for ident, sequence, time, origin, _ in sets:
+        run = _run_of(runs, ident, sequence)
+        # The value of such an element stands in the run.
+        if run is not None and (type(run[5]) is list or (run[3] == time and run[4] == origin)):
+            return False
+    return True
+
+
+def _size(run: Any) -> int:
+    content = run[5]
+    size: int = len(content) if type(content) is list else content
+    return size
+
+
+def _continues(left: Any, right: Any) -> bool:
+    """Whether two runs, the ids of the right one following the left one's, are one run."""
+    return bool(
+        right[2] == 1
+        and right[3] == left[3]
+        and right[4] == left[4]
+        and (type(right[5]) is list) == (type(left[5]) is list)
+    )
+
+
+def _run_of(runs: list[Any], ident: int, sequence: int) -> Any:
+    """The run with that place, or None."""
+    at = bisect_right(runs, (ident, sequence), key=_first) - 1
+    if at < 0 or runs[at][0] != ident or sequence >= runs[at][1] + _size(runs[at]):
+        return None
+    return runs[at]
+
+
+def has_place(chunk: Chunk, here: Id) -> bool:
+    """Whether a place is known in a chunk."""
+    return _run_of(chunk[0], *here) is not None
+
+
+_first = itemgetter(0, 1)
+
+
 def _ranges(ids: set[Id]) -> list[list[int]]:
     out: list[list[int]] = []
     for ident, sequence in sorted(ids):
@@ -222,6 +294,42 @@ def _later(left: tuple[int, int, Any], right: tuple[int, int, Any]) -> bool:
     return greater(left[2], right[2])
 
 
+def merge_chunk(state: Chunk, delta: Chunk, parts: Parts | None = None, path: Path = ()) -> Chunk:
+    """What two chunks say together. May consume ``state``; what comes back shares with both."""
+    if not any(delta[1:]):
+        runs = _merged_runs(state, delta[0])
+        if runs is not None:
+            return [runs, *state[1:]]
+    return contract(merge_elements(expand(state), expand(delta), parts, path))
+
+
+def _merged_runs(state: Chunk, news: list[Any]) -> list[Any] | None:
+    """The runs of a chunk and those of new places; None where anything is known of one.
+
+    Most deltas only insert, and all ids are new: then nothing has to be spread out.
+    """
+    if not news:
+        return state[0]
+    first, last = news[0][:2], [news[-1][0], news[-1][1] + _size(news[-1]) - 1]
+    _, sets, moves, erased, contents = state
+    if any(first <= item[:2] <= last for items in (sets, moves, contents) for item in items):
+        return None
+    if any([e[0], e[1] + e[2]] > first and e[:2] <= last for e in erased):
+        return None
+    out: list[Any] = []
+    end = [-1, 0]
+    for run in sorted(state[0] + news, key=_first):
+        here = run[:2]
+        if here < end:
+            return None
+        if here == end and _continues(out[-1], run):
+            out[-1] = [*out[-1][:5], out[-1][5] + run[5]]
+        else:
+            out.append(run)
+        end = [run[0], run[1] + _size(run)]
+    return out
+
+
 def merge_list(state: Collection, delta: Collection, parts: Parts | None, path: Path) -> Collection:
     """The later incarnation, or id by id. A delta is never spread over parts."""
     if delta[0] > state[0]:
@@ -230,21 +338,35 @@ def merge_list(state: Collection, delta: Collection, parts: Parts | None, path: 
         state = [list(delta[0]), empty_chunk()]
     elif delta[0] < state[0]:
         return state
-    news = expand(delta[1])
     if len(state) == 2:
-        return _placed(state[0], merge_elements(expand(state[1]), news, parts, path), parts, path)
+        return _placed(state[0], merge_chunk(state[1], delta[1], parts, path), parts, path)
     assert parts is not None, "a list spread over parts merges where its parts are"
-    return _merge_spread(state, news, parts, path)
+    return _merge_spread(state, delta[1], parts, path)
 
 
-def _placed(
-    incarnation: list[int], elements: Elements, parts: Parts | None, path: Path
-) -> Collection:
-    if parts is None or len(elements.ids()) <= LIST_PART_ELEMENTS_MAX:
-        return [incarnation, contract(elements)]
+def _placed(incarnation: list[int], chunk: Chunk, parts: Parts | None, path: Path) -> Collection:
+    if parts is None or id_count(chunk) <= LIST_PART_ELEMENTS_MAX:
+        return [incarnation, chunk]
     state: Collection = [incarnation, [], 0]
+    elements = expand(chunk)
     _spread(state, 0, elements, sorted(elements.ids()), LIST_PART_ELEMENTS_MAX, parts, path)
     return state
+
+
+def id_count(chunk: Chunk) -> int:
+    """How many ids a chunk is about."""
+    if any(chunk[1:]):
+        return len(expand(chunk).ids())
+    return sum(map(_size, chunk[0]))
+
+
+def _last_id(chunk: Chunk) -> list[int]:
+    """The greatest id a chunk that is not empty is about."""
+    runs, sets, moves, erased, contents = chunk
+    last = [items[-1][:2] for items in (sets, moves, contents) if items]
+    last += [[run[0], run[1] + _size(run) - 1] for run in runs[-1:]]
+    last += [[ident, first + count - 1] for ident, first, count in erased[-1:]]
+    return max(last)
 
 
 def _spread(
@@ -273,37 +395,73 @@ def part_of(directory: list[list[int]], here: Id) -> int:
     return bisect_right(directory, [*here, 2**63]) - 1
 
 
-def _merge_spread(state: Collection, news: Elements, parts: Parts, path: Path) -> Collection:
-    by_part: dict[int, list[Id]] = {}
-    for here in sorted(news.ids()):
-        by_part.setdefault(part_of(state[1], here), []).append(here)
+def _merge_spread(state: Collection, delta: Chunk, parts: Parts, path: Path) -> Collection:
+    by_part = _by_part(state[1], delta)
     for at in sorted(by_part, reverse=True):
         number = state[1][at][2]
-        elements = expand(parts.load(path, state[0], number))
-        last = max(elements.ids())
-        merged = merge_elements(elements, news.only(by_part[at]), parts, path)
-        ids = sorted(merged.ids())
-        if len(ids) <= LIST_PART_ELEMENTS_MAX:
-            parts.store(path, state[0], number, contract(merged))
+        chunk = parts.load(path, state[0], number)
+        last, news = _last_id(chunk), by_part[at]
+        first = min(items[0][:2] for items in news if items)
+        merged = merge_chunk(chunk, news, parts, path)
+        if id_count(merged) <= LIST_PART_ELEMENTS_MAX:
+            parts.store(path, state[0], number, merged)
             continue
         # Growth at the end leaves full parts behind; growth in the middle leaves room.
-        full = by_part[at][0] > last
-        size = LIST_PART_ELEMENTS_MAX if full else LIST_PART_ELEMENTS_MAX // 2
-        parts.store(path, state[0], number, contract(merged.only(ids[:size])))
-        _spread(state, at + 1, merged, ids[size:], size, parts, path)
+        size = LIST_PART_ELEMENTS_MAX if first > last else LIST_PART_ELEMENTS_MAX // 2
+        elements = expand(merged)
+        ids = sorted(elements.ids())
+        parts.store(path, state[0], number, contract(elements.only(ids[:size])))
+        _spread(state, at + 1, elements, ids[size:], size, parts, path)
     return state
+
+
+def _by_part(directory: list[list[int]], chunk: Chunk) -> dict[int, Chunk]:
+    """A chunk cut up along the bounds of parts: pieces by position in the directory."""
+    out: dict[int, Chunk] = {}
+    runs, sets, moves, erased, contents = chunk
+
+    def piece(here: Id) -> tuple[Chunk, int]:
+        at = part_of(directory, here)
+        if at not in out:
+            out[at] = empty_chunk()
+        following = directory[at + 1] if at + 1 < len(directory) else None
+        room = following[1] - here[1] if following and following[0] == here[0] else 2**63
+        return out[at], room
+
+    for run in runs:
+        while True:
+            target, room = piece((run[0], run[1]))
+            if _size(run) <= room:
+                target[0].append(run)
+                break
+            left, right = (
+                (run[5][:room], run[5][room:]) if type(run[5]) is list else (room, run[5] - room)
+            )
+            target[0].append([*run[:5], left])
+            run = [run[0], run[1] + room, 1, *run[3:5], right]
+    for ident, first, count in erased:
+        while count:
+            target, room = piece((ident, first))
+            taken = min(room, count)
+            target[3].append([ident, first, taken])
+            first, count = first + taken, count - taken
+    for which, items in ((1, sets), (2, moves), (4, contents)):
+        for item in items:
+            piece((item[0], item[1]))[0][which].append(item)
+    return out
 
 
 def respread(state: Collection, elements: Elements, parts: Parts | None, path: Path) -> Collection:
     """A list of which only ``elements`` are left: parts are written where that changes them."""
+    chunk = contract(elements)
     if len(state) == 2:
-        return [state[0], contract(elements)]
+        return [state[0], chunk]
     assert parts is not None, "a list spread over parts changes where its parts are"
-    if contract(elements) == contract(all_elements(state, parts, path)):
+    if chunk == contract(all_elements(state, parts, path)):
         return state
     for *_, number in state[1]:
         parts.remove(path, state[0], number)
-    return _placed(state[0], elements, parts, path)
+    return _placed(state[0], chunk, parts, path)
 
 
 def all_elements(state: Collection, parts: Parts | None, path: Path) -> Elements:
