@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from replicas import Edit
 
 from replication.crdt import object as obj
+from replication.crdt.container import property_container
 from replication.crdt.edit import ListEditor, Scope
 from replication.crdt.object import absent, is_alive
 from replication.model.values import ERASED, Link
@@ -165,6 +166,28 @@ def in_object(index: int, do: Callable[[Scope], Any]) -> Callable[[Edit, Scope],
     )
 
 
+# -- lists and dictionaries in mixed values --------------------------------------------------
+def inside(
+    name: str, kind: int, do: Callable[[Edit, Scope, bytes], Any]
+) -> Callable[[Edit, Scope], None]:
+    """Something done in what a mixed property holds; where that is of no such kind, it is made."""
+
+    def act(edit: Edit, scope: Scope) -> None:
+        slot = property_container(scope.view, name)
+        if slot is None or obj.container_kind(slot) != kind:
+            edit.nested(scope).set(name, [] if kind == obj.LIST else {})
+            slot = property_container(scope.view, name)
+            assert slot is not None
+        do(edit, scope, slot)
+
+    return act
+
+
+def _clear(edit: Edit, scope: Scope, slot: bytes) -> None:
+    scope.restart(obj.container_kind(slot), slot)
+    edit.forget((*scope.path, obj.CONTAINER, slot))
+
+
 # -- the families ----------------------------------------------------------------------------
 family(
     "register",
@@ -277,6 +300,28 @@ family(
     move=move(0, 99),
     erase=erase(0),
     assign=all_of(restart(obj.LIST, "l"), insert_object(0, 5)),
+)
+family(
+    "mixed",
+    lambda e, s: e.nested(s).set("v", {"k": 0, "l": ["a"]}),
+    set_list=lambda e, s: e.nested(s).set("v", ["x", ["y"]]),
+    set_dictionary=lambda e, s: e.nested(s).set("v", {"k": 1}),
+    put=inside("v", obj.DICTIONARY, lambda e, s, v: e.nested(s).put_item(v, "q", [2])),
+    remove=inside("v", obj.DICTIONARY, lambda e, s, v: s.put_item(v, "l", ERASED)),
+    clear=inside("v", obj.DICTIONARY, _clear),
+    set_value=lambda e, s: s.set("v", 3),
+)
+family(
+    "mixed defaults",
+    nothing,
+    default_list=lambda e, s: e.nested(s).set_default("v", ["a"]),
+    default_dictionary=lambda e, s: e.nested(s).set_default("v", {"k": 0}),
+    set_list=lambda e, s: e.nested(s).set("v", ["b"]),
+    append=inside(
+        "v", obj.LIST, lambda e, s, v: e.nested(s).list_insert(v, len(e.editor(s, v)), [1, {}])
+    ),
+    clear=inside("v", obj.LIST, _clear),
+    in_a_list=lambda e, s: e.nested(s).list_insert("l", 0, [["x"], {"y": 2}]),
 )
 family(
     "contradictions",

@@ -11,6 +11,7 @@ from typing import Any
 from replicas import Edit, Replica
 
 from replication.crdt import object as obj
+from replication.crdt.container import property_container
 from replication.crdt.edit import Scope
 from replication.crdt.object import ObjectState, is_alive
 from replication.model.values import ERASED, Link
@@ -36,6 +37,13 @@ def editor(edit: Edit, scope: Scope, name: str = "l") -> Any:
 def element(edit: Edit, scope: Scope, index: int) -> Scope:
     held = editor(edit, scope, "o")
     return scope.element("o", held, held.id_at(index))
+
+
+def mixed(scope: Scope) -> bytes:
+    """What the mixed property holds."""
+    slot = property_container(scope.view, "v")
+    assert slot is not None
+    return slot
 
 
 # -- the menu --------------------------------------------------------------------------------
@@ -110,6 +118,13 @@ on("edit element", lambda e, s: element(e, s, 0).set("a", 4))
 on("count in element", lambda e, s: element(e, s, 0).add("n", 4))
 on("move embedded", lambda e, s: s.list_move("o", editor(e, s, "o"), 0, 1))
 on("erase embedded", lambda e, s: s.list_erase("o", editor(e, s, "o"), 0))
+on("set a nested list", lambda e, s: e.nested(s).set("v", [1, ["z"]]))
+on("set a nested dictionary", lambda e, s: e.nested(s).set("v", {"k": 1}))
+on("put in nested", lambda e, s: e.nested(s).put_item(mixed(s), "q", ["new"]))
+on("clear nested", lambda e, s: s.restart(obj.DICTIONARY, mixed(s)))
+on("default list", lambda e, s: e.nested(s).set_default("w", ["a"]))
+on("default dictionary", lambda e, s: e.nested(s).set_default("w", {"a": 1}))
+on("insert nested", lambda e, s: e.nested(s).list_insert("l", 1, [{"k": []}]))
 on("set x", lambda e, s: s.set("x", 1))
 on("x as a set", lambda e, s: s.set_member("x", 1, present=True))
 on("x as an embedded object", lambda e, s: s.create_embedded("x", 0).set("a", 1))
@@ -132,6 +147,7 @@ def fixture() -> Replica:
         scope.list_insert("o", edit.editor(scope, "o"), 0, [None, None])
         for index in range(2):
             element(edit, scope, index).set("a", index)
+        edit.nested(scope).set("v", {"k": 0, "l": ["a"]})
 
     device = Replica(2)
     device.write(fill)

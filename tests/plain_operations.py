@@ -8,12 +8,15 @@ changes in place; what it does is drawn.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 from replicas import KEYS, VALUES, Edit
 
 from replication.crdt import object as obj
+from replication.crdt import register
+from replication.crdt.container import collection_of, container_id, property_container
 from replication.crdt.edit import Scope
 from replication.crdt.object import absent
 from replication.model.encoding import pack, unpack_trusted
@@ -191,7 +194,67 @@ def _on_element(draw: Draw, edit: Edit, scope: Scope, here: Here, depth: int) ->
         inside(draw, edit, scope.element("o", editor, editor.id_at(at)), shown[at], depth + 1)
 
 
+# -- mixed values ----------------------------------------------------------------------------
+nested_value = st.recursive(
+    some_value,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(some_key, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def _nested(draw: Draw, edit: Edit, scope: Scope, here: Here, depth: int) -> None:
+    here["v"] = draw(nested_value)
+    write = edit.nested(scope)
+    slot = property_container(scope.view, "v")
+    default = draw(st.booleans()) and not (slot and isinstance(here["v"], list | dict))
+    (write.set_default if default else write.set)("v", deepcopy(here["v"]))
+
+
+def _in_nested(draw: Draw, edit: Edit, scope: Scope, here: Here, depth: int) -> None:
+    """One operation in the mixed value, or in one of those inside of it."""
+    slot, value = property_container(scope.view, "v"), here.get("v")
+    while isinstance(value, list | dict):
+        assert slot is not None
+        if isinstance(value, dict):
+            key = draw(some_key)
+            inner = register.read(collection_of(scope.view, obj.DICTIONARY, slot)[1], key)
+            further = value.get(key)
+        elif value:
+            at = draw(st.integers(0, len(value) - 1))
+            inner, further = edit.editor(scope, slot).value_at(at), value[at]
+        else:
+            further = None
+        if not isinstance(further, list | dict) or draw(st.booleans()):
+            break
+        slot, value = container_id(inner), further
+    if isinstance(value, dict):
+        value[key] = draw(nested_value)
+        edit.nested(scope).put_item(slot, key, deepcopy(value[key]))
+    elif isinstance(value, list):
+        _in_nested_list(draw, edit, scope, slot, value)
+
+
+def _in_nested_list(draw: Draw, edit: Edit, scope: Scope, slot: bytes, value: list[Any]) -> None:
+    nested, editor, choice = edit.nested(scope), edit.editor(scope, slot), draw(st.integers(0, 4))
+    if choice > 2 or not value:
+        at, run = draw(st.integers(0, len(value))), draw(st.lists(nested_value, max_size=3))
+        nested.list_insert(slot, at, deepcopy(run))
+        value[at:at] = run
+        return
+    at = draw(st.integers(0, len(value) - 1))
+    if choice == 0:
+        scope.list_erase(slot, editor, at)
+        del value[at]
+    elif choice == 1:
+        target = draw(st.integers(0, len(value) - 1))
+        scope.list_move(slot, editor, at, target)
+        value.insert(target, value.pop(at))
+    else:
+        value[at] = draw(nested_value)
+        nested.list_set(slot, at, deepcopy(value[at]))
+
+
 OPERATIONS: list[Callable[[Draw, Edit, Scope, Here, int], None]] = [
     _set, _default, _add, _member, _item, _clear, _embedded, _object_item, _insert, _insert_object,
-    _on_element, _on_element,
+    _on_element, _on_element, _nested, _in_nested, _in_nested,
 ]  # fmt: skip

@@ -124,4 +124,5 @@ def test_what_was_written_to_different_places_is_all_there(small: Scope) -> None
         "e": {"a": 2},
         "l": ["a", "b", "c", "d", "x", "y"],
         "o": [{"a": 0}, {"a": 1}],
+        "v": {"k": 0, "l": ["a"]},
     }
