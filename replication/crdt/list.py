@@ -316,18 +316,32 @@ def _merged_runs(state: Chunk, news: list[Any]) -> list[Any] | None:
         return None
     if any([e[0], e[1] + e[2]] > first and e[:2] <= last for e in erased):
         return None
-    out: list[Any] = []
-    end = [-1, 0]
-    for run in sorted(state[0] + news, key=_first):
-        here = run[:2]
-        if here < end:
+    runs = state[0]
+    places = []
+    for run in news:
+        at = bisect_right(runs, (run[0], run[1]), key=_first)
+        if (at and _end(runs[at - 1]) > run[:2]) or (at < len(runs) and _end(run) > runs[at][:2]):
             return None
-        if here == end and _continues(out[-1], run):
-            out[-1] = [*out[-1][:5], out[-1][5] + run[5]]
-        else:
-            out.append(run)
-        end = [run[0], run[1] + _size(run)]
-    return out
+        places.append(at)
+    for at, run in zip(reversed(places), reversed(news), strict=True):
+        runs.insert(at, run)
+        if at + 1 < len(runs):
+            _join(runs, at)
+        if at:
+            _join(runs, at - 1)
+    return runs
+
+
+def _end(run: Any) -> list[int]:
+    """The id that follows a run."""
+    return [run[0], run[1] + _size(run)]
+
+
+def _join(runs: list[Any], at: int) -> None:
+    """Make a run and the one behind it one, if they are."""
+    left, right = runs[at : at + 2]
+    if _end(left) == right[:2] and _continues(left, right):
+        runs[at : at + 2] = [[*left[:5], left[5] + right[5]]]
 
 
 def merge_list(state: Collection, delta: Collection, parts: Parts | None, path: Path) -> Collection:
@@ -357,7 +371,7 @@ def id_count(chunk: Chunk) -> int:
     """How many ids a chunk is about."""
     if any(chunk[1:]):
         return len(expand(chunk).ids())
-    return sum(map(_size, chunk[0]))
+    return sum([len(run[5]) if type(run[5]) is list else run[5] for run in chunk[0]])
 
 
 def _last_id(chunk: Chunk) -> list[int]:

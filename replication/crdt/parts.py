@@ -33,18 +33,22 @@ class Parts:
     Args:
         read: the stored bytes of a part by its name, None where there is none.
         names: the names of all stored parts of the object.
+        look: the stored chunk of a part by its name, not to be changed, for whoever keeps them
+            decoded.
     """
 
-    __slots__ = ("_changed", "_names", "_read")
+    __slots__ = ("_changed", "_look", "_names", "_read")
 
     def __init__(
         self,
         read: Callable[[bytes], bytes | None] = lambda _name: None,
         names: Callable[[], Iterable[bytes]] = tuple,
+        look: Callable[[bytes], Any] | None = None,
     ) -> None:
         self._read = read
         self._names = names
         self._changed: dict[bytes, bytes | None] = {}
+        self._look = look
 
     def load(self, path: Path, incarnation: Incarnation, number: int) -> Any:
         """A chunk, for the caller to change."""
@@ -53,6 +57,12 @@ class Parts:
         if data is None:
             raise AssertionError(f"part {number} of {path!r} is missing from the store")
         return unpack_trusted(data)
+
+    def look(self, path: Path, incarnation: Incarnation, number: int) -> Any:
+        """A chunk as it was before this merge, not to be changed."""
+        if self._look is None:
+            return self.load(path, incarnation, number)
+        return self._look(part_name(path, incarnation, number))
 
     def store(self, path: Path, incarnation: Incarnation, number: int, chunk: Any) -> None:
         """Replace a chunk."""

@@ -9,7 +9,7 @@ Rule 3: an object that is deleted keeps its row, with a head of a few bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from replication.crdt import object as obj
 from replication.crdt.object import ObjectState, absent, merge
@@ -25,6 +25,8 @@ from replication.storage.contract import StoredObject, Writer
 
 #: What a part costs in a message beside its name and its bytes.
 _PART_OVERHEAD = 16
+#: Chunks that are kept decoded while a transaction goes on.
+_LOOKED_MAX: Final = 512
 #: A head below this many bytes is too small to matter beside the parts.
 _HEAD_MATTERS = 64 * 1024
 #: Kinds that merge into nothing as they are: no list in them could have to be spread over parts.
@@ -54,11 +56,13 @@ class Objects:
         writer: the transaction.
     """
 
-    __slots__ = ("_columns", "_writer")
+    __slots__ = ("_columns", "_looked", "_writer")
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._columns: dict[str, list[str]] = {}
+        #: Chunks that were looked at, by class, row and name: lists get many changesets at a time.
+        self._looked: dict[tuple[str, int, bytes], Any] = {}
 
     def plan(self, item: ObjectDelta, cursor: int, judge: Judge) -> Plan | None:
         """What becomes of an object with a delta; None where all of it is refused.
@@ -115,6 +119,7 @@ class Objects:
             return
         assert plan.parts is not None
         for part, data in plan.parts.changes().items():
+            self._looked.pop((class_name, row, part), None)
             if data is None:
                 writer.delete_part(class_name, row, part)
             else:
@@ -143,7 +148,17 @@ class Objects:
             part = writer.part(class_name, number, name)
             return None if part is None else part.data
 
-        return Parts(read, lambda: [part.name for part in writer.parts(class_name, number)])
+        def look(name: bytes) -> Any:
+            found = self._looked.get((class_name, number, name))
+            if found is None:
+                if len(self._looked) >= _LOOKED_MAX:
+                    self._looked.clear()
+                data = read(name)
+                assert data is not None, "a directory names only parts that are there"
+                found = self._looked[class_name, number, name] = unpack_trusted(data)
+            return found
+
+        return Parts(read, lambda: [part.name for part in writer.parts(class_name, number)], look)
 
     def _parts_bytes(
         self, item: ObjectDelta, row: StoredObject | None, changes: Mapping[bytes, bytes | None]
