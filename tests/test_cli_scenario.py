@@ -157,7 +157,7 @@ def test_what_operations_do(operations: list[dict[str, Any]], shown: dict[str, A
         (op("set", ["n", "x"], value="x"), "n is 0 (int), nothing to go into"),
         (op("set", ["s", 1], value=1), "s.1 is no field of an object"),
         (op("set", ["all", "x", "y"], value=1), "'x' leads nowhere in a list"),
-        (op("set_default", "l", value=1), "T.l is list<int>: only a plain field takes a default"),
+        (op("set_default", "l", value=1), "T.l is list<int>: only a plain one takes a default"),
         (op("add", "maybe", value=1), "T.maybe holds None (null): nothing can be added to it"),
         (op("add", "l", value=1), "T.l holds None (null): nothing can be added to it"),
         (op("add", "n", value=1.5), "amount is int, got 1.5 (double); pass an int"),

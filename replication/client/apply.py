@@ -22,6 +22,7 @@ from replication.client.database import Integration
 from replication.client.entities import ObjectName
 from replication.client.records import JOURNAL, PENDING, STAGED
 from replication.client.replica import Change, fields_of, head_of, state_of
+from replication.crdt.container import Slot
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, absent, merge
 from replication.crdt.stamps import latest_in_chunk, latest_time
@@ -356,7 +357,7 @@ def _state(work: Integration, operation: StateOp) -> None:
     row = work.replica.row(class_name, key)
     before = head_of(row)
     versions = work.pending.get((class_name, key_bytes(key))) if work.pending else None
-    parts_of: frozenset[str] = frozenset()
+    parts_of: frozenset[Slot] = frozenset()
     if versions:
         _, _, parts_of = work.replica.restore(class_name, key)
     state: ObjectState = unpack_trusted(head)

@@ -22,11 +22,14 @@ from replication.client.entities import Listing
 from replication.client.values import Place
 from replication.crdt import object as obj
 from replication.crdt import register
+from replication.crdt.container import Slot, container_id, depth, home_in
 from replication.crdt.dictionary import plain_items
 from replication.crdt.edit import ListEditor
+from replication.crdt.list import Id
 from replication.crdt.object import is_alive
 from replication.crdt.set import members
 from replication.errors import WrongTypeError
+from replication.limits import CONTAINER_NESTING_MAX
 from replication.model.encoding import pack
 from replication.model.values import ERASED, Link
 
@@ -49,12 +52,35 @@ class Collection:
         """Whether this is that property of that object."""
         return self._handle == handle and self._name == field.name
 
-    def _checked(self, value: Any) -> Any:
-        return values.checked_one(self._field.shape.handles, self._field.item, value)
+    def _slot(self) -> Slot:
+        """What names it among the fields of its object."""
+        return self._name
 
-    def _show(self, value: Any) -> Any:
+    def _checked(self, value: Any) -> Any:
+        # How deep a value may nest follows from where it goes, which is at least here.
+        room = CONTAINER_NESTING_MAX
+        slot = self._slot()
+        if type(slot) is bytes:
+            room -= depth(self._handle._fields(), home_in(slot, ""))
+        return values.checked_one(self._field.shape.handles, self._field.item, value, room)
+
+    def _show(self, value: Any, step: str | Id) -> Any:
+        """What a stored value shows at a key or element."""
+        slot = container_id(value)
+        if slot is not None:
+            return self._field.nested(self._handle, slot, home_in(self._slot(), step))
         convert = self._field.convert
         return value if convert is None or value is None else convert(value)
+
+    def _is_there(self, value: Any, stored: Any) -> bool:
+        """Whether a value is the list or dictionary that stands there: ``x[0] += [1]``."""
+        return isinstance(value, Collection) and value.is_container(
+            self._handle, container_id(stored)
+        )
+
+    def is_container(self, handle: Handle, slot: bytes | None) -> bool:  # noqa: ARG002
+        """Whether this is the container of that id of that object."""
+        return False
 
     def _clear(self) -> None:
         place = self._handle._place()
@@ -108,7 +134,7 @@ class List(Collection, MutableSequence[Any]):
         """The list, and the positions of the elements that show; None: all do."""
         handle = self._handle
         handle._fields()
-        listing = handle._entity.listing(handle._steps(), self._name)
+        listing = handle._entity.listing(handle._steps(), self._slot())
         if self._field.item.type != "link":
             return listing, None
         return listing, self._shown(listing)
@@ -130,7 +156,7 @@ class List(Collection, MutableSequence[Any]):
             return self._field.shape.handles.embedded(
                 self._handle, self._field.item, self._name, here
             )
-        return self._show(listing.value_at(number))
+        return self._show(listing.value_at(number), listing.ids[number])
 
     # -- writing -----------------------------------------------------------------------------
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -139,12 +165,14 @@ class List(Collection, MutableSequence[Any]):
             return
         place, editor, shown = self._editing()
         number = shown[_within(index, len(shown))]
+        if self._is_there(value, editor.value_at(number)):
+            return
         checked = self._checked(value)
         if self._field.item.type == "embedded":
             values.erase(place, self._field.item, editor, number)
             values.insert(self._field.shape.handles, place, self._field.item, number, [checked])
         else:
-            place.scope.list_set(self._name, editor, number, checked)
+            values.nested(place).list_set(self._slot(), number, checked)
 
     def _set_slice(self, index: slice, value: Iterable[Any]) -> None:
         if index.step not in (None, 1):
@@ -161,7 +189,10 @@ class List(Collection, MutableSequence[Any]):
         else:
             numbers = [shown[_within(index, len(shown))]]
         for number in numbers:
-            values.erase(place, self._field.item, editor, number)
+            if self._field.item.type == "embedded":
+                values.erase(place, self._field.item, editor, number)
+            else:
+                place.scope.list_erase(self._slot(), editor, number)
 
     def insert(self, index: int, value: Any) -> None:
         """Insert before the element at ``index``, as `list.insert` does."""
@@ -184,7 +215,10 @@ class List(Collection, MutableSequence[Any]):
         if index is not None:
             index = slice(index, None).indices(len(shown))[0]
         number = len(editor) if index is None or index == len(shown) else shown[index]
-        values.insert(self._field.shape.handles, place, self._field.item, number, checked)
+        if self._field.item.type == "embedded":
+            values.insert(self._field.shape.handles, place, self._field.item, number, checked)
+        else:
+            values.nested(place).list_insert(self._slot(), number, checked)
 
     def move(self, source: int, target: int) -> None:
         """Move the element at ``source`` so that it stands at ``target`` afterwards.
@@ -194,7 +228,7 @@ class List(Collection, MutableSequence[Any]):
         place, editor, shown = self._editing()
         source, target = _within(source, len(shown)), _within(target, len(shown))
         if source != target:
-            place.scope.list_move(self._name, editor, shown[source], shown[target])
+            place.scope.list_move(self._slot(), editor, shown[source], shown[target])
 
     def reverse(self) -> None:
         """Reverse the order, by moves."""
@@ -207,7 +241,7 @@ class List(Collection, MutableSequence[Any]):
 
     def _editing(self) -> tuple[Place, ListEditor, list[int] | range]:
         place = self._handle._place()
-        editor = place.edit.editor(place.path, self._name)
+        editor = place.edit.editor(place.path, self._slot())
         hides = self._field.item.type == "link"
         return place, editor, self._shown(editor) if hides else range(len(editor))
 
@@ -234,7 +268,7 @@ class Set(Collection, MutableSet[Any]):
         return len(self._members())
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([self._show(member) for member in self._members()])
+        return iter([self._show(member, "") for member in self._members()])
 
     def __contains__(self, value: object) -> bool:
         held = self._state()
@@ -307,26 +341,41 @@ class Dictionary(Collection, MutableMapping[str, Any]):
         if self._field.item.type == "embedded":
             handles = self._field.shape.handles
             return handles.embedded(self._handle, self._field.item, self._name, key)
-        return self._show(register.read(self._state()[1], key))
+        return self._show(register.read(self._state()[1], key), key)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        item, handles = self._field.item, self._field.shape.handles
-        name, checked = item.check_key(key), self._checked(value)
-        values.write_item(handles, self._handle._place(), item, name, checked)
+        name = self._field.item.check_key(key)
+        if not self._is_there(value, register.read(self._state()[1], name)):
+            self._write({name: self._checked(value)})
 
     def __delitem__(self, key: str) -> None:
         place = self._handle._place()
         if not isinstance(key, str) or not self._holds(key):
             raise KeyError(key)
-        values.erase_item(place, self._field.item, key)
+        if self._field.item.type == "embedded":
+            values.erase_item(place, self._field.item, key)
+        else:
+            place.scope.put_item(self._slot(), key, ERASED)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """As `dict.update`; nothing is written if a key or value does not fit."""
-        item, handles = self._field.item, self._field.shape.handles
-        checked = values.checked(handles, item, dict(*args, **kwargs))
-        place = self._handle._place()
+        item = self._field.item
+        given = dict(*args, **kwargs)
+        self._write({item.check_key(key): self._checked(value) for key, value in given.items()})
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """What stands at a key; ``default`` is put there first if nothing does."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def _write(self, checked: dict[str, Any]) -> None:
+        item, place = self._field.item, self._handle._place()
         for key in sorted(checked):
-            values.write_item(handles, place, item, key, checked[key])
+            if item.type == "embedded":
+                values.write_item(self._field.shape.handles, place, item, key, checked[key])
+            else:
+                values.nested(place).put_item(self._slot(), key, checked[key])
 
     def clear(self) -> None:
         """Remove all keys."""

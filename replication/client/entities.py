@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from replication.client.replica import Change, shows
 from replication.crdt import object as obj
+from replication.crdt.container import Slot, collection_of, list_path
 from replication.crdt.list import Id, all_elements, empty_chunk
 from replication.crdt.object import Fields, ObjectState, absent, is_alive
 from replication.crdt.parts import Parts, Path
@@ -58,6 +59,9 @@ class Listing(Protocol):
     def value_at(self, index: int) -> Any:
         """The value of one; None for an embedded object."""
 
+    def value_of(self, here: Id) -> Any:
+        """The value of the element of that id; None where there is none."""
+
     def values(self) -> list[Any]:
         """All values; not to be changed."""
 
@@ -65,11 +69,12 @@ class Listing(Protocol):
 class CommittedList:
     """A list as it is committed."""
 
-    __slots__ = ("_ids", "_values", "contents", "edits", "shown")
+    __slots__ = ("_by_id", "_ids", "_values", "contents", "edits", "shown")
 
     def __init__(self, state: Any, parts: Parts, path: Path) -> None:
         elements = all_elements(state, parts, path)
         self._ids = Sequence(elements).visible
+        self._by_id = elements.values
         self._values = [elements.values[here][2] for here in self._ids]
         self.contents: dict[Id, Fields] = elements.contents
         self.edits = 0
@@ -81,6 +86,10 @@ class CommittedList:
 
     def value_at(self, index: int) -> Any:
         return self._values[index]
+
+    def value_of(self, here: Id) -> Any:
+        held = self._by_id.get(here)
+        return None if held is None else held[2]
 
     def values(self) -> list[Any]:
         return self._values
@@ -112,19 +121,19 @@ class Snapshot:
         self.top: Fields | None = state[3] if is_alive(state) else None
         self._parts = Parts(_unread if chunks is None else chunks.get)
         self._places: dict[Steps, tuple[Fields | None, Path]] = {(): (self.top, ())}
-        self._lists: dict[tuple[Steps, str], CommittedList] = {}
+        self._lists: dict[tuple[Steps, Slot], CommittedList] = {}
 
     def fields(self, path: Steps) -> Fields | None:
         """The fields of the embedded object at a path; None where there is none."""
         return self._place(path)[0]
 
-    def listing(self, path: Steps, name: str) -> CommittedList:
-        """The list ``name`` of the fields at a path; an empty one where there is none."""
+    def listing(self, path: Steps, name: Slot) -> CommittedList:
+        """A list of the fields at a path: of a property, or a container; empty if none is."""
         found = self._lists.get((path, name))
         if found is None:
             fields, place = self._place(path)
-            state = (fields or {}).get(obj.LIST, {}).get(name) or [[], empty_chunk()]
-            found = CommittedList(state, self._parts, (*place, obj.LIST, name))
+            state = collection_of(fields or {}, obj.LIST, name) or [[], empty_chunk()]
+            found = CommittedList(state, self._parts, list_path(place, name))
             self._lists[path, name] = found
         return found
 
@@ -209,7 +218,7 @@ class Entity:
         except _PartsMissingError:
             return self._load_parts().fields(path)
 
-    def listing(self, path: Steps, name: str) -> Listing:
+    def listing(self, path: Steps, name: Slot) -> Listing:
         """A list of the fields at a path, as this thread sees it; empty where there is none."""
         transaction = self.db.transaction
         if transaction is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from replication.client import values
 from replication.client.collections import Collection, Dictionary, List, Set
 from replication.crdt import object as obj
+from replication.crdt.container import Home, property_container
 from replication.crdt.object import is_alive
 from replication.crdt.view import register_value
 from replication.errors import SchemaError, UsageError
@@ -22,7 +23,7 @@ from replication.model.declare import Counter
 from replication.model.property import Property
 from replication.model.schema import ClassSchema
 from replication.model.types import KEY_NAME
-from replication.model.values import Container, Link, Timestamp, Value
+from replication.model.values import Link, Timestamp, Value
 
 if TYPE_CHECKING:
     from replication.client.objects import Handle, Handles
@@ -80,8 +81,18 @@ class Field:
         """The same for something that one value shows as."""
         if isinstance(shown, int) and type(shown) is CounterValue:
             return int(shown)
+        if isinstance(shown, List):
+            return shown.to_list()
+        if isinstance(shown, Dictionary):
+            return shown.to_dict()
         link = self.shape.handles.link(shown) if self.convert is not None else None
         return shown if link is None else link
+
+    def nested(self, handle: Handle, slot: bytes, home: Home) -> Any:
+        """What a reference to a container shows at a place of an object."""
+        from replication.client.nested import shown  # these are collections, with fields
+
+        return shown(handle, self, slot, home)
 
     def _zero(self) -> Value:
         return None if self.item.nullable else ZEROS.get(self.item.type)
@@ -90,9 +101,27 @@ class Field:
         return self.shape.handles.target(link)
 
     def _mixed(self, value: Any) -> Any:
-        if type(value) is Link:
-            return self.shape.handles.target(value)
-        return None if type(value) is Container else value
+        return self.shape.handles.target(value) if type(value) is Link else value
+
+
+class MixedField(Field):
+    """A property that holds a value of any type, lists and dictionaries included."""
+
+    __slots__ = ()
+
+    def read(self, handle: Handle) -> Any:
+        slot = property_container(handle._fields(), self.name)
+        if slot is None:
+            return super().read(handle)
+        return self.nested(handle, slot, [obj.REGISTER, self.name])
+
+    def write(self, handle: Handle, value: Any) -> None:
+        if isinstance(value, Collection) and value.is_container(
+            handle, property_container(handle._fields(), self.name)
+        ):
+            return  # the second half of `book.anything += [...]`
+        checked = values.checked_one(self.shape.handles, self.item, value)
+        values.nested(handle._place()).set(self.name, checked)
 
 
 class KeyField(Field):
@@ -240,7 +269,7 @@ class DictionaryField(_PartField):
 
 
 _COLLECTIONS = {"list": ListField, "set": SetField, "dict": DictionaryField}
-_KINDS = {"counter": CounterField, "embedded": EmbeddedField}
+_KINDS = {"counter": CounterField, "embedded": EmbeddedField, "mixed": MixedField}
 
 
 class Shape:

@@ -174,6 +174,21 @@ class Handle:
         assert isinstance(checked, int)
         self._place().scope.add(name, checked)
 
+    def set_default(self, name: str, value: Any) -> None:
+        """Set a plain property as its default: it loses to what others set, at any time.
+
+        Lists and dictionaries that devices set as defaults of a mixed property, each without
+        having seen the others', are one, with what all of them put into it.
+
+        Raises:
+            WrongTypeError: the property is not plain, or the value does not fit.
+        """
+        item = self._shape.field(name).item
+        if not item.is_plain or name == KEY_NAME:
+            raise WrongTypeError(f"{item} is {item.spelling}: only a plain one takes a default")
+        checked = values.checked_one(self._shape.handles, item, value)
+        values.nested(self._place()).set_default(name, checked)
+
     def _place(self) -> Place:
         """The fields, open for writing.
 

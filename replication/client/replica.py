@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from replication.client.records import BASE, BASE_PARTS, object_key
+from replication.crdt.container import Slot
 from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts
 from replication.crdt.view import column_values
@@ -29,14 +30,15 @@ from replication.storage.contract import StoredObject, Writer
 class Change(NamedTuple):
     """What a transaction did to one object: its head before and after, None where there is none.
 
-    `parts_of` names the fields with lists spread over parts that changed: heads don't show those.
+    `parts_of` names the fields, and containers among them, with lists spread over parts that
+    changed: heads don't show those.
     """
 
     class_name: str
     key: Key
     head_before: bytes | None
     head_after: bytes | None
-    parts_of: frozenset[str] = frozenset()
+    parts_of: frozenset[Slot] = frozenset()
 
     @property
     def before(self) -> ObjectState:
@@ -188,7 +190,7 @@ class Replica:
             self._writer.delete_record(BASE_PARTS, name + part_name)
 
     # -- between the two ---------------------------------------------------------------------
-    def restore(self, class_name: str, key: Key) -> tuple[int, ObjectState, frozenset[str]]:
+    def restore(self, class_name: str, key: Key) -> tuple[int, ObjectState, frozenset[Slot]]:
         """Take the pending deltas out: parts become the base's again, the base is dropped.
 
         Returns version and state of the synced object, whose row is for the caller to write
@@ -215,7 +217,7 @@ class Replica:
         state: ObjectState,
         head: bytes,
         parts: Iterable[list[Any]],
-    ) -> frozenset[str]:
+    ) -> frozenset[Slot]:
         """Make a state from the server the row of an object, parts included.
 
         Args:
@@ -249,7 +251,7 @@ class Replica:
         version: int,
         state: ObjectState,
         deltas: Iterable[ObjectState],
-    ) -> tuple[bytes | None, frozenset[str]]:
+    ) -> tuple[bytes | None, frozenset[Slot]]:
         """Write a synced state with pending deltas on top; returns the head of the view and
         the names of the fields whose parts they changed.
         """
@@ -270,8 +272,8 @@ class Replica:
         return head, fields_of(parts.changes())
 
 
-def fields_of(parts: Iterable[bytes]) -> frozenset[str]:
-    """The names of the top-level fields that parts of these names belong to."""
+def fields_of(parts: Iterable[bytes]) -> frozenset[Slot]:
+    """The names of the top-level fields and containers that parts of these names belong to."""
     return frozenset([unpack_trusted(name)[0][1] for name in parts])
 
 

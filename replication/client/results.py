@@ -31,7 +31,7 @@ from replication.model.check import ZEROS, convert, shown
 from replication.model.encoding import key_bytes, pack, unpack_trusted
 from replication.model.schema import ClassSchema
 from replication.model.types import KEY_NAME
-from replication.model.values import Container, Key, Value
+from replication.model.values import Key, Value
 from replication.query import Query, parse
 from replication.query.compare import KINDS, Kind, number
 
@@ -307,8 +307,7 @@ def _edit_values(edit: ObjectEdit) -> Callable[[str], Any] | None:
             return [value for value, _ in list_values(state)] if len(state) == 2 else None
         if name in known.get(obj.SET, {}):
             return members(known[obj.SET][name])
-        value = register_value(known, name)
-        return None if type(value) is Container else value
+        return register_value(known, name)
 
     return get
 

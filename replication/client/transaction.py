@@ -17,6 +17,7 @@ from typing import Any
 from replication.client.entities import Entity, ObjectName, Steps, inside
 from replication.client.replica import Change, Replica, fields_of, head_of, state_of
 from replication.crdt import object as obj
+from replication.crdt.container import Slot, collection_of, list_path
 from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Id, all_elements, empty_chunk
@@ -53,7 +54,7 @@ class ObjectEdit:
         self.delta: ObjectState = [0, self.view[1], [], {}]
         self._replaced = False  # parts may have to go
         self._starts: dict[Steps, int] = {}
-        self._editors: dict[tuple[Steps, str], ListEditor] = {}
+        self._editors: dict[tuple[Steps, Slot], ListEditor] = {}
 
     # -- existence ---------------------------------------------------------------------------
     def create(self) -> None:
@@ -134,15 +135,15 @@ class ObjectEdit:
         """
         return self._starts.setdefault(place, now)
 
-    def editor(self, path: Steps, name: str) -> ListEditor:
-        """The list ``name`` of the fields at ``path``, open for reading and editing."""
+    def editor(self, path: Steps, name: Slot) -> ListEditor:
+        """A list of the fields at a path, of a property or a container, open for editing."""
         if (path, name) not in self._editors:
             fields, place = inside(self.view[3], path, self._element)
             if fields is None or not is_alive(self.view):
                 raise NoSuchObjectError(f"{self.class_name} {self.key!r} has no object at {path}")
-            state = fields.get(obj.LIST, {}).get(name) or [[], empty_chunk()]
+            state = collection_of(fields, obj.LIST, name) or [[], empty_chunk()]
             self._editors[path, name] = ListEditor(
-                list(state[0]), all_elements(state, self.parts, (*place, obj.LIST, name))
+                list(state[0]), all_elements(state, self.parts, list_path(place, name))
             )
         return self._editors[path, name]
 
@@ -150,11 +151,13 @@ class ObjectEdit:
         """The same, if it was opened before."""
         return self._editors.get((path, name))
 
-    def restart_list(self, path: Steps, name: str) -> ListEditor:
+    def restart_list(self, path: Steps, name: Slot) -> ListEditor:
         """Start a new incarnation of a list: clear, or the first half of assigning."""
         self.scope(path).restart(obj.LIST, name)
         self._editors.pop((path, name), None)
-        self.forget_below((*path, name))
+        self._replaced = True
+        if isinstance(name, str):
+            self.forget_below((*path, name))
         return self.editor(path, name)
 
     def forget_below(self, path: Steps) -> None:
@@ -212,7 +215,7 @@ def _says_something(fields: obj.Fields) -> bool:
                 return True
             if kind == obj.LIST and (state[0] or state[1] != empty_chunk()):
                 return True
-            if kind in (obj.SET, obj.DICTIONARY):
+            if kind in (obj.SET, obj.DICTIONARY, obj.CONTAINER):
                 return True
     return False
 

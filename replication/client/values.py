@@ -7,13 +7,15 @@ Rule 2: the checked form of a plain property is its value (an object is its `Lin
         a dict. An embedded object that stands elsewhere is copied.
 Rule 3: creating writes what is given, and declared defaults as defaults; what is neither is not
         written and shows its zero. What is created is filled by inserts, not by assignment.
+        In a mixed property a list or dictionary is a list or dict of checked values, too.
 Rule 4: assigning a whole collection starts a new incarnation, save that emptying an empty one
         does nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableSequence
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from replication.client.entities import Steps
@@ -21,9 +23,11 @@ from replication.client.transaction import ObjectEdit
 from replication.crdt import object as obj
 from replication.crdt.dictionary import plain_items
 from replication.crdt.edit import ListEditor, Scope
+from replication.crdt.nested import Nested
 from replication.crdt.object import is_alive
 from replication.crdt.set import member_bytes
-from replication.errors import WrongTypeError
+from replication.errors import LimitExceededError, WrongTypeError
+from replication.limits import CONTAINER_NESTING_MAX
 from replication.model.check import shown
 from replication.model.declare import EmbeddedObject
 from replication.model.encoding import pack
@@ -88,16 +92,39 @@ def checked(classes: Classes, item: Property, value: Any) -> Checked:
     return [checked_one(classes, item, each) for each in value]
 
 
-def checked_one(classes: Classes, item: Property, value: Any) -> Checked:
+def checked_one(
+    classes: Classes, item: Property, value: Any, room: int = CONTAINER_NESTING_MAX
+) -> Checked:
     """One value: of a collection, an element, member or dictionary value of it.
+
+    Args:
+        room: how deep lists and dictionaries in a mixed value may nest.
 
     Raises:
         WrongTypeError: it does not fit.
+        LimitExceededError: it nests too deep.
     """
     if item.type == "embedded":
         return _checked_embedded(classes, item, value)
     link = classes.link(value) if item.type in ("link", "mixed") else None
+    if link is None and item.type == "mixed" and item.collection != "set":
+        is_list = isinstance(value, MutableSequence | tuple) and not isinstance(value, bytearray)
+        if is_list or isinstance(value, Mapping):
+            return _checked_nested(classes, item, value, room)
     return item.check(value if link is None else link)
+
+
+def _checked_nested(classes: Classes, item: Property, value: Any, room: int) -> Checked:
+    if room == 0:
+        raise LimitExceededError(
+            f"{item}: more than {CONTAINER_NESTING_MAX} lists and dictionaries inside each other"
+        )
+    if isinstance(value, Mapping):
+        return {
+            item.check_key(key): checked_one(classes, item, each, room - 1)
+            for key, each in value.items()
+        }
+    return [checked_one(classes, item, each, room - 1) for each in value]
 
 
 def _checked_embedded(classes: Classes, item: Property, value: Any) -> dict[str, Checked] | None:
@@ -145,7 +172,7 @@ def _write(classes: Classes, place: Place, item: Property, value: Checked, *, fr
         if item.type == "embedded":
             write_embedded(classes, place, item, value)
         else:
-            place.scope.set(item.name, value)
+            nested(place).set(item.name, value)
         return
     if not fresh and not _restart(place, item, value):
         return
@@ -158,6 +185,11 @@ def _write(classes: Classes, place: Place, item: Property, value: Checked, *, fr
     else:
         for key in sorted(value):
             write_item(classes, place, item, key, value[key])
+
+
+def nested(place: Place) -> Nested:
+    """The mixed values of an object, open for writing."""
+    return Nested(place.scope, partial(place.edit.editor, place.path))
 
 
 def _restart(place: Place, item: Property, value: Checked) -> bool:
@@ -211,7 +243,7 @@ def write_embedded(
 def write_item(classes: Classes, place: Place, item: Property, key: str, value: Checked) -> None:
     """Set a key of a dictionary."""
     if item.type != "embedded":
-        place.scope.put_item(item.name, key, value)
+        nested(place).put_item(item.name, key, value)
     elif value is None:
         erase_item(place, item, key)
     else:
@@ -244,10 +276,10 @@ def insert(
     classes: Classes, place: Place, item: Property, index: int, values: list[Checked]
 ) -> None:
     """Insert a run into a list, before the element at ``index``."""
-    editor = place.edit.editor(place.path, item.name)
     if item.type != "embedded":
-        place.scope.list_insert(item.name, editor, index, values)
+        nested(place).list_insert(item.name, index, values)
         return
+    editor = place.edit.editor(place.path, item.name)
     assert item.target is not None
     schema = classes.class_schema(item.target)
     for here, value in zip(

@@ -38,7 +38,7 @@ from replication.crdt import object as obj
 from replication.crdt import register
 from replication.crdt.incarnation import Collection
 from replication.crdt.list import Id
-from replication.crdt.register import Group
+from replication.crdt.parts import Path
 from replication.limits import CONTAINER_NESTING_MAX
 from replication.model.encoding import pack
 from replication.model.values import Based, Container
@@ -66,11 +66,8 @@ def default_id(kind: int, name: str, seen: register.Stamp) -> bytes:
 def property_container(fields: obj.Fields, name: str) -> bytes | None:
     """The id of the container that a property refers to; None where it holds anything else."""
     group = register.find(fields.get(obj.REGISTER, []), name)
-    return None if group is None else group_container(group, name)
-
-
-def group_container(group: Group, name: str) -> bytes | None:
-    """The same for a name in a group of writes."""
+    if group is None:
+        return None
     stored = group[2][name]
     value = stored.value if type(stored) is Based else stored
     if type(value) is Container and len(group) == 5 and (value.ident, value.sequence) == (0, 0):
@@ -139,3 +136,8 @@ def referred(fields: obj.Fields, home: Home, element: ElementValue) -> bytes | N
         return container_id(element(slot, (step[0], step[1])))
     dictionary = collection_of(fields, obj.DICTIONARY, slot)
     return None if dictionary is None else container_id(register.read(dictionary[1], step))
+
+
+def list_path(path: Path, slot: Slot) -> Path:
+    """The path to a list of the fields at ``path``, as `parts` spells it."""
+    return (*path, obj.CONTAINER if type(slot) is bytes else obj.LIST, slot)

@@ -137,6 +137,11 @@ class ListEditor:
         """Its value; None for an embedded object."""
         return self.elements.values[self.sequence.visible[index]][2]
 
+    def value_of(self, here: Id) -> Any:
+        """The value of the element of that id; None where there is none."""
+        held = self.elements.values.get(here)
+        return None if held is None else held[2]
+
     def values(self) -> list[Any]:
         """All values in order."""
         held = self.elements.values

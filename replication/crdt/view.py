@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from replication.crdt import object as obj
-from replication.crdt.container import Home, container_id, content, group_container, home_in
+from replication.crdt.container import Home, container_id, content, home_in, property_container
 from replication.crdt.counter import shown
 from replication.crdt.dictionary import plain_items
 from replication.crdt.list import all_elements
@@ -23,11 +23,14 @@ from replication.model.values import Based, Container
 
 
 def register_value(fields: obj.Fields, name: str) -> Any:
-    """The value of a register together with its increments, None where there is neither."""
+    """The value of a register together with its increments, None where there is neither.
+
+    A list or dictionary in a mixed value is a `Container`; see `container.property_container`.
+    """
     total = fields.get(obj.COUNTER, {}).get(name, 0)
     for group in fields.get(obj.REGISTER, ()):
         if name in group[2]:
-            return _plain(shown(group[2][name], total))
+            return shown(group[2][name], total)
     return total if total else None
 
 
@@ -37,13 +40,8 @@ def registers(fields: obj.Fields) -> dict[str, Any]:
     out: dict[str, Any] = dict(totals)
     for group in fields.get(obj.REGISTER, ()):
         for name, stored in group[2].items():
-            out[name] = _plain(shown(stored, totals.get(name, 0)))
+            out[name] = shown(stored, totals.get(name, 0))
     return out
-
-
-def _plain(value: Any) -> Any:
-    # What is in it, `NestedView` shows.
-    return None if type(value) is Container else value
 
 
 def list_values(
@@ -52,7 +50,7 @@ def list_values(
     """Value and embedded fields of each visible element, in order."""
     elements = all_elements(state, parts, path)
     for here in Sequence(elements).visible:
-        yield _plain(elements.values[here][2]), elements.contents.get(here)
+        yield elements.values[here][2], elements.contents.get(here)
 
 
 def query_values(head: bytes) -> Mapping[str, Any]:
@@ -91,12 +89,11 @@ def fields_view(fields: obj.Fields, parts: Parts | None = None, path: Path = ())
     """The same for the fields of one object."""
     out = registers(fields)
     nested = NestedView(fields, parts, path)
-    if obj.CONTAINER in fields:
-        for group in fields.get(obj.REGISTER, ()):
-            for name in group[2]:
-                inner = group_container(group, name)
-                if inner is not None:
-                    out[name] = nested.inside(inner, [obj.REGISTER, name])
+    for name, value in out.items():
+        if type(value) is Container:
+            inner = property_container(fields, name)
+            assert inner is not None
+            out[name] = nested.inside(inner, [obj.REGISTER, name])
     for name, held in fields.get(obj.SET, {}).items():
         out[name] = members(held)
     for name, held in fields.get(obj.DICTIONARY, {}).items():
@@ -177,8 +174,7 @@ def _written(groups: Any, name: str) -> Any:
     for group in groups:
         if name in group[2]:
             value = group[2][name]
-            kind = type(value)
-            return _plain(shown(value, 0)) if kind is Based or kind is Container else value
+            return shown(value, 0) if type(value) is Based else value
     return None
 
 
@@ -188,5 +184,4 @@ def _column_value(fields: obj.Fields, name: str) -> Any:
         return [value for value, _ in list_values(fields[obj.LIST][name])]
     if obj.SET in fields and name in fields[obj.SET]:
         return members(fields[obj.SET][name])
-    value = register_value(fields, name)
-    return None if type(value) is Container else value
+    return register_value(fields, name)

@@ -18,6 +18,7 @@ Rule 3: within one kind, columns have the order of the values. SQLite puts null 
 | objectId, uuid, binary           | blob: tag 5, 6, 7 and the bytes                          |
 | link                             | blob: tag 8 and its canonical encoding                   |
 | list, set                        | blob: tag 9 and the canonical encoding of the elements   |
+| list or dictionary in mixed      | blob: tag 9 and the canonical encoding of what names it  |
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from bson.objectid import ObjectId
 from replication.errors import WrongTypeError
 from replication.limits import INT64_MAX, INT64_MIN
 from replication.model.encoding import pack, unpack_trusted
-from replication.model.values import Float32, Link, Timestamp, type_name
+from replication.model.values import Container, Float32, Link, Timestamp, type_name
 from replication.query.compare import FieldValue, Kind, number
 
 #: What SQLite stores.
@@ -50,7 +51,7 @@ OBJECT_ID: Final = b"\x05"
 UUID: Final = b"\x06"
 BINARY: Final = b"\x07"
 LINK: Final = b"\x08"
-#: The greatest tag: whatever is not less than it is an array.
+#: The greatest tag: whatever is not less than it is an array, or compares with nothing.
 ARRAY: Final = b"\x09"
 
 #: The tags of the kinds that have an order and are stored as blobs.
@@ -164,6 +165,7 @@ _WRITERS: Final[dict[type, Callable[[Any], ColumnValue]]] = {
     bytes: lambda value: BINARY + value,
     Link: lambda value: LINK + pack(value),
     list: lambda value: ARRAY + pack(value),
+    Container: lambda value: ARRAY + pack(value),
 }
 
 

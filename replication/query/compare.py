@@ -22,10 +22,11 @@ from typing import Any, Final, TypeAlias
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 
-from replication.model.values import Float32, Link, Timestamp, Value
+from replication.model.values import Container, Float32, Link, Timestamp, Value
 
-#: What a field of an object may hold: a value, or the elements of a list or set.
-FieldValue: TypeAlias = Value | list[Value]
+#: What a field of an object may hold: a value, or the elements of a list or set. A list or
+#: dictionary in a mixed value compares with nothing. [QUERY-65]
+FieldValue: TypeAlias = Value | Container | list[Value]
 
 
 class Kind(Enum):

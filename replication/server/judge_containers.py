@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from replication.crdt import object as obj
-from replication.crdt.container import Home, Slot, collection_of, referred, trail
+from replication.crdt.container import Home, Slot, collection_of, list_path, referred, trail
 from replication.crdt.list import Id, expand
 from replication.crdt.parts import Parts, Path
 from replication.limits import CONTAINER_NESTING_MAX
@@ -134,9 +134,8 @@ class ContainerTrial:
         state = collection_of(self._base, obj.LIST, slot)
         if state is None:
             return None
-        kind = obj.CONTAINER if type(slot) is bytes else obj.LIST
         parts: Parts | None = self._judge.parts
-        value = Here(state, parts, (*self._path, kind, slot)).about(here).values.get(here)
+        value = Here(state, parts, list_path(self._path, slot)).about(here).values.get(here)
         return None if value is None else value[2]
 
     def _element_kept(self, slot: Slot, here: Id) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from replication.client import values
 from replication.client.collections import Dictionary, List, Set
 from replication.client.database import Database
+from replication.client.nested import NestedDictionary, NestedList
 from replication.client.objects import Handle
 from replication.errors import ReplicationError, UsageError
 from replication.model.check import shown
@@ -135,10 +136,7 @@ def _set(db: Database, operation: Operation) -> None:
 
 def _set_default(db: Database, operation: Operation) -> None:
     owner, item = _field(db, operation)
-    value = _given(db, item, operation.arguments["value"])
-    if not item.is_plain or item.name not in owner._shape.schema.properties:
-        raise CannotRunError(f"{item} is {item.spelling}: only a plain field takes a default")
-    owner._place().scope.set_default(item.name, item.check(value))
+    owner.set_default(item.name, _given(db, item, operation.arguments["value"]))
 
 
 def _add(db: Database, operation: Operation) -> None:
@@ -194,7 +192,8 @@ def _list_erase(db: Database, operation: Operation) -> None:
 def _clear(kind: type) -> Callable[[Database, Operation], None]:
     def clear(db: Database, operation: Operation) -> None:
         held = _collection(db, operation, kind)
-        if values.is_empty(held._handle._place(), held._field.item):
+        is_property = not isinstance(held, NestedList | NestedDictionary)
+        if is_property and values.is_empty(held._handle._place(), held._field.item):
             raise CannotRunError(f"{held._field.item} is empty already")
         held.clear()
 

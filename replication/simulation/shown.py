@@ -16,12 +16,11 @@ from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 
 from replication.crdt import object as obj
-from replication.crdt.container import group_container, home_in
+from replication.crdt.container import home_in, property_container
 from replication.crdt.dictionary import plain_items
 from replication.crdt.list import all_elements
 from replication.crdt.object import is_alive
 from replication.crdt.parts import Parts, Path
-from replication.crdt.register import find
 from replication.crdt.sequence import Sequence
 from replication.crdt.set import members
 from replication.crdt.view import NestedView, register_value
@@ -124,8 +123,7 @@ class _Show:
             held = fields.get(obj.EMBEDDED, {}).get(name)
             return self._embedded(item, held, (*path, obj.EMBEDDED, name))
         if item.type == "mixed":
-            group = find(fields.get(obj.REGISTER, []), name)
-            slot = None if group is None else group_container(group, name)
+            slot = property_container(fields, name)
             if slot is not None:
                 nested = NestedView(fields, self.parts, path)
                 return self._one(nested.inside(slot, [obj.REGISTER, name]))
