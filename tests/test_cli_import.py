@@ -268,10 +268,13 @@ def test_bson_that_has_no_place_here(tmp_path: Path, store: Path) -> None:
     assert "Regex" in told
 
 
-def test_collections_inside_mixed_are_refused(tmp_path: Path, store: Path) -> None:
-    path = lines(tmp_path / "books.jsonl", {"_id": 1, "m": [1, "a", [2]]})
-    told = refused("import", path, "--into", store)
-    assert "row 1: field 'm' is list<mixed> and would hold a collection inside" in told
+def test_collections_inside_mixed_are_kept(tmp_path: Path, store: Path) -> None:
+    mixed = [1, "a", [2, {"z": 1, "b": [None]}]]
+    path = lines(tmp_path / "books.jsonl", {"_id": 1, "m": mixed}, {"_id": 2, "m": []})
+    ok("import", path, "--into", store)
+    assert [each.get("m") for each in objects(store, "Books")] == [mixed, None]
+    done = ok("import", path, "--into", store, "--json").json
+    assert (done["unchanged"], done["updated"]) == (2, 0)
 
 
 def test_bad_rows_are_skipped_and_listed(tmp_path: Path, store: Path) -> None:

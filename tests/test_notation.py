@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from model_strategies import STORED, TEXT, VALUES
 
 from replication.errors import WrongTypeError
-from replication.limits import NESTING_MAX
+from replication.limits import CONTAINER_NESTING_MAX
 from replication.model.encoding import pack
 from replication.model.notation import NEW_EMBEDDED, from_json, to_json
 from replication.model.values import ERASED, Based, Container, Float32, Link, Timestamp
@@ -166,13 +166,13 @@ def test_what_is_refused(noted: Any, message: str) -> None:
 @pytest.mark.parametrize("wrap", [lambda each: [each], lambda each: {"a": each}])
 def test_nesting(wrap: Any) -> None:
     value: Any = 1
-    for _ in range(NESTING_MAX):
+    for _ in range(CONTAINER_NESTING_MAX):
         value = wrap(value)
     noted = to_json(value)
     assert from_json(noted) == value
     tag, inner = ("$list", [noted]) if isinstance(value, list) else ("$dict", {"a": noted})
     for act, given_ in ((to_json, wrap(value)), (from_json, {tag: inner})):
-        with pytest.raises(WrongTypeError, match=f"deeper than {NESTING_MAX}"):
+        with pytest.raises(WrongTypeError, match=f"deeper than {CONTAINER_NESTING_MAX}"):
             act(given_)
 
 

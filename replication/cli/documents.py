@@ -6,39 +6,12 @@ and dicts for collections, dicts for embedded objects; a null is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from replication.client.database import Database
-from replication.errors import WrongTypeError
 from replication.model.encoding import pack
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
-
-
-def check_document(document: Mapping[str, Any], known: ClassSchema, schema: Schema) -> None:
-    """Refuse what can't be written: collections inside mixed properties.
-
-    Raises:
-        WrongTypeError: naming the field.
-    """
-    for name, value in document.items():
-        found = known.get(name)
-        if found is None or found.type not in ("embedded", "mixed"):
-            continue
-        if found.collection is None:
-            held = [value]
-        else:
-            held = list(value.values()) if type(value) is dict else value
-        if found.type == "embedded":
-            inner = schema[str(found.target)]
-            for item in held:
-                check_document(item, inner, schema)
-        elif any(type(item) in (list, dict) for item in held):
-            raise WrongTypeError(
-                f"field {name!r} is {found.spelling} and would hold a collection inside; "
-                "give it another type with --types, or leave it out with --without"
-            )
 
 
 def put(db: Database, known: ClassSchema, schema: Schema, document: dict[str, Any]) -> str:
@@ -78,6 +51,13 @@ def _holds(schema: Schema, item: Property, shown: Any, wanted: Any) -> bool:
 
 def _one_holds(schema: Schema, item: Property, shown: Any, wanted: Any) -> bool:
     if item.type != "embedded" or shown is None or wanted is None:
-        return pack(shown) == pack(wanted)
+        return pack(_in_order(shown)) == pack(_in_order(wanted))
     inner = schema[str(item.target)]
     return all(_holds(schema, inner[name], shown[name], each) for name, each in wanted.items())
+
+
+def _in_order(value: Any) -> Any:
+    """A value of a mixed property with the keys of all dictionaries in it ascending."""
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return [_in_order(each) for each in value] if isinstance(value, list) else value

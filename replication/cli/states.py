@@ -34,6 +34,7 @@ _KIND_NAMES = {
     obj.DICTIONARY: "dictionary",
     obj.LIST: "list",
     obj.EMBEDDED: "embedded",
+    obj.CONTAINER: "container",
 }
 
 
@@ -66,10 +67,19 @@ def _fields(fields: obj.Fields, parts: Parts | None, path: Path) -> Iterator[Tre
                 told |= {"total": content}
             elif kind == obj.EMBEDDED:
                 told |= state_tree(content, parts, here)
+            elif kind == obj.CONTAINER:
+                home, inner = content
+                told = {"id": unpack_trusted(name), "kind": name_of_kind, "home": _home(home)}
+                told |= {"incarnation": inner[0]} if inner[0] else {}
+                told |= _collection(obj.container_kind(name), inner, parts, here)
             else:
                 told |= {"incarnation": content[0]} if content[0] else {}
                 told |= _collection(kind, content, parts, here)
             yield told
+
+
+def _home(home: list[Any]) -> list[Any]:
+    return [unpack_trusted(step) if type(step) is bytes else step for step in home]
 
 
 def _registers(groups: list[Any]) -> Iterator[tuple[Any, Tree]]:

@@ -22,7 +22,7 @@ from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 
 from replication.errors import WrongTypeError
-from replication.limits import NESTING_MAX
+from replication.limits import CONTAINER_NESTING_MAX
 from replication.model.check import convert, convert_dictionary_key, convert_key, shown
 from replication.model.values import Link, Value
 
@@ -82,7 +82,7 @@ def _from_binary(value: Binary) -> bytes | uuid.UUID:
     return bytes(value)
 
 
-def nested(value: Any, depth: int = NESTING_MAX) -> Any:
+def nested(value: Any, depth: int = CONTAINER_NESTING_MAX) -> Any:
     """A value for a mixed property: plain, or a list or dictionary of such.
 
     Raises:
@@ -90,7 +90,7 @@ def nested(value: Any, depth: int = NESTING_MAX) -> Any:
     """
     if isinstance(value, list | dict):
         if depth == 0:
-            raise WrongTypeError(f"it nests deeper than {NESTING_MAX}")
+            raise WrongTypeError(f"it nests deeper than {CONTAINER_NESTING_MAX}")
         if isinstance(value, list):
             return [nested(item, depth - 1) for item in value]
         return {convert_dictionary_key(key): nested(item, depth - 1) for key, item in value.items()}

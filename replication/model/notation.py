@@ -21,7 +21,7 @@ from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 
 from replication.errors import WrongTypeError
-from replication.limits import IDENT_MAX, INT64_MAX, INT64_MIN, NESTING_MAX, SEQUENCE_MAX
+from replication.limits import CONTAINER_NESTING_MAX, IDENT_MAX, INT64_MAX, INT64_MIN, SEQUENCE_MAX
 from replication.model.check import convert, convert_dictionary_key, convert_key, shown
 from replication.model.types import broken_class_name
 from replication.model.values import (
@@ -62,9 +62,9 @@ def to_json(value: Noted) -> Json:
     """The notation of a value; a list or dict is one that a mixed property holds.
 
     Raises:
-        WrongTypeError: it is no value, or nests deeper than NESTING_MAX.
+        WrongTypeError: it is no value, or nests deeper than CONTAINER_NESTING_MAX.
     """
-    return _write(value, NESTING_MAX)
+    return _write(value, CONTAINER_NESTING_MAX)
 
 
 def from_json(noted: Json) -> Noted:
@@ -73,7 +73,7 @@ def from_json(noted: Json) -> Noted:
     Raises:
         WrongTypeError: it stands for none; the message shows the part that is wrong.
     """
-    value: Noted = _read(noted, NESTING_MAX)
+    value: Noted = _read(noted, CONTAINER_NESTING_MAX)
     return value
 
 
@@ -84,7 +84,7 @@ def _write(value: Any, depth: int) -> Json:
         return value
     if kind is list or kind is dict:
         if depth == 0:
-            raise WrongTypeError(f"lists and dictionaries nest deeper than {NESTING_MAX}")
+            raise WrongTypeError(f"lists and dictionaries nest deeper than {CONTAINER_NESTING_MAX}")
         if kind is list:
             return {"$list": [_write(item, depth - 1) for item in value]}
         return {"$dict": {key: _write(item, depth - 1) for key, item in value.items()}}
@@ -148,7 +148,7 @@ def _read(noted: Json, depth: int) -> Any:
     ((tag, inner),) = noted.items()
     if tag in _NESTED:
         if depth == 0:
-            raise WrongTypeError(f"lists and dictionaries nest deeper than {NESTING_MAX}")
+            raise WrongTypeError(f"lists and dictionaries nest deeper than {CONTAINER_NESTING_MAX}")
         return _NESTED[tag](inner, depth - 1)
     reader = _READERS.get(tag)
     if reader is None:
