@@ -273,7 +273,7 @@ def test_collections_inside_mixed_are_kept(tmp_path: Path, store: Path) -> None:
     path = lines(tmp_path / "books.jsonl", {"_id": 1, "m": mixed}, {"_id": 2, "m": []})
     ok("import", path, "--into", store)
     assert [each.get("m") for each in objects(store, "Books")] == [mixed, None]
-    done = ok("import", path, "--into", store, "--json").json
+    done = ok("import", path, "--into", store, "--update", "--json").json
     assert (done["unchanged"], done["updated"]) == (2, 0)
 
 
