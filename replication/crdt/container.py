@@ -39,6 +39,7 @@ from replication.crdt import register
 from replication.crdt.incarnation import Collection
 from replication.crdt.list import Id
 from replication.crdt.parts import Path
+from replication.crdt.register import Group
 from replication.limits import CONTAINER_NESTING_MAX
 from replication.model.encoding import pack
 from replication.model.values import Based, Container
@@ -66,8 +67,11 @@ def default_id(kind: int, name: str, seen: register.Stamp) -> bytes:
 def property_container(fields: obj.Fields, name: str) -> bytes | None:
     """The id of the container that a property refers to; None where it holds anything else."""
     group = register.find(fields.get(obj.REGISTER, []), name)
-    if group is None:
-        return None
+    return None if group is None else group_container(group, name)
+
+
+def group_container(group: Group, name: str) -> bytes | None:
+    """The same for a name in a group of writes."""
     stored = group[2][name]
     value = stored.value if type(stored) is Based else stored
     if type(value) is Container and len(group) == 5 and (value.ident, value.sequence) == (0, 0):
