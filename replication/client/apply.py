@@ -386,7 +386,7 @@ def _evict(work: Integration, operation: EvictOp) -> None:
     versions = work.pending.get(name, [])
     if versions:
         work.replica.restore(class_name, key)
-    work.writer.delete_object(class_name, key)
+    work.replica.remove(class_name, key)
     after = None
     if versions:
         after, _ = work.replica.reapply(class_name, key, 0, absent(), work.deltas(name, versions))

@@ -22,6 +22,7 @@ from replication.client import records
 from replication.client.changes import net_changes
 from replication.client.entities import Entities, ObjectName
 from replication.client.objects import Handle, Handles
+from replication.client.open_lists import OpenLists
 from replication.client.records import Local, Synced
 from replication.client.replica import Change, Replica
 from replication.client.transaction import Transaction
@@ -93,6 +94,7 @@ class Database:
         if read_only:
             self._snapshot = self._opened.enter_context(store.read())
         self.entities = Entities(self)
+        self.open_lists = OpenLists()
         self.handles = Handles(self, schema if isinstance(schema, Declaration) else None)
         #: client versions of the pending deltas of each object
         self.pending: dict[ObjectName, list[int]] = {}
@@ -271,6 +273,8 @@ class Database:
                     transaction.over()
                     self._owner = 0
                     self._running = None
+            for edit in transaction.touched():
+                self.open_lists.keep(edit.name, edit.editors, replaced=edit.replaced)
             if finished is not None:
                 self._committed(local, *finished)
 
@@ -291,7 +295,9 @@ class Database:
         stamp = (self.clock.tick(self.wall_ms() + self.local.skew_ms), self.local.ident)
         self._sequence = self.local.sequence
         author = Author(stamp, self._mint)
-        transaction = Transaction(Replica(writer, self.columns), author, self.pending)
+        transaction = Transaction(
+            Replica(writer, self.columns), author, self.pending, self.open_lists
+        )
         transaction.atomic = atomic
         self._running = transaction
         self._owner = threading.get_ident()
@@ -350,6 +356,9 @@ class Database:
             if work.renamed is not None:
                 self.entities.renamed(*work.renamed)
                 self.entities.renaming = False
+            if work.everything or work.renamed is not None:
+                self.open_lists.clear()
+            self.open_lists.drop(work.replica.written)
             self.changed(work.changes, everything=work.everything)
 
     # -- telling others ------------------------------------------------------------------------

@@ -225,6 +225,9 @@ class Entity:
             edit = transaction.held(self.name)
             if edit is not None:
                 return edit.editor(path, name)
+        kept = self.db.open_lists.get(self.name, path, name)
+        if kept is not None:
+            return kept
         snapshot = self._snapshot
         if snapshot is None or snapshot.generation != self.generation:
             snapshot = self._load()

@@ -57,11 +57,15 @@ class Replica:
     Args:
         writer: the transaction.
         columns: the queryable fields of each class.
+
+    Attributes:
+        written: the objects whose views were written.
     """
 
     def __init__(self, writer: Writer, columns: dict[str, list[str]]) -> None:
         self._writer = writer
         self._columns = columns
+        self.written: list[tuple[str, Key]] = []
 
     # -- the view ----------------------------------------------------------------------------
     def row(self, class_name: str, key: Key) -> StoredObject | None:
@@ -96,6 +100,7 @@ class Replica:
         parts: Parts | None = None,
     ) -> int:
         """The same where the bytes of the state are at hand."""
+        self.written.append((class_name, key))
         columns = column_values(state, self._columns.get(class_name, ()))
         row = self._writer.put_object(class_name, key, version, head, columns)
         if parts is None:
@@ -106,6 +111,11 @@ class Replica:
             else:
                 self._writer.put_part(class_name, row, name, version, data)
         return row
+
+    def remove(self, class_name: str, key: Key) -> None:
+        """Take an object out of the view."""
+        self.written.append((class_name, key))
+        self._writer.delete_object(class_name, key)
 
     # -- the base ----------------------------------------------------------------------------
     def keep_base(
@@ -265,7 +275,7 @@ class Replica:
         if pending:
             self.keep_base(class_name, key, synced, row, parts.changes())
         if state == absent():
-            self._writer.delete_object(class_name, key)
+            self.remove(class_name, key)
             return None, frozenset()
         head = pack(state)
         self.put_head(class_name, key, version, state, head, parts)

@@ -15,6 +15,7 @@ from collections.abc import Container
 from typing import Any
 
 from replication.client.entities import Entity, ObjectName, Steps, inside
+from replication.client.open_lists import OpenLists
 from replication.client.replica import Change, Replica, fields_of, head_of, state_of
 from replication.crdt import object as obj
 from replication.crdt.container import Slot, collection_of, list_path
@@ -36,13 +37,23 @@ class ObjectEdit:
     Attributes:
         view: its state as the transaction sees it; lists in it stay as they were (see `editor`).
         delta: what the transaction wrote.
+        editors: the lists that are open.
+        replaced: what other lists of it are in may have been replaced, so parts may have to go.
     """
 
-    __slots__ = ("_editors", "_parts", "_replaced", "_replica", "_starts", "author", "class_name",
-                 "delta", "key", "name", "row", "start", "view")  # fmt: skip
+    __slots__ = ("_open_lists", "_parts", "_replica", "_starts", "author", "class_name", "delta",
+                 "editors", "key", "name", "replaced", "row", "start", "view")  # fmt: skip
 
-    def __init__(self, replica: Replica, name: ObjectName, key: Key, author: Author) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        name: ObjectName,
+        key: Key,
+        author: Author,
+        open_lists: OpenLists,
+    ) -> None:
         self._replica = replica
+        self._open_lists = open_lists
         self.name = name
         self.class_name = class_name = name[0]
         self.key = key
@@ -52,9 +63,9 @@ class ObjectEdit:
         self.view = state_of(self.row)
         self.start = self.view[0]
         self.delta: ObjectState = [0, self.view[1], [], {}]
-        self._replaced = False  # parts may have to go
+        self.replaced = False
         self._starts: dict[Steps, int] = {}
-        self._editors: dict[tuple[Steps, Slot], ListEditor] = {}
+        self.editors: dict[tuple[Steps, Slot], ListEditor] = {}
 
     # -- existence ---------------------------------------------------------------------------
     def create(self) -> None:
@@ -74,9 +85,9 @@ class ObjectEdit:
     def _restart(self, state: ObjectState) -> None:
         self.view = clone(state)
         self.delta = state
-        self._replaced = True
+        self.replaced = True
         self._starts.clear()
-        self._editors.clear()
+        self.editors.clear()
 
     # -- fields ------------------------------------------------------------------------------
     def fields(self, path: Steps = ()) -> obj.Fields | None:
@@ -137,25 +148,27 @@ class ObjectEdit:
 
     def editor(self, path: Steps, name: Slot) -> ListEditor:
         """A list of the fields at a path, of a property or a container, open for editing."""
-        if (path, name) not in self._editors:
+        if (path, name) not in self.editors:
             fields, place = inside(self.view[3], path, self._element)
             if fields is None or not is_alive(self.view):
                 raise NoSuchObjectError(f"{self.class_name} {self.key!r} has no object at {path}")
-            state = collection_of(fields, obj.LIST, name) or [[], empty_chunk()]
-            self._editors[path, name] = ListEditor(
-                list(state[0]), all_elements(state, self.parts, list_path(place, name))
-            )
-        return self._editors[path, name]
+            kept = None if self.replaced else self._open_lists.take(self.name, path, name)
+            if kept is None:
+                state = collection_of(fields, obj.LIST, name) or [[], empty_chunk()]
+                elements = all_elements(state, self.parts, list_path(place, name))
+                kept = ListEditor(list(state[0]), elements)
+            self.editors[path, name] = kept
+        return self.editors[path, name]
 
     def opened(self, path: Steps, name: str) -> ListEditor | None:
         """The same, if it was opened before."""
-        return self._editors.get((path, name))
+        return self.editors.get((path, name))
 
     def restart_list(self, path: Steps, name: Slot) -> ListEditor:
         """Start a new incarnation of a list: clear, or the first half of assigning."""
         self.scope(path).restart(obj.LIST, name)
-        self._editors.pop((path, name), None)
-        self._replaced = True
+        self.editors.pop((path, name), None)
+        self.replaced = True
         if isinstance(name, str):
             self.forget_below((*path, name))
         return self.editor(path, name)
@@ -166,10 +179,10 @@ class ObjectEdit:
         Args:
             path: of an embedded object, or of a field with all that is in it.
         """
-        self._replaced = True
+        self.replaced = True
         end = len(path)
-        for known in [each for each in self._editors if each[0][:end] == path]:
-            del self._editors[known]
+        for known in [each for each in self.editors if each[0][:end] == path]:
+            del self.editors[known]
         for place in [each for each in self._starts if len(each) > end and each[:end] == path]:
             del self._starts[place]
 
@@ -199,8 +212,8 @@ class ObjectEdit:
 
     def result(self, delta: ObjectState) -> ObjectState:
         """The state after the transaction."""
-        replaced = self._replaced and self.row is not None
-        if self._editors or replaced or not is_alive(self.view):
+        replaced = self.replaced and self.row is not None
+        if self.editors or replaced or not is_alive(self.view):
             return merge(state_of(self.row), delta, self.parts)
         return [*self.view[:3], seal(self.view[3])]
 
@@ -231,10 +244,18 @@ class Transaction:
         replica: access to the objects, inside the store's write transaction.
         author: the stamp and ids of what is written.
         pending: the objects that have pending deltas.
+        open_lists: the lists that earlier transactions left open.
     """
 
-    def __init__(self, replica: Replica, author: Author, pending: Container[ObjectName]) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        author: Author,
+        pending: Container[ObjectName],
+        open_lists: OpenLists,
+    ) -> None:
         self._replica = replica
+        self._open_lists = open_lists
         self._pending = pending
         self._is_over = False
         self.author = author
@@ -263,7 +284,9 @@ class Transaction:
             )
         edit = self._edits.get(name)
         if edit is None:
-            edit = self._edits[name] = ObjectEdit(self._replica, name, key, self.author)
+            edit = self._edits[name] = ObjectEdit(
+                self._replica, name, key, self.author, self._open_lists
+            )
         return edit
 
     def create(self, class_name: str, key: Key) -> ObjectEdit:
