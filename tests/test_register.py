@@ -10,14 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from state_strategies import FIELD_VALUES, groups
 
-from replication.crdt import register
 from replication.crdt.incarnation import clone
 from replication.crdt.register import (
     Groups,
     Order,
     default,
     explicit,
-    flat,
     grouped,
     in_order,
     merge_groups,
@@ -124,13 +122,3 @@ def test_a_later_write_is_put_as_it_would_be_merged(
         return
     put(held, order, name, "new")
     assert pack(in_order(held)) == pack(merged)
-
-
-@given(GROUPS, st.sampled_from(NAMES))
-def test_a_write_can_be_taken_out_again(state: Groups, name: str) -> None:
-    """[MERGE-REG-3] What is left is canonical."""
-    left = {key: (w[0], w[2]) for key, w in writes(state).items() if key != name}
-    register.remove(state, name)
-    assert pack(state) == pack(grouped(left))
-    assert read(state, name) is None
-    assert set(flat(state)) == set(left)

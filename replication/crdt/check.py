@@ -282,8 +282,7 @@ def _check_groups(groups: Any, check_names: Callable[[_Map], None], types: froze
             raise DecodeError("a group without a write")
         check_names(writes)
         if not types.issuperset(map(type, writes.values())):
-            for value in writes.values():
-                _check_value(value, types)
+            _check_value(next(v for v in writes.values() if type(v) not in types), types)
     if len(groups) > 1:
         names = set().union(*(group[2] for group in groups))
         if len(names) != sum(len(group[2]) for group in groups):

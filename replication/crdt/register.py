@@ -110,15 +110,6 @@ def in_order(groups: Groups) -> Groups:
     return [[*group[:2], sorted_map(group[2]), *group[3:]] for group in groups]
 
 
-def remove(groups: Groups, name: Any) -> None:
-    """Take a write back out (a refused part, a transaction's own earlier write)."""
-    held = find(groups, name)
-    if held is not None:
-        del held[2][name]
-        if not held[2]:
-            groups.remove(held)
-
-
 def merge_groups(state: Groups, delta: Groups) -> Groups:
     """The winner at every name of either."""
     if not state:

@@ -1,0 +1,42 @@
+"""Every branch of the merge and of the history is taken by table tests alone. [MERGE]
+
+What is drawn at random is left out: it may take a branch today and miss it tomorrow.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+#: The unit and table tests of `crdt` and `history`.
+UNITS = [
+    "register", "counter", "set", "dictionary", "list", "sequence", "object", "container", "parts",
+    "view", "edit", "check", "substitute", "forget", "changeset", "merge_corners", "spec_vectors",
+]  # fmt: skip
+#: Long loops over seeds, in those files.
+RANDOM = [
+    "mutated", "random", "long_lives", "queue", "any_order_of_steps", "in_edited_lists",
+    "what_replicas_write", "seed", "as_many_bare",
+]  # fmt: skip
+
+
+def test_every_branch_is_taken(tmp_path: Path) -> None:
+    """Of all files in `crdt` and `history`: 100 % of the lines and branches."""
+    data = f"--data-file={tmp_path / 'coverage'}"
+    source = ",".join(str(ROOT / "replication" / room) for room in ("crdt", "history"))
+    chosen = [str(ROOT / "tests" / f"test_{name}.py") for name in UNITS]
+    skipped = " and ".join(f"not {word}" for word in RANDOM)
+    select = ["-m", "not hypothesis", "-k", skipped, "-p", "no:cacheprovider", "-p", "no:xdist"]
+    run = [sys.executable, "-m", "coverage", "run", data, "--branch", f"--source={source}"]
+    done = subprocess.run(
+        [*run, "-m", "pytest", *select, *chosen],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    report = [sys.executable, "-m", "coverage", "report", data, "-m", "--skip-covered"]
+    done = subprocess.run([*report, "--fail-under=100"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

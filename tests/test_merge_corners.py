@@ -1,0 +1,220 @@
+"""Corners of the merge that a case of their own reaches, so that every branch has one. [MERGE]"""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+from replicas import Edit, Replica, Stored, folded
+
+from replication.crdt import check, register
+from replication.crdt import list as lists
+from replication.crdt import object as obj
+from replication.crdt.check import check_object
+from replication.crdt.edit import ListEditor
+from replication.crdt.incarnation import clone
+from replication.crdt.list import Elements, contract, has_place
+from replication.crdt.object import merge
+from replication.crdt.parts import Parts, part_name
+from replication.crdt.stamps import latest_time
+from replication.crdt.view import column_values, object_view
+from replication.crdt.whole import joined
+from replication.errors import DecodeError
+from replication.history.changeset import Changeset, ObjectDelta, decode_trusted, encode
+from replication.history.log import Entry, decode_entry, encode_entry
+from replication.model.encoding import pack
+from replication.model.values import ERASED, Based, Container
+
+
+def alive(fields: Any) -> Any:
+    return [1, 1, [], fields]
+
+
+def chunk_of(*runs: Any, erased: Any = ()) -> Any:
+    return [list(runs), [], [], list(erased), []]
+
+
+def listed(chunk: Any) -> Any:
+    return alive({obj.LIST: {"l": [[], chunk]}})
+
+
+# -- lists ------------------------------------------------------------------------------------
+def test_a_chunk_knows_its_places() -> None:
+    chunk = chunk_of([2, 3, 0, 9, 2, ["a", "b"]], [3, 1, 0, 9, 3, 2])
+    known = [(i, s) for i in range(5) for s in range(6) if has_place(chunk, (i, s))]
+    assert known == [(2, 3), (2, 4), (3, 1), (3, 2)]
+
+
+def test_an_open_list_has_a_length_and_ids() -> None:
+    elements = Elements(places={(2, 1): ((0, 0), 1, 9, 2)}, values={(2, 1): (9, 2, "a")})
+    editor = ListEditor([], elements)
+    assert (len(editor), editor.ids, editor.id_at(0)) == (1, [(2, 1)], (2, 1))
+
+
+@pytest.mark.parametrize("range_", [[2, 2, 1], [2, 1, 9], [2, 4, 3]])
+def test_places_that_come_after_their_erasure_are_merged_one_by_one(range_: list[int]) -> None:
+    """[MERGE-LIST-3]: the elements of a run of which some were erased before it came."""
+    erased = listed(chunk_of(erased=[range_]))
+    run = listed(chunk_of([2, 2, 0, 9, 2, ["a", "b", "c"]]))
+    one, other = merge(listed(chunk_of()), erased), merge(listed(chunk_of()), run)
+    one, other = merge(one, run), merge(other, erased)
+    assert pack(one) == pack(other)
+    check_object(one)
+    left = [v for n, v in enumerate("abc", 2) if not range_[1] <= n < range_[1] + range_[2]]
+    assert object_view(one) == {"l": left}
+
+
+@pytest.mark.parametrize("content", [["a", "b", "c", "d", "e", "f", "g"], 7])
+def test_a_run_across_the_bounds_of_parts_is_cut_up(
+    content: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[STATE-WHOLE]: a range of erased elements likewise, and what else is known of a part."""
+    for module in (lists, check):
+        monkeypatch.setattr(module, "LIST_PART_ELEMENTS_MAX", 2)
+    # Every other id is known, in parts of two; the run has the ids between as well.
+    known = [listed(contract(Elements(moves={(2, n): (9, 2, (3, 1))}))) for n in (1, 3, 5, 7)]
+    deltas = [
+        *known,
+        listed(chunk_of([2, 1, 0, 8, 2, content], erased=())),
+        listed(chunk_of(erased=[[2, 2, 5]])),
+        listed(
+            [
+                [],
+                [[2, 1, 9, 2, "set"], [2, 2, 9, 2, "late"]],
+                [],
+                [],
+                [[2, 7, {0: [[9, 2, {"a": 1}]]}]],
+            ]
+        ),
+    ]
+    stored = Stored()
+    for delta in deltas:
+        stored.merge(delta)
+    assert len(stored.parts) > 2
+    assert pack(stored.whole()) == pack(folded(deltas))
+
+
+def test_what_continues_a_run_is_one_with_it() -> None:
+    """[STATE-25], whichever half comes first, and where both sides were there."""
+    pieces = [listed(chunk_of([2, n, int(n > 1), 9, 2, [n]])) for n in (1, 2, 3)]
+    for order in permutations(pieces):
+        assert folded(order) == listed(chunk_of([2, 1, 0, 9, 2, [1, 2, 3]]))
+
+
+def test_runs_that_descend_are_refused() -> None:
+    """[STATE-24]"""
+    runs = [[3, 1, 0, 9, 3, ["a"]], [2, 1, 0, 9, 2, ["b"]]]
+    check_object(listed(chunk_of(*runs[::-1])))
+    with pytest.raises(DecodeError, match="canonical"):
+        check_object(listed(chunk_of(*runs)))
+
+
+def test_a_part_is_looked_at_as_it_was_stored() -> None:
+    stored, decoded = {part_name((4, "l"), [], 0): pack([1])}, [2]
+    assert Parts(stored.get).look((4, "l"), [], 0) == [1]
+    assert Parts(stored.get, look=lambda name: decoded).look((4, "l"), [], 0) is decoded
+
+
+def test_erasing_an_element_drops_the_parts_of_lists_inside() -> None:
+    device = Replica(2)
+    stored = Stored()
+
+    def fill(edit: Edit) -> None:
+        edit.create()
+        scope = edit.scope()
+        editor = edit.editor(scope, "o")
+        (here,) = scope.list_insert("o", editor, 0, [None])
+        inner = scope.element("o", editor, here)
+        inner.list_insert("l", edit.editor(inner, "l"), 0, list(range(600)))
+
+    def erase(edit: Edit) -> None:
+        editor = edit.editor(edit.scope(), "o")
+        edit.forget((obj.LIST, "o", editor.id_at(0)))
+        edit.scope().list_erase("o", editor, 0)
+
+    def insert(edit: Edit) -> None:
+        edit.scope().list_insert("o", edit.editor(edit.scope(), "o"), 0, list(range(20)))
+
+    # Then many values at once, which is another way through the erased ones.
+    for act, parts in ((fill, True), (erase, False), (insert, False)):
+        stored.merge(device.write(act))
+        assert bool(stored.parts) == parts
+        assert pack(stored.whole()) == pack(device.state)
+
+
+def test_a_part_that_is_missing_from_the_store_is_said_to_be() -> None:
+    with pytest.raises(AssertionError, match="part 3 of"):
+        Parts().load((4, "l"), [], 3)
+
+
+# -- the rest ---------------------------------------------------------------------------------
+def test_values_need_no_copy() -> None:
+    value = Container(4, 2, 1)
+    assert clone(value) is value
+    assert clone([value, {"k": [value]}]) == [value, {"k": [value]}]
+
+
+def test_plain_defaults_of_a_mixed_property() -> None:
+    device = Replica(2)
+    device.write(lambda edit: (edit.create(), edit.nested(edit.scope()).set_default("v", "plain")))
+    assert object_view(device.state) == {"v": "plain"}
+
+
+def test_many_writes_of_equal_order_keep_the_greater_values() -> None:
+    """[MERGE-TIE], where all groups are built anew."""
+    low = [[9, 2, {f"w{n}": n % 2 for n in range(10)}]]
+    high = [[9, 2, {f"w{n}": (n + 1) % 2 for n in range(10)}]]
+    for left, right in ((low, high), (high, low)):
+        merged = register.merge_groups([[*left[0][:2], dict(left[0][2])]], right)
+        assert merged == [[9, 2, {f"w{n}": 1 for n in range(10)}]]
+
+
+def test_each_value_of_a_group_is_looked_at() -> None:
+    state = alive({obj.REGISTER: [[9, 2, {"a": 1, "b": ERASED}]]})
+    with pytest.raises(DecodeError, match="_Erased can't stand here"):
+        check_object(state)
+
+
+def test_the_latest_time_beside_a_list_that_is_spread() -> None:
+    held = {obj.LIST: {"l": [[], [[0, 0, 0]], 1]}, obj.REGISTER: [[7, 2, {"a": 1}]]}
+    assert latest_time(alive(held)) == 7
+    assert latest_time(alive({obj.LIST: {"l": [[8, 2, 2, 1], [[0, 0, 0]], 1]}})) == 8
+
+
+def test_columns_are_what_queries_see() -> None:
+    written = [[8, 2, {"a": 1}], [9, 2, {"b": Container(4, 2, 1), "c": Based(5, 2)}]]
+    names = ["a", "b", "c", "d"]
+    assert column_values([2, 0, [], {}], names) is None
+    only = column_values(alive({obj.REGISTER: written}), names)
+    assert only == {"a": 1, "b": None, "c": 3, "d": None}
+    fields = {
+        obj.REGISTER: written,
+        obj.COUNTER: {"c": 4},
+        obj.SET: {"s": [[], [[9, 2, {pack(1): True}]]]},
+        obj.LIST: {"l": [[], chunk_of([2, 1, 0, 9, 2, ["x"]])], "far": [[], [[0, 0, 0]], 1]},
+    }
+    some = column_values(alive(fields), [*names, "s", "l", "far"])
+    assert some == {"a": 1, "b": None, "c": 7, "d": None, "s": [1], "l": ["x"], "far": None}
+
+
+def test_the_whole_of_a_counter_is_a_copy() -> None:
+    state = alive({obj.COUNTER: {"n": 3}})
+    whole = joined(state)
+    assert whole == state
+    assert whole[3][obj.COUNTER] is not state[3][obj.COUNTER]
+
+
+# -- history ----------------------------------------------------------------------------------
+def test_changesets_are_read_back_as_they_were() -> None:
+    delta = alive({obj.REGISTER: [[9, 2, {"a": 1}]]})
+    for flags in (0, 1):
+        objects = [ObjectDelta("A", 1, delta), ObjectDelta("A", 2, delta, blind=True)]
+        changeset = Changeset(9, 4, objects, flags, {})
+        assert decode_trusted(encode(changeset)) == changeset
+        assert changeset.atomic == bool(flags)
+
+
+def test_entries_of_the_log_are_read_back_as_they_were() -> None:
+    entry = Entry(7, 12345, 2, 3, "user", 99, bytes(16), b"changeset", [None, b"head"], {"A": {}})
+    assert decode_entry(7, encode_entry(entry)) == entry
