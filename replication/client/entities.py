@@ -18,13 +18,14 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-from replication.client.replica import Change, shows
+from replication.client.replica import Change
 from replication.crdt import object as obj
 from replication.crdt.container import Slot, collection_of, list_path
 from replication.crdt.list import Id, all_elements, empty_chunk
 from replication.crdt.object import Fields, ObjectState, absent, is_alive
 from replication.crdt.parts import Parts, Path
 from replication.crdt.sequence import Sequence
+from replication.crdt.view import shows
 from replication.errors import NoSuchObjectError
 from replication.model.encoding import key_bytes, unpack_trusted
 from replication.model.values import Key, Link

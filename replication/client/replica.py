@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from replication.client.records import BASE, BASE_PARTS, object_key
 from replication.crdt.container import Slot
-from replication.crdt.object import ObjectState, absent, is_alive, merge
+from replication.crdt.object import ObjectState, absent, merge
 from replication.crdt.parts import Parts
 from replication.crdt.view import column_values
 from replication.errors import DecodeError
@@ -290,16 +290,6 @@ def fields_of(parts: Iterable[bytes]) -> frozenset[Slot]:
 def head_of(row: StoredObject | None) -> bytes | None:
     """The head of a row."""
     return None if row is None else row.head
-
-
-def shows(head: bytes | None) -> bool:
-    """Whether a reader sees the object with this head, mostly without decoding it."""
-    if head is None:
-        return False
-    length, at = head[1], head[2]
-    if length < 0x80 and at < 0x80:  # MessagePack's small integers are the numbers themselves
-        return length == at and length % 2 == 1
-    return is_alive(unpack_trusted(head))
 
 
 def state_of(row: StoredObject | None) -> ObjectState:

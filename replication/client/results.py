@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, overl
 
 from replication.client.changes import NetChanges, changed_fields
 from replication.client.entities import Entity
-from replication.client.replica import shows
 from replication.crdt import object as obj
 from replication.crdt.set import members
-from replication.crdt.view import column_values, list_values, register_value
+from replication.crdt.view import column_values, list_values, register_value, shows
 from replication.errors import QueryError, UsageError, WrongTypeError
 from replication.model.check import ZEROS, convert, shown
 from replication.model.encoding import key_bytes, pack, unpack_trusted

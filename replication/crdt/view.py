@@ -22,6 +22,16 @@ from replication.model.encoding import unpack_trusted
 from replication.model.values import Based, Container
 
 
+def shows(head: bytes | None) -> bool:
+    """Whether a reader sees the object with this head, mostly without decoding it."""
+    if head is None:
+        return False
+    length, at = head[1], head[2]
+    if length < 0x80 and at < 0x80:  # MessagePack's small integers are the numbers themselves
+        return length == at and length % 2 == 1
+    return obj.is_alive(unpack_trusted(head))
+
+
 def register_value(fields: obj.Fields, name: str) -> Any:
     """The value of a register together with its increments, None where there is neither.
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from replication.crdt.object import is_alive
-from replication.crdt.view import queryable
+from replication.crdt.view import queryable, shows
 from replication.errors import QueryError
 from replication.limits import QUERIED_COLUMNS_MAX, QUERY_BYTES_MAX
 from replication.model.encoding import unpack_trusted
@@ -55,10 +55,14 @@ class Image:
             self._values = values
         return values
 
+    def get(self, name: str) -> Any:
+        """What queries see of one field."""
+        return self.values.get(name)
+
     @property
     def is_alive(self) -> bool:
         """Whether a reader of everything would see it."""
-        return bool(self.values)
+        return shows(self.head)
 
 
 class View:
@@ -92,7 +96,7 @@ class View:
     def sees(self, class_name: str, image: Image) -> bool:
         """Whether an object of a class is in it. Rule 1."""
         query = self.queries.get(class_name)
-        return query is not None and image.is_alive and query.matches(image.values.get)
+        return query is not None and image.is_alive and query.matches(image.get)
 
 
 def check_queries(texts: Mapping[str, str], types: Types | None, *, development: bool) -> None:
