@@ -76,17 +76,10 @@ def test_a_run_across_the_bounds_of_parts_is_cut_up(
     known = [listed(contract(Elements(moves={(2, n): (9, 2, (3, 1))}))) for n in (1, 3, 5, 7)]
     deltas = [
         *known,
-        listed(chunk_of([2, 1, 0, 8, 2, content], erased=())),
+        listed(chunk_of([2, 1, 0, 8, 2, content])),
         listed(chunk_of(erased=[[2, 2, 5]])),
-        listed(
-            [
-                [],
-                [[2, 1, 9, 2, "set"], [2, 2, 9, 2, "late"]],
-                [],
-                [],
-                [[2, 7, {0: [[9, 2, {"a": 1}]]}]],
-            ]
-        ),
+        listed([[], [[2, 1, 9, 2, "set"]], [], [], [[2, 7, {0: [[9, 2, {"a": 1}]]}]]]),
+        listed([[], [[3, 1, 9, 2, "both"], [3, 2, 9, 2, "in one"]], [], [], []]),
     ]
     stored = Stored()
     for delta in deltas:
