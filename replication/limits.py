@@ -45,6 +45,20 @@ LIST_PART_ELEMENTS_MAX: Final = 256
 #: Bare places and erased elements that the deltas of one changeset may name together: ranges of
 #: them cost no bytes.
 LIST_BARE_IDS_MAX: Final = 200_000
+#: The greatest client id of an update of text: what a double holds exactly.
+TEXT_CLIENT_MAX: Final = 2**53 - 1
+#: The greatest clock of an update of text.
+TEXT_CLOCK_MAX: Final = 2**31 - 1
+#: Bytes of a format of text, name and JSON value together.
+TEXT_FORMAT_BYTES_MAX: Final = 1024
+#: Arrays and objects in the JSON value of a format.
+TEXT_FORMAT_DEPTH_MAX: Final = 8
+#: Updates a head keeps of a text before they are made one.
+TEXT_TAIL_UPDATES_MAX: Final = 64
+#: Bytes a head keeps of a text; what is more goes into parts.
+TEXT_TAIL_BYTES_MAX: Final = 4096
+#: Bytes up to which parts of a text are made one.
+TEXT_PART_BYTES_TARGET: Final = 64 * 1024
 #: The greatest file ident: 1 is the server, clients start at 2.
 IDENT_MAX: Final = 2**48 - 1
 #: The greatest sequence of an id.

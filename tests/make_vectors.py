@@ -15,6 +15,7 @@ from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 from forgetting_vectors import forgetting
 from make_merge_vectors import concurrent
+from text_vectors import texts
 from vector_operations import perform, shown
 
 from replication.crdt import object as obj
@@ -539,7 +540,7 @@ def _malformed() -> list[Vector]:
         ("a life passed", ["STATE-6"], [3, 1, [], {}]),
         ("fields of no life", ["STATE-7"], [0, 0, [], {obj.COUNTER: {"n": 1}}]),
         ("an incarnation cut short", ["STATE-8"], [0, 1, [9, 2], {}]),
-        ("a kind not in use", ["STATE-9"], fields({6: {"t": 1}})),
+        ("a kind not in use", ["STATE-9"], fields({8: {"t": 1}})),
         ("an empty kind", ["STATE-10"], fields({obj.COUNTER: {}})),
         ("an empty name", ["STATE-11"], fields({obj.COUNTER: {"": 1}})),
         ("a name too long", ["STATE-11"], fields({obj.COUNTER: {"n" * 64: 1}})),
@@ -895,6 +896,7 @@ FILES = {
     "merge": concurrent,
     "changesets": changesets,
     "forgetting": forgetting,
+    "text": texts,
 }
 
 

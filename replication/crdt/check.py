@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 from replication.crdt import object as obj
 from replication.crdt.list import expand, id_count, is_canonical
 from replication.crdt.register import order_of
+from replication.crdt.text import check_text, check_update
 from replication.errors import DecodeError, LimitExceededError
 from replication.limits import (
     CHANGESET_BYTES_MAX,
@@ -326,6 +327,10 @@ def _check_writes(groups: Any, check_names: Callable[[_Map], None], types: froze
         raise DecodeError("a default in a set or dictionary")
 
 
+def _check_text(state: Any, bounds: Bounds, _nesting: int) -> None:
+    check_text(state, spread=bounds.spread)
+
+
 def _check_containers(containers: Any, bounds: Bounds, nesting: int) -> None:
     if type(containers) is not dict or not containers:
         raise DecodeError(f"containers are a map that is not empty, this is {_short(containers)}")
@@ -410,8 +415,11 @@ def _check_directory(directory: Any, following: Any) -> None:
 
 
 def check_part(data: bytes) -> None:
-    """Raise DecodeError unless ``data`` is a part a list may be spread over."""
+    """Raise DecodeError unless ``data`` is a part a list or text may be spread over."""
     chunk = unpack_for_check(data, CHANGESET_BYTES_MAX)
+    if type(chunk) is bytes:
+        check_update(chunk)
+        return
     _check_chunk(chunk, _HEAD, NESTING_MAX - 1)
     ids = id_count(chunk)
     if not 0 < ids <= LIST_PART_ELEMENTS_MAX:
@@ -523,4 +531,5 @@ _CHECKS: Final[dict[Any, Callable[[Any, Bounds, int], None]]] = {
     obj.DICTIONARY: _check_dictionary,
     obj.LIST: _check_list,
     obj.EMBEDDED: check_within,
+    obj.TEXT: _check_text,
 }

@@ -21,7 +21,7 @@ Rule 6: lists and dictionaries are named by their property or, where they are co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from replication.crdt import object as obj
@@ -40,6 +40,8 @@ from replication.crdt.list import Chunk, Elements, Id, contract, empty_chunk
 from replication.crdt.parts import Path
 from replication.crdt.register import Stamp, explicit
 from replication.crdt.sequence import Sequence
+from replication.crdt.text import Text
+from replication.crdt.updates import read_update, union, write_update
 from replication.errors import LimitExceededError
 from replication.limits import CONTAINER_NESTING_MAX, LIST_BARE_IDS_MAX, NESTING_MAX
 from replication.model.encoding import pack, storable
@@ -354,6 +356,19 @@ class Scope:
                 del self.view[obj.CONTAINER][here]
                 todo.extend(_references(made.pop(here)[1]))
 
+    # -- texts -------------------------------------------------------------------------------
+    def write_text(self, name: str, update: bytes, ends: Mapping[int, int]) -> None:
+        """What was typed, erased or formatted in a text; the view of it stays as it was.
+
+        Args:
+            update: canonical.
+            ends: the clock after the last unit of each client that made one in it.
+        """
+        state = _at(self.delta, obj.TEXT, dict).setdefault(name, [{}, []])
+        state[1].append(update)
+        for client, end in ends.items():
+            state[0][client] = [client, self.author.stamp[1], end]
+
     # -- lists -------------------------------------------------------------------------------
     def _list_delta(self, name: Slot, editor: ListEditor) -> Elements:
         if type(name) is bytes:
@@ -504,6 +519,8 @@ def _sealed(kind: int, state: Any) -> Any:
     if kind == obj.DICTIONARY:
         embedded = {key: _sealed(obj.EMBEDDED, held) for key, held in sorted(state[2].items())}
         return [state[0], register.in_order(state[1]), embedded]
+    if kind == obj.TEXT and len(state) == 2 and type(state[1]) is list:
+        return _sealed_text(state)
     if type(state[1]) is Elements:
         return [state[0], _sealed_list(state[1])]
     return state
@@ -512,3 +529,11 @@ def _sealed(kind: int, state: Any) -> Any:
 def _sealed_list(elements: Elements) -> Chunk:
     elements.contents = {here: seal(fields) for here, fields in elements.contents.items()}
     return contract(elements)
+
+
+def _sealed_text(state: Any) -> Text:
+    owners, updates = state
+    update = updates[0]
+    if len(updates) > 1:
+        update = write_update(union(map(read_update, updates)))
+    return [[owners[client] for client in sorted(owners)], update]

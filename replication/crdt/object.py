@@ -29,6 +29,7 @@ from replication.crdt.list import empty_chunk, merge_list
 from replication.crdt.parts import Parts, Path
 from replication.crdt.register import merge_groups
 from replication.crdt.set import merge_set
+from replication.crdt.text import empty_text, merge_text
 from replication.model.encoding import pack, sorted_map
 
 #: Plain values, links and mixed: groups. See `register`.
@@ -40,7 +41,7 @@ SET: Final = 2
 DICTIONARY: Final = 3
 LIST: Final = 4
 EMBEDDED: Final = 5
-#: Reserved for collaborative text.
+#: {name: collaborative text}. See `text`.
 TEXT: Final = 6
 #: {id: container}: lists and dictionaries inside mixed values. See `container`.
 CONTAINER: Final = 7
@@ -130,6 +131,8 @@ def _merge_collections(
         here = (*path, name)
         if kind == LIST:
             state[name] = merge_list(state.get(name) or empty_collection(LIST), news, parts, here)
+        elif kind == TEXT:
+            state[name] = merge_text(state.get(name) or empty_text(), news, parts, here)
         elif kind == SET:
             state[name] = merge_set(state.get(name) or [[], []], news)
         else:

@@ -26,7 +26,7 @@ def latest_in_fields(fields: obj.Fields) -> int:
         elif kind == obj.CONTAINER:
             for name, (_, content) in held.items():
                 latest = max(latest, _in_collection(obj.container_kind(name), content))
-        elif kind != obj.COUNTER:
+        elif kind not in (obj.COUNTER, obj.TEXT):
             latest = max(latest, *(_in_collection(kind, state) for state in held.values()))
     return latest
 

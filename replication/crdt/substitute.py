@@ -19,6 +19,8 @@ from replication.crdt import object as obj
 from replication.crdt.container import Home, default_id
 from replication.crdt.list import ROOT, Elements, Id, contract, expand
 from replication.crdt.register import Groups, Stamp, grouped, order_of
+from replication.crdt.text import Text
+from replication.limits import SEQUENCE_MAX
 from replication.model.encoding import pack, sorted_map, unpack_trusted
 from replication.model.values import Based, Container
 
@@ -57,6 +59,8 @@ class Substitution:
                 out[kind] = {name: self.object(state) for name, state in held.items()}
             elif kind == obj.CONTAINER:
                 out[kind] = self._containers(held)
+            elif kind == obj.TEXT:
+                out[kind] = {name: self._text(state) for name, state in held.items()}
             else:
                 out[kind] = {name: self._collection(kind, state) for name, state in held.items()}
         return out
@@ -69,6 +73,12 @@ class Substitution:
             embedded = {key: self.object(held) for key, held in state[2].items()}
             return [incarnation, self._groups(state[1]), embedded]
         return [incarnation, contract(self._elements(expand(state[1])))]
+
+    def _text(self, state: Text) -> Text:
+        # A former ident stays valid as an owner: what a copied file wrote may be known by it.
+        mine = self._id(0, SEQUENCE_MAX)[0]
+        owners = [[client, ident or mine, end] for client, ident, end in state[0]]
+        return [owners, *state[1:]]
 
     def _incarnation(self, incarnation: list[int]) -> list[int]:
         if not incarnation:

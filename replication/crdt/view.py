@@ -13,6 +13,7 @@ from replication.crdt import object as obj
 from replication.crdt.container import Home, container_id, content, home_in, property_container
 from replication.crdt.counter import shown
 from replication.crdt.dictionary import plain_items
+from replication.crdt.document import text_view
 from replication.crdt.list import all_elements
 from replication.crdt.parts import Parts, Path
 from replication.crdt.sequence import Sequence
@@ -128,6 +129,8 @@ def fields_view(fields: obj.Fields, parts: Parts | None = None, path: Path = ())
             out[name] = fields_view(embedded[3], parts, (*path, obj.EMBEDDED, name))
         else:
             out.setdefault(name)
+    for name, text in fields.get(obj.TEXT, {}).items():
+        out[name] = text_view(text, parts, (*path, obj.TEXT, name))
     return dict(sorted(out.items()))
 
 

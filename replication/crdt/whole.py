@@ -7,15 +7,19 @@ have equal canonical states, however the lists are spread.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from replication.crdt import object as obj
 from replication.crdt.check import check_part
 from replication.crdt.incarnation import clone
 from replication.crdt.list import all_elements, contract, expand
 from replication.crdt.parts import Parts, Path, part_name
+from replication.crdt.text import check_text_parts, whole_text
 from replication.errors import DecodeError
 from replication.model.encoding import unpack_trusted
+
+#: Kinds whose content can be spread over parts, or hold what can.
+_WITH_PARTS: Final = (obj.DICTIONARY, obj.LIST, obj.EMBEDDED, obj.TEXT, obj.CONTAINER)
 
 
 def joined(state: obj.ObjectState, parts: Parts | None = None, path: Path = ()) -> obj.ObjectState:
@@ -50,6 +54,8 @@ def joined_fields(fields: obj.Fields, parts: Parts | None, path: Path) -> obj.Fi
 
 
 def _collection(kind: int, state: Any, parts: Parts | None, path: Path) -> Any:
+    if kind == obj.TEXT:
+        return whole_text(state, parts, path)
     if kind == obj.SET:
         return [list(state[0]), _groups(state[1])]
     if kind == obj.DICTIONARY:
@@ -78,7 +84,7 @@ def check_parts(state: obj.ObjectState, parts: Parts) -> set[bytes]:
 
 def _parts_of(fields: obj.Fields, parts: Parts, path: Path) -> Iterator[bytes]:
     for kind, held in fields.items():
-        if kind not in (obj.EMBEDDED, obj.DICTIONARY, obj.LIST, obj.CONTAINER):
+        if kind not in _WITH_PARTS:
             continue
         for name, state in held.items():
             here = (*path, kind, name)
@@ -87,6 +93,9 @@ def _parts_of(fields: obj.Fields, parts: Parts, path: Path) -> Iterator[bytes]:
                 of, state = obj.container_kind(name), state[1]
             if of == obj.EMBEDDED:
                 yield from _parts_of(state[3], parts, here)
+            elif of == obj.TEXT:
+                if len(state) == 4:
+                    yield from check_text_parts(state, parts, here)
             elif of == obj.DICTIONARY:
                 for key, embedded in state[2].items():
                     yield from _parts_of(embedded[3], parts, (*here, key))
