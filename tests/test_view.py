@@ -19,6 +19,7 @@ from replication.crdt.view import (
     queryable,
     register_value,
     registers,
+    shows,
 )
 from replication.model.encoding import pack, storable
 from replication.model.values import ERASED, Based, Container
@@ -146,3 +147,12 @@ def test_a_list_shows_the_fields_of_its_elements() -> None:
     assert object_view(device.state) == {"o": [None, {"a": 1}]}
     state = device.state[3][obj.LIST]["o"]
     assert [fields is None for _, fields in list_values(state)] == [True, False]
+
+
+def test_a_head_tells_by_its_first_bytes_whether_it_shows() -> None:
+    """[MERGE-OBJ-4]"""
+    assert not shows(None)
+    for length in (0, 1, 2, 3, 126, 127, 128, 129, 255, 257, 65_535, 65_537):
+        for at in {0, length | 1, length, 1} - {length & ~1}:
+            state = [length, at, [], {}]
+            assert shows(pack(state)) is obj.is_alive(state), state
