@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from replication.cli.output import cell, moment, noted
 from replication.clock import unix_from_time
 from replication.crdt import object as obj
+from replication.crdt.document import text_view
 from replication.crdt.list import Elements, Id, all_elements
 from replication.crdt.parts import Parts, Path
 from replication.crdt.sequence import Sequence
@@ -34,6 +35,7 @@ _KIND_NAMES = {
     obj.DICTIONARY: "dictionary",
     obj.LIST: "list",
     obj.EMBEDDED: "embedded",
+    obj.TEXT: "text",
     obj.CONTAINER: "container",
 }
 
@@ -67,6 +69,8 @@ def _fields(fields: obj.Fields, parts: Parts | None, path: Path) -> Iterator[Tre
                 told |= {"total": content}
             elif kind == obj.EMBEDDED:
                 told |= state_tree(content, parts, here)
+            elif kind == obj.TEXT:
+                told |= {"value": text_view(content, parts, here)}
             elif kind == obj.CONTAINER:
                 home, inner = content
                 told = {"id": unpack_trusted(name), "kind": name_of_kind, "home": _home(home)}
@@ -164,6 +168,8 @@ def _field_lines(fields: list[Tree], indent: str) -> Iterator[str]:
             yield f"{name} = {_value(field)}{_when(field)}"
         elif kind == "counter":
             yield f"{name} {field['total']:+d}"
+        elif kind == "text":
+            yield f"{name} = {cell(field['value'])}"
         elif kind == "embedded":
             yield f"{name} {{"
             yield from tree_lines(field, deeper)

@@ -25,7 +25,7 @@ from replication.client.replica import Change, fields_of, head_of, state_of
 from replication.crdt.container import Slot
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, absent, merge
-from replication.crdt.stamps import latest_in_chunk, latest_time
+from replication.crdt.stamps import latest_in_part, latest_time
 from replication.crdt.view import column_values
 from replication.errors import DecodeError
 from replication.history.changeset import decode, decode_trusted, next_digest
@@ -366,7 +366,7 @@ def _state(work: Integration, operation: StateOp) -> None:
         parts_of |= work.replica.replace(class_name, key, version, state, head, parts)
         for _, _, data in parts:
             if data is not None:
-                work.received = max(work.received, latest_in_chunk(unpack_trusted(data)))
+                work.received = max(work.received, latest_in_part(unpack_trusted(data)))
     else:
         work.replica.put_head(class_name, key, version, state, head)
     after: bytes | None = head

@@ -31,6 +31,11 @@ def latest_in_fields(fields: obj.Fields) -> int:
     return latest
 
 
+def latest_in_part(part: Chunk | bytes) -> int:
+    """The same for a part: a chunk of a list, or a text's update, which has no stamps."""
+    return latest_in_chunk(part) if isinstance(part, list) else 0
+
+
 def latest_in_chunk(chunk: Chunk) -> int:
     """The same for a chunk of a list."""
     runs, sets, moves, _, contents = chunk

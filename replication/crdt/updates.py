@@ -521,6 +521,19 @@ def _id_key(unit: UnitId | None) -> tuple[int, ...]:
     return () if unit is None else unit
 
 
+def before(update: Update, ends: Mapping[int, int]) -> Update:
+    """What of an update is about units before the clocks ``ends``, all deletions included."""
+    runs = {}
+    for client, found in update.runs.items():
+        end = ends.get(client, 0)
+        early = [
+            _piece(client, run, run[0], min(end, run[0] + run[1])) for run in found if run[0] < end
+        ]
+        if early:
+            runs[client] = early
+    return Update(runs, update.deleted)
+
+
 # -- what can be shown -------------------------------------------------------------------------
 def causal(update: Update, known: Mapping[int, int]) -> Update:
     """What of an update follows what is known: all of it, where nothing is missing.

@@ -21,6 +21,7 @@ from typing import Any
 from replication.crdt import object as obj
 from replication.crdt.list import Chunk
 from replication.crdt.register import Groups
+from replication.crdt.text import Owners
 from replication.errors import DecodeError
 from replication.history.changeset import Changeset
 from replication.model.encoding import unpack_trusted
@@ -68,9 +69,19 @@ class _Check:
                     if home:
                         self.container(name)
                     self.collection(obj.container_kind(name), state)
+            elif kind == obj.TEXT:
+                for owners, _ in held.values():
+                    self.owners(owners)
             elif kind != obj.COUNTER:
                 for state in held.values():
                     self.collection(kind, state)
+
+    def owners(self, owners: Owners) -> None:
+        for client, ident, _ in owners:
+            if ident not in self._idents:
+                raise DecodeError(
+                    f"client id {client} of a text in the name of file {ident}, not its author"
+                )
 
     def container(self, name: bytes) -> None:
         _, *rest = unpack_trusted(name)

@@ -12,7 +12,8 @@ Rule 3: a new incarnation is minted and stamped by the changeset that starts it.
 Rule 4: with a schema, class and property are known, the write is of the property's kind, and the
         value of its type.
 
-Lists are in `judge_list.py`, what is inside of mixed values in `judge_containers.py`.
+Lists are in `judge_list.py`, texts in `judge_text.py`, what is inside of mixed values in
+`judge_containers.py`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from replication.model.schema import ClassSchema, Schema
 from replication.model.values import ERASED, Key
 from replication.server.judge_containers import ContainerTrial
 from replication.server.judge_list import judged_list
+from replication.server.judge_text import judged_text
 from replication.server.refusals import (
     CAUSAL_LENGTH,
     DELETED,
@@ -280,6 +282,8 @@ class Judge:
         elif kind == obj.EMBEDDED:
             fits = known.collection is None and known.type == "embedded"
             what = "an embedded object"
+        elif kind == obj.TEXT:
+            fits, what = known.type == "text", "a text"
         else:
             fits, what = known.collection == _COLLECTIONS[kind], f"a {_COLLECTIONS[kind]}"
         if fits:
@@ -292,6 +296,8 @@ class Judge:
             return delta
         if kind == obj.EMBEDDED:
             return self.embedded(self.target(known), held, delta, path)
+        if kind == obj.TEXT:
+            return judged_text(self, held, delta, path)
         return self.collection(known, kind, held, delta, path)
 
     def collection(
