@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bson.objectid import ObjectId
 
     from replication.client.database import Database
+    from replication.client.entities import LinkState
     from replication.client.results import ObjectChange, Results, ResultsChange
     from replication.client.subscriptions import SubscriptionState
     from replication.errors import (
@@ -49,6 +50,7 @@ __all__ = [
     "Float32",
     "Indexed",
     "Link",
+    "LinkState",
     "Mixed",
     "NoSubscriptionError",
     "NoSuchObjectError",
@@ -81,6 +83,7 @@ _HOMES = {
     "bson.decimal128": ("Decimal128",),
     "bson.objectid": ("ObjectId",),
     "replication.client.database": ("Database",),
+    "replication.client.entities": ("LinkState",),
     "replication.client.results": ("ObjectChange", "Results", "ResultsChange"),
     "replication.client.subscriptions": ("SubscriptionState",),
     "replication.model.declare": ("Counter", "EmbeddedObject", "Indexed", "Mixed", "Object"),

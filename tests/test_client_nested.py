@@ -249,6 +249,8 @@ def test_notifications_name_what_looks_different(db: Database) -> None:
     book = create(db, anything={"k": [1], "long": []}, extra={"k": [[]]})
     with db.write():
         book.anything["long"] += long
+        book.extra["long"] = []
+        book.extra["long"] += long
     seen: list[Any] = []
     with book.observe(lambda change: seen.append(change.fields)):
         for act, expected in [
@@ -256,6 +258,8 @@ def test_notifications_name_what_looks_different(db: Database) -> None:
             (lambda: book.anything["k"].__setitem__(1, 2), None),
             (lambda: book.extra["k"][0].append({}), ["extra"]),
             (lambda: book.anything["long"].append(5), ["anything"]),
+            (lambda: book.anything["long"].__setitem__(9, "x"), ["anything"]),
+            (lambda: book.extra["long"].__setitem__(9, "x"), ["extra"]),
             (lambda: book.anything.update(k=[1, 2]), None),
             (lambda: book.anything.update(k=[1, 2.0]), ["anything"]),
             (lambda: book.extra["k"].clear(), ["extra"]),

@@ -14,6 +14,7 @@ from library import LIBRARY, STORES, Address, Author, Book, Country, make_memory
 
 from replication.client.apply import rebuild
 from replication.client.database import Database
+from replication.client.entities import LinkState
 from replication.client.restamp import adopt
 from replication.errors import (
     NoSubscriptionError,
@@ -522,6 +523,35 @@ def test_links_to_what_is_not_here(db: Database) -> None:
         db.create(Author, _id=1)
     assert book.author.name == "late"
     assert list(book.authors) == [ann, bob, ann]
+
+
+def test_links_tell_deleted_from_not_here(db: Database) -> None:
+    alive, gone, never = (LinkState.ALIVE, LinkState.DELETED, LinkState.NOT_HERE)
+    one, two, three = (Link("Author", key) for key in (1, 2, 3))
+    with db.write():
+        ann, bob = (db.create(Author, _id=key) for key in (1, 2))
+        book: Any = db.create(
+            Book, _id=1, author=bob, authors=[ann, bob, three], readers=[bob, three],
+            by_role={"a": three, "b": bob, "c": None}, anything=bob,
+            extra={"n": 1, "l": bob, "in": [ann, bob, 5]},
+        )  # fmt: skip
+        db.delete(bob)
+        assert book.link_states("author") == [(two, gone)]
+    assert book.link_states("author") == book.link_states("anything") == [(two, gone)]
+    assert book.link_states("authors") == [(one, alive), (two, gone), (three, never)]
+    assert book.readers.link_states() == [(two, gone), (three, never)]
+    assert book.link_states("by_role") == [(three, never), (two, gone)]
+    assert book.link_states("extra") == [(two, gone)]
+    assert book.extra["in"].link_states() == [(one, alive), (two, gone)]
+    assert book.link_states("title") == book.link_states("tags") == []
+    with db.write():
+        db.create(Author, _id=2)
+        assert book.link_states("author") == [(two, alive)]
+    assert book.link_states("author") == [(two, alive)]
+    with db.integrating() as work:
+        work.pending.pop(("Author", b"\x01"))
+        rebuild(work, ("Author", b"\x01"), 1)
+    assert book.link_states("authors") == [(one, never), (two, alive), (three, never)]
 
 
 def test_links_take_only_objects_of_this_database_that_are_there(db: Database) -> None:

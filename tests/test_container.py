@@ -13,7 +13,7 @@ from replicas import Edit, Replica, Stored, folded
 
 from replication.crdt import object as obj
 from replication.crdt.check import check_object
-from replication.crdt.container import Slot, depth, home_in, property_container, trail
+from replication.crdt.container import Slot, depth, home_in, list_path, property_container, trail
 from replication.crdt.edit import Scope
 from replication.crdt.incarnation import clone
 from replication.crdt.nested import Nested
@@ -272,6 +272,22 @@ def test_trails_end_at_the_limit(levels: int) -> None:
         assert found[0] == [obj.REGISTER, "a"]
         assert len(found) == levels
     assert depth(held, home_in(lowest, (2, 1))) == min(levels, CONTAINER_NESTING_MAX + 1)
+
+
+def test_lists_are_found_by_what_names_them() -> None:
+    slot = pack([4, 2, 1])
+    assert list_path((5, "e"), "l") == (5, "e", 4, "l")
+    assert list_path((5, "e"), slot) == (5, "e", 7, slot)
+    (device,) = devices(1)
+    device.write(put("v", ["a"]))
+    found: list[Any] = []
+
+    def look(edit: Edit) -> None:
+        editor = edit.editor(edit.scope(), inner(edit, edit.scope(), "v"))
+        found.extend([editor.value_of(editor.id_at(0)), editor.value_of((9, 9))])
+
+    device.write(look)
+    assert found == ["a", None]
 
 
 def test_a_long_list_is_spread_over_parts() -> None:

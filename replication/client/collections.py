@@ -13,12 +13,13 @@ Rule 3: emptying what is empty already does nothing; emptying or assigning anyth
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, MutableSequence, MutableSet
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from replication.client import values
-from replication.client.entities import Listing
+from replication.client.entities import LinkState, Listing
 from replication.client.values import Place
 from replication.crdt import object as obj
 from replication.crdt import register
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from replication.client.objects import Handle
 
 
-class Collection:
+class Collection(ABC):
     """A collection of an object: which object, and which property."""
 
     __slots__ = ("_field", "_handle", "_name")
@@ -81,6 +82,16 @@ class Collection:
     def is_container(self, handle: Handle, slot: bytes | None) -> bool:  # noqa: ARG002
         """Whether this is the container of that id of that object."""
         return False
+
+    def link_states(self) -> list[tuple[Link, LinkState]]:
+        """The links that stand here, hidden ones too, with what became of their targets."""
+        found = [value for value in self._stored() if type(value) is Link]
+        entities = self._handle._entity.db.entities
+        return list(zip(found, entities.link_states(found), strict=True))
+
+    @abstractmethod
+    def _stored(self) -> Iterable[Any]:
+        """The values as they are stored, in order."""
 
     def _clear(self) -> None:
         place = self._handle._place()
@@ -129,6 +140,9 @@ class List(Collection, MutableSequence[Any]):
         if self._field.item.type == "embedded":
             return [element.to_dict() for element in self]
         return [self._field.plain_one(element) for element in self]
+
+    def _stored(self) -> Iterable[Any]:
+        return self._listing()[0].values()
 
     def _listing(self) -> tuple[Listing, list[int] | None]:
         """The list, and the positions of the elements that show; None: all do."""
@@ -285,6 +299,10 @@ class Set(Collection, MutableSet[Any]):
         """The members as plain values; see `Handle.to_dict`."""
         return [self._field.plain_one(member) for member in self]
 
+    def _stored(self) -> Iterable[Any]:
+        held = self._state()
+        return [] if held is None else members(held)
+
     def _state(self) -> Any:
         return self._handle._fields().get(obj.SET, {}).get(self._name)
 
@@ -396,6 +414,9 @@ class Dictionary(Collection, MutableMapping[str, Any]):
         if self._field.item.type == "embedded":
             return {key: value.to_dict() for key, value in self.items()}
         return {key: self._field.plain_one(value) for key, value in self.items()}
+
+    def _stored(self) -> Iterable[Any]:
+        return plain_items(self._state()).values()
 
     def _state(self) -> Any:
         held = self._handle._fields().get(obj.DICTIONARY, {}).get(self._name)

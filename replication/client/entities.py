@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from replication.client.replica import Change
@@ -289,6 +290,16 @@ class Entity:
         return self._load()
 
 
+class LinkState(Enum):
+    """Whether the target of a link is here."""
+
+    ALIVE = "alive"
+    #: This device held it, and learned that it was deleted.
+    DELETED = "deleted"
+    #: This device does not hold it: it was never in its view, or left it.
+    NOT_HERE = "not here"
+
+
 class Entities:
     """The entities of one database.
 
@@ -387,4 +398,25 @@ class Entities:
                 else:
                     row = reader.get_object(link.class_name, link.key)
                     out.append(row is not None and shows(row.head))
+        return out
+
+    def link_states(self, links: Iterable[Link]) -> list[LinkState]:
+        """For each link what became of its target, as this thread sees it."""
+        transaction = self._db.transaction
+        out = []
+        with self._db.reading() as reader:
+            for link in links:
+                edit = None
+                if transaction is not None:
+                    edit = transaction.held((link.class_name, key_bytes(link.key)))
+                if edit is not None:
+                    state = edit.view
+                else:
+                    row = reader.get_object(link.class_name, link.key)
+                    state = absent() if row is None else unpack_trusted(row.head)
+                if is_alive(state):
+                    out.append(LinkState.ALIVE)
+                else:
+                    deleted = state[0] and state[0] % 2 == 0
+                    out.append(LinkState.DELETED if deleted else LinkState.NOT_HERE)
         return out

@@ -20,11 +20,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from replication.client import values
-from replication.client.entities import Entity, Steps
+from replication.client.collections import Collection
+from replication.client.entities import Entity, LinkState, Steps
 from replication.client.fields import Shape
 from replication.client.values import Place
 from replication.crdt.list import Id
 from replication.crdt.object import Fields
+from replication.crdt.view import register_value
 from replication.errors import (
     NoSubscriptionError,
     NoSuchObjectError,
@@ -104,6 +106,20 @@ class Handle:
         Sets become lists in canonical order; links stay `Link`s, if their targets are here.
         """
         return {name: field.plain(self) for name, field in self._shape.fields.items()}
+
+    def link_states(self, name: str) -> list[tuple[Link, LinkState]]:
+        """What a property links to, here or not: a link reads None, and is hidden in a list or
+        set, both where its target was deleted and where this device does not see it.
+
+        Of a list or dictionary the links that stand in it, in order.
+        """
+        shown = self._shape.field(name).read(self)
+        if isinstance(shown, Collection):
+            return shown.link_states()
+        stored = register_value(self._fields(), name)
+        if type(stored) is not Link:
+            return []
+        return [(stored, self._entity.db.entities.link_states([stored])[0])]
 
     def observe(self, callback: Callable[[ObjectChange], None]) -> ObjectObservation:
         """Call ``callback`` now, and after each transaction that changed what this shows.
