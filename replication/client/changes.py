@@ -85,6 +85,8 @@ class _Comparison:
     def differ(self, item: Property, before: Fields, after: Fields, parts_changed: bool) -> bool:
         """Whether a property looks different in two states of one object."""
         name = item.name
+        if item.type == "text":
+            return bool(before.get(obj.TEXT, {}).get(name) != after.get(obj.TEXT, {}).get(name))
         if item.collection is None and item.type != "embedded":
             zero = None if item.nullable else ZEROS.get(item.type)
             return not same(

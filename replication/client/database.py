@@ -25,6 +25,7 @@ from replication.client.objects import Handle, Handles
 from replication.client.open_lists import OpenLists
 from replication.client.records import Local, Synced
 from replication.client.replica import Change, Replica
+from replication.client.texts import Texts
 from replication.client.transaction import Transaction
 from replication.clock import HybridClock
 from replication.crdt.edit import Author
@@ -54,6 +55,7 @@ class Database:
         store: where it is kept; closed with the database.
         schema: what the app declares; None to use what the file knows.
         wall_ms: the device's clock, in milliseconds since 2015.
+        entropy: returns random numbers of at least 53 bits; needed to write texts.
         read_only: show the file as it is now for as long as this is open, whatever another process
             writes to it; every write raises.
 
@@ -71,6 +73,7 @@ class Database:
         schema: Schema | Declaration | None = None,
         *,
         wall_ms: Callable[[], int],
+        entropy: Callable[[], int] | None = None,
         read_only: bool = False,
     ) -> None:
         from replication.client.subscriptions import Subscriptions  # it needs a Database
@@ -93,6 +96,7 @@ class Database:
         self._opened = ExitStack()
         if read_only:
             self._snapshot = self._opened.enter_context(store.read())
+        self.texts = Texts(entropy)
         self.entities = Entities(self)
         self.open_lists = OpenLists()
         self.handles = Handles(self, schema if isinstance(schema, Declaration) else None)
@@ -153,6 +157,7 @@ class Database:
         """Close the store. Idempotent; waits for a running transaction."""
         with self._lock:
             self._closed = True
+            self.texts.close()
             self._opened.close()
             self.store.close()
 
@@ -296,7 +301,7 @@ class Database:
         self._sequence = self.local.sequence
         author = Author(stamp, self._mint)
         transaction = Transaction(
-            Replica(writer, self.columns), author, self.pending, self.open_lists
+            Replica(writer, self.columns), author, self.pending, self.open_lists, self.texts
         )
         transaction.atomic = atomic
         self._running = transaction

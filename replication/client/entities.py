@@ -17,15 +17,17 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from replication.client.replica import Change
 from replication.crdt import object as obj
 from replication.crdt.container import Slot, collection_of, list_path
+from replication.crdt.document import Pieces, pieces_of
 from replication.crdt.list import Id, all_elements, empty_chunk
 from replication.crdt.object import Fields, ObjectState, absent, is_alive
 from replication.crdt.parts import Parts, Path
 from replication.crdt.sequence import Sequence
+from replication.crdt.text import all_updates, empty_text
 from replication.crdt.view import shows
 from replication.errors import NoSuchObjectError
 from replication.model.encoding import key_bytes, unpack_trusted
@@ -33,6 +35,8 @@ from replication.model.values import Key, Link
 
 if TYPE_CHECKING:
     from replication.client.database import Database
+
+_T = TypeVar("_T")
 
 #: What names an object in memory: class and canonical key bytes.
 ObjectName: TypeAlias = tuple[str, bytes]
@@ -113,7 +117,7 @@ class Snapshot:
         chunks: its parts by name; None where they were not read.
     """
 
-    __slots__ = ("_lists", "_parts", "_places", "generation", "top")
+    __slots__ = ("_lists", "_parts", "_places", "_texts", "generation", "top")
 
     def __init__(
         self, generation: int, state: ObjectState, chunks: Mapping[bytes, bytes] | None
@@ -124,6 +128,7 @@ class Snapshot:
         self._parts = Parts(_unread if chunks is None else chunks.get)
         self._places: dict[Steps, tuple[Fields | None, Path]] = {(): (self.top, ())}
         self._lists: dict[tuple[Steps, Slot], CommittedList] = {}
+        self._texts: dict[tuple[Steps, str], Pieces] = {}
 
     def fields(self, path: Steps) -> Fields | None:
         """The fields of the embedded object at a path; None where there is none."""
@@ -138,6 +143,19 @@ class Snapshot:
             found = CommittedList(state, self._parts, list_path(place, name))
             self._lists[path, name] = found
         return found
+
+    def text(self, path: Steps, name: str) -> Pieces:
+        """What the text ``name`` of the fields at a path shows."""
+        found = self._texts.get((path, name))
+        if found is None:
+            found = self._texts[path, name] = pieces_of(self.text_updates(path, name))
+        return list(found)
+
+    def text_updates(self, path: Steps, name: str) -> list[bytes]:
+        """The updates whose union it is."""
+        fields, place = self._place(path)
+        state = (fields or {}).get(obj.TEXT, {}).get(name) or empty_text()
+        return all_updates(state, self._parts, (*place, obj.TEXT, name))
 
     def _place(self, path: Steps) -> tuple[Fields | None, Path]:
         found = self._places.get(path)
@@ -237,6 +255,27 @@ class Entity:
             return snapshot.listing(path, name)
         except _PartsMissingError:
             return self._load_parts().listing(path, name)
+
+    def text(self, path: Steps, name: str) -> Pieces:
+        """What a text shows, as this thread sees it."""
+        transaction = self.db.transaction
+        edit = None if transaction is None else transaction.held(self.name)
+        if edit is not None:
+            return edit.text(path, name).pieces()
+        return self._snapshot_of(lambda snapshot: snapshot.text(path, name))
+
+    def text_updates(self, path: Steps, name: str) -> list[bytes]:
+        """The updates of a text as it is committed."""
+        return self._snapshot_of(lambda snapshot: snapshot.text_updates(path, name))
+
+    def _snapshot_of(self, read: Callable[[Snapshot], _T]) -> _T:
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.generation != self.generation:
+            snapshot = self._load()
+        try:
+            return read(snapshot)
+        except _PartsMissingError:
+            return read(self._load_parts())
 
     def missing(self, path: Steps = ()) -> NoSuchObjectError:
         """The error that tells why `fields` gave None."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from replication.client import values
 from replication.client.collections import Collection, Dictionary, List, Set
+from replication.client.texts import FieldText
 from replication.crdt import object as obj
 from replication.crdt.container import Home, property_container
 from replication.crdt.object import is_alive
@@ -232,6 +233,18 @@ class EmbeddedField(_PartField):
         return None if held is None else held.to_dict()
 
 
+class TextField(_PartField):
+    """A collaborative text."""
+
+    __slots__ = ()
+
+    def read(self, handle: Handle) -> FieldText:
+        return FieldText(handle, self)
+
+    def plain(self, handle: Handle) -> Any:
+        return str(self.read(handle))
+
+
 class ListField(_PartField):
     """A list."""
 
@@ -269,7 +282,12 @@ class DictionaryField(_PartField):
 
 
 _COLLECTIONS = {"list": ListField, "set": SetField, "dict": DictionaryField}
-_KINDS = {"counter": CounterField, "embedded": EmbeddedField, "mixed": MixedField}
+_KINDS = {
+    "counter": CounterField,
+    "embedded": EmbeddedField,
+    "mixed": MixedField,
+    "text": TextField,
+}
 
 
 class Shape:

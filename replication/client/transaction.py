@@ -17,6 +17,7 @@ from typing import Any
 from replication.client.entities import Entity, ObjectName, Steps, inside
 from replication.client.open_lists import OpenLists
 from replication.client.replica import Change, Replica, fields_of, head_of, state_of
+from replication.client.texts import TextEditor, Texts
 from replication.crdt import object as obj
 from replication.crdt.container import Slot, collection_of, list_path
 from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
@@ -24,6 +25,7 @@ from replication.crdt.incarnation import clone
 from replication.crdt.list import Id, all_elements, empty_chunk
 from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts
+from replication.crdt.text import all_updates, empty_text
 from replication.errors import NoSuchObjectError, NoTransactionError, ObjectExistsError
 from replication.history.changeset import ATOMIC, Changeset, ObjectDelta
 from replication.model.encoding import key_bytes, pack
@@ -41,8 +43,9 @@ class ObjectEdit:
         replaced: what other lists of it are in may have been replaced, so parts may have to go.
     """
 
-    __slots__ = ("_open_lists", "_parts", "_replica", "_starts", "author", "class_name", "delta",
-                 "editors", "key", "name", "replaced", "row", "start", "view")  # fmt: skip
+    __slots__ = ("_open_lists", "_opened_texts", "_parts", "_replica", "_starts", "_texts",
+                 "author", "class_name", "delta", "editors", "key", "name", "replaced", "row",
+                 "start", "view")  # fmt: skip
 
     def __init__(
         self,
@@ -51,8 +54,11 @@ class ObjectEdit:
         key: Key,
         author: Author,
         open_lists: OpenLists,
+        texts: Texts,
     ) -> None:
         self._replica = replica
+        self._texts = texts
+        self._opened_texts: dict[tuple[Steps, str], TextEditor] = {}
         self._open_lists = open_lists
         self.name = name
         self.class_name = class_name = name[0]
@@ -88,6 +94,7 @@ class ObjectEdit:
         self.replaced = True
         self._starts.clear()
         self.editors.clear()
+        self._opened_texts.clear()
 
     # -- fields ------------------------------------------------------------------------------
     def fields(self, path: Steps = ()) -> obj.Fields | None:
@@ -173,6 +180,20 @@ class ObjectEdit:
             self.forget_below((*path, name))
         return self.editor(path, name)
 
+    def text(self, path: Steps, name: str) -> TextEditor:
+        """The text ``name`` of the fields at ``path``, open for reading and editing."""
+        if (path, name) not in self._opened_texts:
+            fields, place = inside(self.view[3], path, self._element)
+            if fields is None or not is_alive(self.view):
+                raise NoSuchObjectError(f"{self.class_name} {self.key!r} has no object at {path}")
+            state = fields.get(obj.TEXT, {}).get(name) or empty_text()
+            self._opened_texts[path, name] = self._texts.open(
+                (self.name, path, name),
+                state,
+                lambda: all_updates(state, self.parts, (*place, obj.TEXT, name)),
+            )
+        return self._opened_texts[path, name]
+
     def forget_below(self, path: Steps) -> None:
         """Forget the lists and lengths inside of what was replaced or removed.
 
@@ -183,6 +204,8 @@ class ObjectEdit:
         end = len(path)
         for known in [each for each in self.editors if each[0][:end] == path]:
             del self.editors[known]
+        for known in [each for each in self._opened_texts if each[0][:end] == path]:
+            del self._opened_texts[known]
         for place in [each for each in self._starts if len(each) > end and each[:end] == path]:
             del self._starts[place]
 
@@ -213,9 +236,19 @@ class ObjectEdit:
     def result(self, delta: ObjectState) -> ObjectState:
         """The state after the transaction."""
         replaced = self.replaced and self.row is not None
-        if self.editors or replaced or not is_alive(self.view):
-            return merge(state_of(self.row), delta, self.parts)
+        if self.editors or self._opened_texts or replaced or not is_alive(self.view):
+            after = merge(state_of(self.row), delta, self.parts)
+            self._texts_written(after)
+            return after
         return [*self.view[:3], seal(self.view[3])]
+
+    def _texts_written(self, after: ObjectState) -> None:
+        for (path, name), editor in self._opened_texts.items():
+            if editor.layout is None and not any(isinstance(step, tuple) for step in path):
+                fields = inside(after[3], path, self._element)[0] if is_alive(after) else None
+                state = (fields or {}).get(obj.TEXT, {}).get(name)
+                if state is not None:
+                    self._texts.written((self.name, path, name), editor, state)
 
 
 def _says_something(fields: obj.Fields) -> bool:
@@ -228,7 +261,7 @@ def _says_something(fields: obj.Fields) -> bool:
                 return True
             if kind == obj.LIST and (state[0] or state[1] != empty_chunk()):
                 return True
-            if kind in (obj.SET, obj.DICTIONARY, obj.CONTAINER):
+            if kind in (obj.SET, obj.DICTIONARY, obj.TEXT, obj.CONTAINER):
                 return True
     return False
 
@@ -245,6 +278,7 @@ class Transaction:
         author: the stamp and ids of what is written.
         pending: the objects that have pending deltas.
         open_lists: the lists that earlier transactions left open.
+        texts: the texts that are open for writing.
     """
 
     def __init__(
@@ -253,10 +287,12 @@ class Transaction:
         author: Author,
         pending: Container[ObjectName],
         open_lists: OpenLists,
+        texts: Texts,
     ) -> None:
         self._replica = replica
         self._open_lists = open_lists
         self._pending = pending
+        self._texts = texts
         self._is_over = False
         self.author = author
         self.atomic = False
@@ -285,7 +321,7 @@ class Transaction:
         edit = self._edits.get(name)
         if edit is None:
             edit = self._edits[name] = ObjectEdit(
-                self._replica, name, key, self.author, self._open_lists
+                self._replica, name, key, self.author, self._open_lists, self._texts
             )
         return edit
 

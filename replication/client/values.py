@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from replication.client.entities import Steps
+from replication.client.texts import assign_text
 from replication.client.transaction import ObjectEdit
 from replication.crdt import object as obj
 from replication.crdt.dictionary import plain_items
@@ -29,7 +30,7 @@ from replication.crdt.set import member_bytes
 from replication.errors import LimitExceededError, WrongTypeError
 from replication.limits import CONTAINER_NESTING_MAX
 from replication.model.check import shown
-from replication.model.declare import EmbeddedObject
+from replication.model.declare import EmbeddedObject, Text
 from replication.model.encoding import pack
 from replication.model.property import Property
 from replication.model.schema import ClassSchema
@@ -106,6 +107,10 @@ def checked_one(
     """
     if item.type == "embedded":
         return _checked_embedded(classes, item, value)
+    if item.type == "text":
+        if not isinstance(value, str | Text):
+            raise WrongTypeError(_misfit(item, value, "pass a str"))
+        return str(value)
     link = classes.link(value) if item.type in ("link", "mixed") else None
     if link is None and item.type == "mixed" and item.collection != "set":
         is_list = isinstance(value, MutableSequence | tuple) and not isinstance(value, bytearray)
@@ -171,6 +176,8 @@ def _write(classes: Classes, place: Place, item: Property, value: Checked, *, fr
     if item.collection is None:
         if item.type == "embedded":
             write_embedded(classes, place, item, value)
+        elif item.type == "text":
+            assign_text(place, item.name, value)
         else:
             nested(place).set(item.name, value)
         return

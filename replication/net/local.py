@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 
 from replication.client.database import Database
@@ -36,7 +37,7 @@ def open_database(
     schema = schemas[0] if schemas else declaration_of(*declared) if declared else None
     store = SQLiteStore(path, query_values, read_only=read_only)
     try:
-        return Database(store, schema, wall_ms=_wall_ms, read_only=read_only)
+        return Database(store, schema, wall_ms=_wall_ms, entropy=_entropy, read_only=read_only)
     except BaseException:
         store.close()
         raise
@@ -44,3 +45,7 @@ def open_database(
 
 def _wall_ms() -> int:
     return ms_from_unix(time.time())
+
+
+def _entropy() -> int:
+    return secrets.randbits(64)

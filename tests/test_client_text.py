@@ -1,0 +1,268 @@
+"""Texts of a client file: written, read, kept, and merged with what others typed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pycrdt
+import pytest
+from worlds import World
+
+from replication.client.database import Database
+from replication.client.texts import Texts
+from replication.crdt.view import query_values
+from replication.errors import DecodeError, UsageError, WrongTypeError
+from replication.model.declare import EmbeddedObject, Object, Text, declaration_of
+from replication.storage.memory import MemoryStore
+
+
+class Page(EmbeddedObject):
+    head: Text
+
+
+class Note(Object):
+    _id: int
+    body: Text
+    page: Page | None
+    pages: list[Page]
+
+
+def database(store: Any = None, entropy: Callable[[], int] | None = None) -> Database:
+    return Database(
+        store or MemoryStore(query_values),
+        declaration_of(Note),
+        wall_ms=lambda: 400_000_000_000,
+        entropy=entropy or bits(1),
+    )
+
+
+def bits(seed: int) -> Callable[[], int]:
+    """Random numbers."""
+    rng = random.Random(seed)
+    return lambda: rng.getrandbits(53)
+
+
+def note(db: Database, **values: Any) -> Any:
+    with db.write():
+        return db.create(Note, _id=1, **values)
+
+
+def test_insert_erase_format_read() -> None:
+    db = database()
+    held = note(db, body="hello")
+    with db.write():
+        held.body.insert(5, " 😀 wörld")
+        held.body.append("!", {"bold": True})
+        assert str(held.body) == "hello 😀 wörld!"
+        held.body.erase(0, 1)
+        held.body.format(0, 4, {"italic": True})
+        del held.body[-2:]
+    assert held.body == "ello 😀 wörl"
+    assert held.body.pieces() == [("ello", {"italic": True}), (" 😀 wörl", {})]
+    assert (len(held.body), held.body[5], "wör" in held.body) == (11, "😀", True)
+    assert held.to_dict()["body"] == "ello 😀 wörl"
+    with db.write():
+        held.body.format(0, 4, {"italic": None})
+    assert held.body.pieces() == [("ello 😀 wörl", {})]
+
+
+def test_random_edits_are_those_of_a_string() -> None:
+    rng = random.Random(7)
+    db = database()
+    held = note(db)
+    text = ""
+    for _ in range(60):
+        with db.write():
+            for _ in range(rng.randint(1, 4)):
+                at = rng.randint(0, len(text))
+                end = min(len(text), at + rng.randint(0, 5))
+                word = rng.choice(["a", "bcd", "é", "😀", "word "])
+                if rng.random() < 0.7:
+                    held.body.insert(at, word)
+                    text = text[:at] + word + text[at:]
+                else:
+                    held.body.erase(at, end - at)
+                    text = text[:at] + text[end:]
+            assert held.body == text
+        assert held.body == text
+    again = database(db.store, bits(2)).get(Note, 1)
+    assert again is not None
+    assert again.body == text
+
+
+def test_assigning_changes_what_differs() -> None:
+    db = database()
+    held = note(db, body="one two three")
+    with db.write():
+        held.body.format(0, 3, {"b": True})
+        held.body = "one 2 three"
+    assert held.body.pieces() == [("one", {"b": True}), (" 2 three", {})]
+    with db.write():
+        held.body = held.body
+        held.body = ""
+    assert held.body == ""
+
+
+def test_texts_of_embedded_objects() -> None:
+    db = database()
+    held = note(db, page=Page(head="x"), pages=[Page(head="1"), Page(head="2")])
+    with db.write():
+        held.page.head.append("y")
+        held.pages[1].head.append("!")
+    assert held.page.head == "xy"
+    assert [page.head for page in held.pages] == ["1", "2!"]
+    with db.write():
+        held.page = {"head": "new"}
+        held.page.head.append("!")
+    assert held.page.head == "new!"
+
+
+def test_what_fits_no_text() -> None:
+    db = database()
+    held = note(db, body="abc")
+    with db.write():
+        with pytest.raises(WrongTypeError):
+            held.body = 5
+        with pytest.raises(WrongTypeError):
+            held.body.insert(0, "\ud800")
+        with pytest.raises(WrongTypeError):
+            held.body.insert(0, "x", {"n": 2**60})
+        with pytest.raises(WrongTypeError):
+            held.body.format(0, 1, {"n": object()})
+        with pytest.raises(IndexError):
+            held.body.erase(2, 5)
+        with pytest.raises(DecodeError):
+            held.body.apply_update(b"\1\1\1")
+    assert held.body == "abc"
+    assert held.body != 5
+
+
+def test_a_transaction_that_fails_leaves_no_trace() -> None:
+    db = database()
+    held = note(db, body="abc")
+
+    class WrongError(Exception):
+        pass
+
+    def fail() -> None:
+        with db.write():
+            held.body.append("def")
+            raise WrongError
+
+    with pytest.raises(WrongError):
+        fail()
+    assert held.body == "abc"
+    with db.write():
+        held.body.append("!")
+    assert held.body == "abc!"
+
+
+def test_changes_of_a_text_are_told() -> None:
+    db = database()
+    held = note(db, body="abc", pages=[Page(head="x")])
+    told: list[Any] = []
+    with held.observe(told.append):
+        with db.write():
+            held.body.append("d" * 6000)
+        with db.write():
+            held.body.erase(0, 1)
+        with db.write():
+            held.pages[0].head.append("y")
+    assert [set(change.fields) for change in told[1:]] == [{"body"}, {"body"}, {"pages"}]
+
+
+def test_writing_needs_random_numbers() -> None:
+    db = Database(MemoryStore(query_values), declaration_of(Note), wall_ms=lambda: 1)
+    with db.write():
+        held = db.create(Note, _id=1)
+        with pytest.raises(UsageError, match="entropy"):
+            held.body.append("x")
+
+
+def clients(db: Database) -> set[int]:
+    """The client ids in the text of the note."""
+    with db.store.read() as reader:
+        from replication.model.encoding import unpack_trusted
+
+        row = reader.get_object("Note", 1)
+        assert row is not None
+        return {owner[0] for owner in unpack_trusted(row.head)[3][6]["body"][0]}
+
+
+def test_every_opening_draws_a_client_id() -> None:
+    """[TEXT-20]"""
+    db = database()
+    held = note(db, body="a")
+    with db.write():
+        held.body.append("b")
+    assert len(clients(db)) == 1
+    other = database(db.store, bits(2))
+    with other.write():
+        other.get(Note, 1).body.append("c")
+    assert len(clients(other)) == 2
+
+
+def test_a_new_life_is_another_text() -> None:
+    """[TEXT-20]: units that were made are gone, so another client makes the next."""
+    db = database()
+    held = note(db, body="first")
+    before = clients(db)
+    with db.write():
+        db.delete(held)
+    held = note(db, body="second")
+    assert held.body == "second"
+    assert clients(db).isdisjoint(before)
+
+
+def test_an_editor_bound_to_yjs() -> None:
+    """[TEXT-21]"""
+    db = database()
+    held = note(db, body="hello")
+    editor: Any = pycrdt.Doc()
+    text = editor.get("text", type=pycrdt.Text)
+    editor.apply_update(held.body.update())
+    assert str(text) == "hello"
+    text += " there"
+    first = editor.get_update()
+    before = editor.get_state()
+    text.insert(0, "¡")
+    with db.write():
+        with pytest.raises(UsageError):
+            held.body.apply_update(editor.get_update(before))
+        held.body.apply_update(first)
+        held.body.apply_update(editor.get_update(before))
+        held.body.apply_update(first)
+    assert held.body == "¡hello there"
+
+
+def test_two_devices_type_into_one_text() -> None:
+    """What two devices type at one place stands side by side on both, and on the server."""
+    schema = declaration_of(Note).schema
+    world = World(schema=schema)
+    first, second = world.devices
+    for device in (first, second):
+        device.db.texts = Texts(bits(device.number))
+        with device.db.subscriptions.edit() as edit:
+            edit.add("Note", "TRUEPREDICATE")
+    world.settle()
+    with first.db.write():
+        first.db.create("Note", _id=1, body="start. ")
+    world.settle()
+    for turn in range(12):
+        for device in (first, second):
+            held = device.db.get("Note", 1)
+            with device.db.write():
+                held.body.append(f"{device.number}:{turn} ")
+                if turn % 3 == 2:
+                    held.body.erase(0, 3)
+                    held.body.format(0, 2, {"b": True})
+        if turn % 2:
+            world.settle()
+    world.settle()
+    one, two = (device.db.get("Note", 1).body for device in (first, second))
+    assert one.pieces() == two.pieces()
+    assert not first.db.refusals()
+    assert not second.db.refusals()
+    assert all(f"{device.number}:11" in str(one) for device in (first, second))
