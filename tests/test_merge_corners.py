@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 import pytest
@@ -12,14 +12,16 @@ from replication.crdt import check, register
 from replication.crdt import list as lists
 from replication.crdt import object as obj
 from replication.crdt.check import check_object
-from replication.crdt.edit import ListEditor
+from replication.crdt.container import list_path
+from replication.crdt.edit import Author, ListEditor, Scope, seal
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Elements, contract, has_place
 from replication.crdt.object import merge
 from replication.crdt.parts import Parts, part_name
 from replication.crdt.stamps import latest_time
-from replication.crdt.view import column_values, object_view
-from replication.crdt.whole import joined
+from replication.crdt.updates import typed
+from replication.crdt.view import column_values, object_view, shows
+from replication.crdt.whole import check_parts, joined
 from replication.errors import DecodeError
 from replication.history.changeset import Changeset, ObjectDelta, decode_trusted, encode
 from replication.history.log import Entry, decode_entry, encode_entry
@@ -197,6 +199,32 @@ def test_the_whole_of_a_counter_is_a_copy() -> None:
     whole = joined(state)
     assert whole == state
     assert whole[3][obj.COUNTER] is not state[3][obj.COUNTER]
+
+
+def test_who_is_shown_is_told_from_the_first_bytes() -> None:
+    assert not shows(None)
+    for length, at in product((0, 1, 2, 3, 127, 128, 129, 257, 2**20 + 1), repeat=2):
+        state = [length, at, [], {}]
+        assert shows(pack(state)) == obj.is_alive(state)
+
+
+def test_the_value_of_an_element_that_is_not_there() -> None:
+    editor = ListEditor([], Elements(values={(2, 1): (9, 2, "a")}))
+    assert (editor.value_of((2, 1)), editor.value_of((2, 2))) == ("a", None)
+
+
+def test_lists_are_named_by_property_or_container() -> None:
+    assert list_path((5, "e"), "l") == (5, "e", 4, "l")
+    assert list_path((), b"id") == (7, b"id")
+
+
+def test_a_text_written_once_and_in_one_piece() -> None:
+    update = typed(5, 0, None, None, "hello")
+    scope = Scope({}, {}, Author((9, 2), lambda: 1))
+    scope.write_text("t", update, {5: 5})
+    fields = seal(scope.delta)
+    assert fields == {obj.TEXT: {"t": [[[5, 2, 5]], update]}}
+    assert check_parts(alive(fields), Parts()) == set()
 
 
 # -- history ----------------------------------------------------------------------------------
