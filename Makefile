@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.runtime
 	$(BIN)/replication demo $(if $(DATA),--data $(DATA))
 
-test: $(VENV)/.test check
+test: $(VENV)/.test check .yjs/node_modules
 	RUST_BACKTRACE=0 $(BIN)/python -bb -m pytest -n auto --dist worksteal
 
 check: $(VENV)/.test
@@ -46,5 +46,11 @@ $(VENV)/.fuzz: $(VENV)/.test
 campaign: $(VENV)/.test
 	$(BIN)/python tests/campaign.py $(CAMPAIGN)
 
+# A Yjs editor for tests; without npm or a network they say what they need and are skipped.
+.yjs/node_modules:
+	mkdir -p .yjs
+	-command -v npm >/dev/null || (apt-get -qq update && apt-get -qq install -y nodejs npm) >/dev/null 2>&1
+	-npm install --silent --no-audit --no-fund --prefix .yjs yjs@13
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .yjs build *.egg-info

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from replication.crdt.document import Document, Pieces, is_failure
 from replication.crdt.text import end_of
-from replication.crdt.updates import causal, check_format, read_update, union, write_update
+from replication.crdt.updates import (
+    causal,
+    check_format,
+    read_state,
+    read_update,
+    union,
+    write_update,
+)
 from replication.errors import DecodeError, UsageError, WrongTypeError
 from replication.limits import TEXT_CLIENT_MAX
 from replication.model.declare import Text
@@ -89,8 +96,7 @@ class TextEditor:
 
     def state(self) -> dict[int, int]:
         """The clock after the last unit of each client."""
-        held = read_update(self._document.doc.get_update())
-        return {client: held.end(client) for client in held.runs}
+        return read_state(self._document.doc.get_state())
 
     def _do(self, act: Callable[[], None]) -> list[bytes]:
         self.layout = None
