@@ -131,6 +131,7 @@ class Action(Enum):
     WARN = "warn"  # tell the application and carry on
     FORK = "fork"  # take a new file ident, renumber pending changes, reconnect
     RESTAMP = "restamp"  # pull the clock back, stamp pending changes anew, reconnect
+    REBASE = "rebase"  # download up to the horizon, re-base pending changes, upload again
     RESET = "reset"  # the history is lost: a client reset is needed
 
 
@@ -164,6 +165,7 @@ class ErrorCode(IntEnum):
     BAD_QUERY = 210
     STORE_UNAVAILABLE = 211
     PERMISSION_DENIED = 212
+    FORGOTTEN = 213
 
     @property
     def fault(self) -> Fault:
@@ -213,6 +215,7 @@ _TABLE: Final[dict[ErrorCode, _Row]] = {
         (210, Fault.USER, Action.WARN, "a subscription query the server can't serve"),
         (211, Fault.SERVER, Action.RETRY, "the server's storage is full or failing"),
         (212, Fault.USER, Action.STOP, "the user may not open this namespace"),
+        (213, Fault.NOBODY, Action.REBASE, "what a changeset was written on is forgotten"),
     )
 }
 assert set(_TABLE) == set(ErrorCode)

@@ -127,7 +127,7 @@ def _check(db: Database, writer: Writer) -> None:
     assert {name for name, _ in writer.records(BASE)} == prefixes
     for part, _ in writer.records(BASE_PARTS):
         assert any(part.startswith(prefix) for prefix in prefixes)
-    replica = Replica(writer, db.columns)
+    replica = Replica(writer, db.columns, db.synced.horizon)
     for class_name in writer.classes():
         for row in writer.all_objects(class_name):
             parts = replica.parts(class_name, row)

@@ -13,7 +13,7 @@ from replication.crdt.incarnation import clone
 from replication.crdt.object import absent
 from replication.crdt.rebase import Rebase
 from replication.model.encoding import pack
-from replication.model.values import ERASED
+from replication.model.values import ERASED, Container
 
 
 def forgetting() -> list[dict[str, Any]]:
@@ -80,6 +80,18 @@ def _others() -> list[dict[str, Any]]:
         }
     }
     embedded = {obj.EMBEDDED: {"e": [1, 1, [], items], "f": [2, 0, [], {}]}}
+    shown, inner, past, early = (pack([obj.LIST, 2, n]) for n in (1, 2, 3, 4))
+    holds = [[], [[[2, 7, 0, 5, 2, [Container(obj.LIST, 2, 2)]]], [], [], [[2, 8, 1]], []]]
+    nothing = [[], [[[2, 9, 0, 5, 2, 1]], [], [], [[2, 9, 1]], []]]
+    mixed = {
+        obj.REGISTER: [[6, 2, {"a": Container(obj.LIST, 2, 1)}]],
+        obj.CONTAINER: {
+            shown: [[obj.REGISTER, "a"], holds],
+            inner: [[obj.CONTAINER, shown, [2, 7]], nothing],
+            past: [[obj.REGISTER, "a"], nothing],
+            early: [[], nothing],
+        },
+    }
     fields = {obj.REGISTER: [[5, 2, {"a": None}]], obj.COUNTER: {"n": 3}}
     return [
         _forget("members", ["FORGET-5"], living(members)),
@@ -87,6 +99,7 @@ def _others() -> list[dict[str, Any]]:
         _forget("embedded objects", ["FORGET-5", "FORGET-6"], living(embedded)),
         _forget("fields", ["FORGET-6"], living(fields)),
         _forget("a deleted object", ["FORGET-6"], [2, 0, [], {}]),
+        _forget("containers", ["FORGET-10"], living(mixed)),
         _forget("nobody wrote", ["FORGET-6"], absent()),
     ]
 

@@ -647,6 +647,7 @@ def _changesets() -> list[Vector]:
         "atomic": Changeset(TIME_MAX, TIME_MAX, [BOOK], ATOMIC),
         "a blind create": Changeset(5, 0, [BOOK._replace(blind=True)]),
         "objects in order": Changeset(5, 0, many),
+        "re-based": Changeset(5, 3, [BOOK], horizon=7),
         "the longest names": Changeset(5, 0, [BOOK._replace(class_name="c" * 57, key="k" * 1024)]),
     }
     covers = {
@@ -655,6 +656,7 @@ def _changesets() -> list[Vector]:
         "atomic": ["CHG-4", "CHG-5"],
         "a blind create": ["CHG-11"],
         "objects in order": ["CHG-1", "CHG-7", "CHG-9"],
+        "re-based": ["CHG-13"],
         "the longest names": ["CHG-8", "CHG-9"],
     }
     return [
@@ -665,6 +667,7 @@ def _changesets() -> list[Vector]:
             "cursor": changeset.cursor,
             "flags": changeset.flags,
             "schema": changeset.schema,
+            "horizon": changeset.horizon,
             "objects": [
                 {
                     "class": item.class_name,
@@ -700,6 +703,9 @@ def _no_changesets() -> list[Vector]:
         ("a malformed delta", ["CHG-10"], [5, 0, 0, {}, [["Book", 1, [0, 2, [], {}]]]]),
         ("a blind mark of true", ["CHG-11"], [5, 0, 0, {}, [[*item, True]]]),
         ("a blind edit", ["CHG-11"], [5, 0, 0, {}, [["Book", 1, [0, 1, [], {}], 1]]]),
+        ("a horizon at the cursor", ["CHG-13"], [5, 3, 0, {}, [item], 3]),
+        ("a horizon of true", ["CHG-13"], [5, 0, 0, {}, [item], True]),
+        ("two horizons", ["CHG-2"], [5, 0, 0, {}, [item], 3, 4]),
         ("too many bare ids together", ["STATE-31"],
          [5, 0, 0, {}, [["Book", 1, erased], ["Book", 2, _list([[2, 1, 0, 5, 2, 1]])]]]),
     ]  # fmt: skip

@@ -29,6 +29,7 @@ from replication.model.values import Key
 from replication.protocol.messages import Ack
 from replication.server.integrate import Integrated
 from replication.server.namespace import Namespace
+from replication.server.tables import load_ledger
 from replication.storage.contract import Store
 from replication.storage.memory import MemoryStore
 
@@ -132,7 +133,8 @@ class ClientFile:
         with namespace.store.write() as writer:
             start = len(self.changesets) + 1 if first is None else first
             out = namespace.integrate(writer, 1, self.ident, start, list(changesets))
-        namespace.publish(latest(namespace.store, namespace))
+        with namespace.store.read() as reader:
+            namespace.publish(load_ledger(reader))
         for answer in out.answers:
             if isinstance(answer, Ack):
                 taken = answer.client_version - start + 1

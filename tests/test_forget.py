@@ -47,6 +47,9 @@ def lists_of(fields: Any) -> list[Any]:
     for held in fields.get(obj.DICTIONARY, {}).values():
         for state in held[2].values():
             out += lists_of(state[3])
+    for name, (_, held) in fields.get(obj.CONTAINER, {}).items():
+        if obj.container_kind(name) == obj.LIST:
+            out.append(held)
     return out
 
 

@@ -168,6 +168,7 @@ GOOD = [
     body.EvictOp("Book", 2),
     body.SchemaOp({}),
     body.AuthorOp(8, 5, 655360001, 7),
+    body.ForgetOp(8),
 ]
 
 
@@ -204,6 +205,10 @@ def test_operations_travel() -> None:
         [4, 8, 5, 655360001, -1],
         [4, 8, 5, 655360001, 8],
         [4, 8, 5, 655360001, True],
+        [5],
+        [5, 0],
+        [5, True],
+        [5, 8, 9],
     ],
     ids=repr,
 )

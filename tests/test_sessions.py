@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -358,6 +359,33 @@ def test_a_refused_stamp_sends_everything_from_there_again() -> None:
     assert session.uploaded == 1
     with pytest.raises(RemoteProtocolError, match="NACK of client version 4"):
         session.receive(Nack(3, 4, ErrorCode.CLOCK_SKEW, 1000, ""))
+
+
+FORGOTTEN = Nack(3, 1, ErrorCode.FORGOTTEN, 1000, "what was dead at 9 is forgotten")
+
+
+def test_uploads_wait_between_a_refusal_and_the_horizon() -> None:
+    """SESSION-9: whichever comes first."""
+    session = client_in(State.CONNECTED)
+    session.upload(2, [b"b", b"c"])
+    refused = replace(FORGOTTEN, client_version=2)
+    session.receive(Ack(3, 1, 7, [], []))
+    assert session.receive(refused) == []
+    assert (session.waiting, session.uploaded) == (True, 1)
+    session.applied(8, 0, 0)
+    assert session.waiting, "that DOWNLOAD brought no horizon"
+    session.applied(9, 0, 9)
+    assert not session.waiting
+    session.upload(2, [b"B", b"C"])
+    session.applied(12, 0, 12)
+    assert session.waiting, "what is on its way is refused"
+    assert session.receive(refused) == []
+    assert (session.waiting, session.uploaded) == (False, 1)
+    session.applied(12, 0, 12)
+    assert not session.waiting
+    session.upload(2, [b"B"])
+    session.receive(refused)
+    assert session.waiting, "for a horizon that it has not heard of"
 
 
 def test_errors_end_the_session_with_their_code() -> None:

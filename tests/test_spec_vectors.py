@@ -164,7 +164,14 @@ def test_changesets(vector: dict[str, Any]) -> None:
         )
         for item in vector["objects"]
     ]
-    parts = (vector["time"], vector["cursor"], objects, vector["flags"], vector["schema"])
+    parts = (
+        vector["time"],
+        vector["cursor"],
+        objects,
+        vector["flags"],
+        vector["schema"],
+        vector["horizon"],
+    )
     assert encode(Changeset(*parts)).hex() == vector["hex"]
     assert encode(decode(bytes.fromhex(vector["hex"]))).hex() == vector["hex"]
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from replication.client.database import Database
+from replication.client.records import load_synced
+from replication.crdt.forget import forget
 from replication.crdt.object import is_alive
 from replication.crdt.parts import Parts
 from replication.crdt.view import object_view, query_values, queryable
@@ -15,6 +17,7 @@ from replication.model.encoding import pack, unpack_trusted
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
 from replication.query import parse
+from replication.server.tables import load_ledger
 from replication.simulation import world as simulated
 from replication.storage.contract import Reader, Store, StoredObject
 from replication.storage.memory import MemoryStore
@@ -159,10 +162,15 @@ def visible(reader: Reader) -> dict[Any, Any]:
 
 
 def canonical(reader: Reader) -> dict[Any, bytes]:
-    """The canonical states of all living books: lists spread over parts are joined."""
+    """The canonical states of all living books: lists spread over parts are joined, and what will
+    be forgotten when it is next written to is.
+    """
     out = {}
+    horizon = max(load_ledger(reader).horizon, load_synced(reader).horizon)
     for item in reader.all_objects("Book") if "Book" in reader.classes() else ():
-        state = unpack_trusted(item.head)
+        state, parts = unpack_trusted(item.head), parts_of(reader, item)
         if is_alive(state):
-            out[item.key] = pack(joined(state, parts_of(reader, item)))
+            if item.version < horizon:
+                state = forget(state, parts)
+            out[item.key] = pack(joined(state, parts))
     return out

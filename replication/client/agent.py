@@ -28,6 +28,9 @@ from replication.protocol.messages import Ack, Download, Message, Nack
 #: UPLOADs that may be on their way unacknowledged, so that a long queue stays in the file.
 _UPLOADS_AHEAD = 4 * UPLOAD_CHANGESETS_MAX
 
+#: What an error may ask that is done to the file, or by going on.
+_DONE_HERE = (Action.FORK, Action.RESTAMP, Action.REBASE)
+
 
 class Agent:
     """One session of a client file.
@@ -75,8 +78,8 @@ class Agent:
         if self.ended is None or self.ended[0] is None:
             return None
         action = self.ended[0].action
-        # The file has been renamed by then: what is left to do is to connect again.
-        return Action.RETRY if action in (Action.FORK, Action.RESTAMP) else action
+        # What it asks of the file is done: what is left to do is to connect again.
+        return Action.RETRY if action in _DONE_HERE else action
 
     # -- what the shell calls ------------------------------------------------------------------
     def start(self) -> list[Message]:
@@ -101,7 +104,7 @@ class Agent:
         """What there is to send now: changesets, a subscription set, marks."""
         if not self._session.ready or self.ended is not None:
             return []
-        out = self._next_uploads()
+        out = [] if self._session.waiting else self._next_uploads()
         marking = self._to_mark()
         if marking:
             self._marking = marking
@@ -186,6 +189,7 @@ class Agent:
             local.client_version,
             synced.query_version,
             self.db.subscriptions.get(synced.query_version).queries(),
+            synced.horizon,
         )
 
     def _perform(self, effects: list[session.Effect]) -> list[Message]:
@@ -250,7 +254,10 @@ class Agent:
             self.db.subscriptions.reload()
         if not download.last:
             return []
-        return self._perform(self._session.applied(download.version, download.query_version))
+        synced = self.db.synced
+        return self._perform(
+            self._session.applied(synced.cursor, download.query_version, synced.horizon)
+        )
 
     def _take(self, download: Download, *, fresh: bool) -> None:
         with self.db.integrating() as work:

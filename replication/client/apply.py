@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from replication.client import horizons
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
 from replication.client.records import JOURNAL, PENDING, STAGED
@@ -35,6 +36,7 @@ from replication.model.values import Key
 from replication.protocol.body import (
     DeltaOp,
     EvictOp,
+    ForgetOp,
     Operation,
     SchemaOp,
     StateOp,
@@ -169,6 +171,8 @@ def stage(work: Integration, download: Download) -> None:
             latest = max(latest, latest_time(state))
             rows.add(operation, state)
             continue
+        if type(operation) is ForgetOp:
+            raise DecodeError(f"horizon {operation.version} comes before the last message")
         if type(operation) is SchemaOp:
             _declare(work, Schema.from_packed(operation.schema))
         else:
@@ -239,9 +243,12 @@ def apply(work: Integration, download: Download) -> None:
     synced = work.synced
     belongs = (synced.staged_query, synced.staged_base) == (download.query_version, download.base)
     _fold(work, download.mark)
+    before = horizons.begin(work, operations, download.version)
     if belongs and synced.staged_count:
         _operate_staged(work)
     _operate(work, operations)
+    for name, key in horizons.end(work, before, download.mark).items():
+        rebuild(work, name, key)
     if work.received > work.local.received:
         clock = max(work.local.clock, work.received)
         work.local = work.local._replace(clock=clock, received=work.received)
@@ -285,9 +292,9 @@ def _merge_base(
     deltas: list[ObjectState],
 ) -> None:
     """Merge into the synced state of an object that keeps pending deltas."""
-    base = work.replica.base(class_name, key)
-    held, state = (0, absent()) if base is None else (base[0], unpack_trusted(base[1]))
-    parts = work.replica.base_parts(class_name, key, work.replica.row(class_name, key))
+    horizon = 0 if version is None else horizons.before(work, version)
+    row = work.replica.row(class_name, key)
+    held, state, parts = work.replica.settled_base(class_name, key, row, horizon)
     for delta in deltas:
         state = merge(state, delta, parts)
     work.replica.put_base(class_name, key, held if version is None else version, state, parts)
@@ -339,10 +346,13 @@ def _delta(work: Integration, operation: DeltaOp) -> None:
         if base is not None and version <= base[0]:
             return
         _merge_base(work, class_name, key, version, [clone(delta)])
+        work.received = max(work.received, latest_time(delta))
+        if len(work.horizons) > 1:
+            return  # the view is computed again at the end
     elif row is not None and version <= row.version:
         return
-    parts = work.replica.parts(class_name, row)
-    state = merge(state_of(row), delta, parts)
+    settled, parts = work.replica.settled(class_name, row, horizons.before(work, version))
+    state = merge(state_of(settled), delta, parts)
     head = pack(state)
     if name in work.pending:  # the view may be spread over other parts than the base
         work.replica.keep_base_parts(class_name, key, row, parts.changes())
@@ -371,6 +381,12 @@ def _state(work: Integration, operation: StateOp) -> None:
         work.replica.put_head(class_name, key, version, state, head)
     after: bytes | None = head
     if versions:
+        row, settled_parts = work.replica.settled(
+            class_name, work.replica.row(class_name, key), work.horizons[-1]
+        )
+        assert row is not None, "it was put just now"
+        work.replica.settle(class_name, row, settled_parts)
+        version, state = row.version, unpack_trusted(row.head)
         deltas = work.deltas((class_name, key_bytes(key)), versions)
         after, reapplied = work.replica.reapply(class_name, key, version, state, deltas)
         parts_of |= reapplied

@@ -300,9 +300,8 @@ class Database:
         stamp = (self.clock.tick(self.wall_ms() + self.local.skew_ms), self.local.ident)
         self._sequence = self.local.sequence
         author = Author(stamp, self._mint)
-        transaction = Transaction(
-            Replica(writer, self.columns), author, self.pending, self.open_lists, self.texts
-        )
+        replica = Replica(writer, self.columns, self.synced.horizon)
+        transaction = Transaction(replica, author, self.pending, self.open_lists, self.texts)
         transaction.atomic = atomic
         self._running = transaction
         self._owner = threading.get_ident()
@@ -355,13 +354,14 @@ class Database:
                 self._indexed = False  # `work` may have changed it for nothing
                 self.entities.renaming = False
                 raise
+            forgotten = work.synced.horizon > self.synced.horizon
             self.local, self.synced = work.local, work.synced
             self.known_schema = work.known_schema
             self.columns = work.columns
             if work.renamed is not None:
                 self.entities.renamed(*work.renamed)
                 self.entities.renaming = False
-            if work.everything or work.renamed is not None:
+            if work.everything or work.renamed is not None or forgotten:
                 self.open_lists.clear()
             self.open_lists.drop(work.replica.written)
             self.changed(work.changes, everything=work.everything)
@@ -474,6 +474,7 @@ class Integration:
     Attributes:
         local, synced, known_schema, columns: what the database will be at after the commit.
         pending: client versions of the pending deltas of each object.
+        horizons: the last horizon this file has passed, and those that it passes now.
         received: the latest time of any stamp that came in.
         changes: what is to be told to live results.
         everything: more has changed than `changes` says, and nobody wants to be told.
@@ -483,11 +484,12 @@ class Integration:
     def __init__(self, db: Database, writer: Writer) -> None:
         self.writer = writer
         self.columns = dict(db.columns)
-        self.replica = Replica(writer, self.columns)
+        self.replica = Replica(writer, self.columns, db.synced.horizon)
         self.local: Local = db.local
         self.synced: Synced = db.synced
         self.known_schema = db.known_schema
         self.pending = db.pending
+        self.horizons = [db.synced.horizon]
         self.received = self.local.received
         self.changes: list[Change] = []
         self.everything = False

@@ -4,7 +4,7 @@ Opening a list reads all of its places. A device that edits a long list again an
 open as its last transaction left it, so that one insert does not cost the whole list.
 
 Rule 1: a list is kept as a committed transaction left it. Whatever else is written to its object
-        drops it, and so does a transaction that fails.
+        drops it, and so does a transaction that fails; a horizon drops all of them.
 Rule 2: only the thread that left a list open uses it again. So nobody reads what another thread
         edits, and reading waits for no writer.
 Rule 3: lists of embedded objects are not kept: their elements hold lists of their own.

@@ -60,6 +60,7 @@ class Synced(NamedTuple):
     `folded` is the last mark: pending up to there is gone. `acknowledged` and `digest` are the
     last ACK. `staged_query`, `staged_base`, `staged_position`, `staged_count` describe a staged
     download that is under way; `staged_mixed`: nothing more of it becomes staged rows.
+    `horizon` is the last server version as of which everything dead is forgotten.
     """
 
     cursor: int = 0
@@ -73,6 +74,7 @@ class Synced(NamedTuple):
     staged_position: bytes = b""
     staged_count: int = 0
     staged_mixed: bool = False
+    horizon: int = 0
 
 
 def load_local(reader: Reader) -> Local:

@@ -9,6 +9,9 @@ Rule 2: an object whose last pending delta was folded keeps its view as its sync
         base goes. [CLIENT-2]
 Rule 3: parts are copied to the base one by one, when a pending delta first changes them.
         [CLIENT-3]
+Rule 4: what is dead as of a horizon is forgotten when an object is next written to, by whomever. A
+        row says by its version whether that is done: what has pending deltas has it behind it.
+        [CLIENT-14]
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any, NamedTuple
 
 from replication.client.records import BASE, BASE_PARTS, object_key
 from replication.crdt.container import Slot
+from replication.crdt.forget import forget
 from replication.crdt.object import ObjectState, absent, merge
 from replication.crdt.parts import Parts
 from replication.crdt.view import column_values
@@ -57,15 +61,17 @@ class Replica:
     Args:
         writer: the transaction.
         columns: the queryable fields of each class.
+        horizon: the last version as of which everything dead is forgotten.
 
     Attributes:
         written: the objects whose views were written.
     """
 
-    def __init__(self, writer: Writer, columns: dict[str, list[str]]) -> None:
+    def __init__(self, writer: Writer, columns: dict[str, list[str]], horizon: int) -> None:
         self._writer = writer
         self._columns = columns
         self.written: list[tuple[str, Key]] = []
+        self.horizon = horizon
 
     # -- the view ----------------------------------------------------------------------------
     def row(self, class_name: str, key: Key) -> StoredObject | None:
@@ -84,11 +90,22 @@ class Replica:
 
         return Parts(read, lambda: (part.name for part in self._writer.parts(class_name, number)))
 
-    def put_view(
-        self, class_name: str, key: Key, version: int, state: ObjectState, parts: Parts
-    ) -> int:
-        """Write the view of an object; returns its row."""
-        return self.put_head(class_name, key, version, state, pack(state), parts)
+    def settled(
+        self, class_name: str, row: StoredObject | None, horizon: int
+    ) -> tuple[StoredObject | None, Parts]:
+        """A row and its parts with what was dead as of a horizon forgotten. Rule 4.
+
+        Nothing is written: the parts have what is to be.
+        """
+        parts = self.parts(class_name, row)
+        if row is None or row.version >= horizon:
+            return row, parts
+        head = pack(forget(unpack_trusted(row.head), parts))
+        return row._replace(version=horizon, head=head), parts
+
+    def settle(self, class_name: str, row: StoredObject, parts: Parts) -> None:
+        """Write what `settled` gave."""
+        self.put_head(class_name, row.key, row.version, unpack_trusted(row.head), row.head, parts)
 
     def put_head(
         self,
@@ -154,6 +171,22 @@ class Replica:
         held = None if data is None else unpack_trusted(data)
         return None if held is None else (held[0], held[1])
 
+    def settled_base(
+        self, class_name: str, key: Key, row: StoredObject | None, horizon: int
+    ) -> tuple[int, ObjectState, Parts]:
+        """The synced state of an object with pending deltas, as `settled` gives a row.
+
+        Version and state are 0 and absent where there is none.
+        """
+        base = self.base(class_name, key)
+        parts = self.base_parts(class_name, key, row)
+        if base is None:
+            return 0, absent(), parts
+        version, state = base[0], unpack_trusted(base[1])
+        if version >= horizon:
+            return version, state, parts
+        return horizon, forget(state, parts), parts
+
     def base_parts(self, class_name: str, key: Key, row: StoredObject | None) -> Parts:
         """The parts of the synced state: those kept, else those of the view."""
         view = self.parts(class_name, row)
@@ -185,7 +218,8 @@ class Replica:
     def put_base(
         self, class_name: str, key: Key, version: int, state: ObjectState, parts: Parts
     ) -> None:
-        """Replace the synced state of an object that keeps its pending deltas."""
+        """Replace the synced state of an object that keeps its pending deltas. Rule 4."""
+        version = max(version, self.horizon)
         name = object_key(class_name, key)
         self._writer.put_record(BASE, name, pack([version, pack(state)]))
         for part_name, data in parts.changes().items():
@@ -263,8 +297,9 @@ class Replica:
         deltas: Iterable[ObjectState],
     ) -> tuple[bytes | None, frozenset[Slot]]:
         """Write a synced state with pending deltas on top; returns the head of the view and
-        the names of the fields whose parts they changed.
+        the names of the fields whose parts they changed. Rule 4 holds for the state.
         """
+        version = max(version, self.horizon)
         synced = None if state == absent() else (version, pack(state))
         row = self.row(class_name, key)
         parts = self.parts(class_name, row)

@@ -30,7 +30,6 @@ from replication.errors import NoSuchObjectError, NoTransactionError, ObjectExis
 from replication.history.changeset import ATOMIC, Changeset, ObjectDelta
 from replication.model.encoding import key_bytes, pack
 from replication.model.values import Key
-from replication.storage.contract import StoredObject
 
 
 class ObjectEdit:
@@ -45,7 +44,7 @@ class ObjectEdit:
 
     __slots__ = ("_open_lists", "_opened_texts", "_parts", "_replica", "_starts", "_texts",
                  "author", "class_name", "delta", "editors", "key", "name", "replaced", "row",
-                 "start", "view")  # fmt: skip
+                 "settled", "start", "view")  # fmt: skip
 
     def __init__(
         self,
@@ -63,7 +62,10 @@ class ObjectEdit:
         self.name = name
         self.class_name = class_name = name[0]
         self.key = key
-        self.row: StoredObject | None = replica.row(class_name, key)
+        stored = replica.row(class_name, key)
+        self.row, parts = replica.settled(class_name, stored, replica.horizon)
+        #: The parts as they are after forgetting, where that is still to be written.
+        self.settled = parts if self.row is not stored else None
         self._parts: Parts | None = None
         self.author = author
         self.view = state_of(self.row)
@@ -213,7 +215,12 @@ class ObjectEdit:
     def parts(self) -> Parts:
         """The parts of the object; most transactions never look at them."""
         if self._parts is None:
-            self._parts = self._replica.parts(self.class_name, self.row)
+            under = self.settled
+            self._parts = (
+                self._replica.parts(self.class_name, self.row)
+                if under is None
+                else Parts(under.read, under.names)
+            )
         return self._parts
 
     @property
@@ -382,11 +389,14 @@ class Transaction:
 
     def _write(self, edit: ObjectEdit, delta: ObjectState) -> Change:
         class_name, key, row = edit.class_name, edit.key, edit.row
+        if edit.settled is not None:
+            assert row is not None, "only what is stored can be settled"
+            self._replica.settle(class_name, row, edit.settled)
         after = edit.result(delta)
         head = pack(after)
         parts = edit.read_parts
         changing = () if parts is None else tuple(parts.changes())
-        version = 0 if row is None else row.version
+        version = self._replica.horizon if row is None else row.version
         if edit.name not in self._pending:
             synced = None if row is None else (version, row.head)
             self._replica.keep_base(class_name, key, synced, row, changing)

@@ -10,7 +10,9 @@ Rule 2: a dead place stays where a sibling on its side has its stamp: the child'
         on another side of that sibling's. So do places not reachable from the root. [FORGET-3]
 Rule 3: of what was erased, the record goes with the place. [FORGET-4]
 Rule 4: removed members of sets and keys of dictionaries are dropped. [FORGET-5]
-Rule 5: lengths and incarnations stay, so that a new life is told from the old one. [FORGET-6]
+Rule 5: containers that nothing refers to are dropped: of two writes the later one wins whole, so
+        they can't come back. [FORGET-10]
+Rule 6: lengths and incarnations stay, so that a new life is told from the old one. [FORGET-6]
 
 What shows stays, and doing it again changes nothing. [FORGET-7] [FORGET-8]
 """
@@ -18,17 +20,22 @@ What shows stays, and doing it again changes nothing. [FORGET-7] [FORGET-8]
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from replication.crdt import object as obj
+from replication.crdt.container import Slot, container_id, group_container, home_in
+from replication.crdt.incarnation import Collection
 from replication.crdt.list import Elements, Id, Place, all_elements, respread
 from replication.crdt.parts import Parts, Path
+from replication.crdt.register import flat
 from replication.crdt.sequence import Children, children_of, preorder
+from replication.model.encoding import sorted_map
 from replication.model.values import ERASED
 
 
 def forget(state: obj.ObjectState, parts: Parts | None = None) -> obj.ObjectState:
-    """The state without what is dead: Rules 1 to 5. Idempotent; consumes ``state``.
+    """The state without what is dead: Rules 1 to 6. Idempotent; consumes ``state``.
 
     Args:
         parts: where the parts of ``state`` are; needed where a list of it is spread over parts.
@@ -53,13 +60,73 @@ def forget_fields(fields: obj.Fields, parts: Parts | None = None, path: Path = (
                 _forget_object(state, parts, (*here, name))
         elif kind == obj.DICTIONARY:
             for name, items in held.items():
-                items[1] = _without(items[1], ERASED)
-                for key, state in items[2].items():
-                    _forget_object(state, parts, (*here, name, key))
+                _forget_items(items, parts, (*here, name))
         elif kind == obj.LIST:
             for name, state in held.items():
                 held[name] = _forget_list(state, parts, (*here, name))
+    if obj.CONTAINER in fields:
+        _forget_containers(fields, parts, (*path, obj.CONTAINER))
     return fields
+
+
+def _forget_containers(fields: obj.Fields, parts: Parts | None, path: Path) -> None:
+    """Rule 5, then the other rules for what is in the containers that stay."""
+    held = fields.pop(obj.CONTAINER)
+    kept = {}
+    todo = [name for name, (home, _) in held.items() if not home]
+    for kind in (obj.REGISTER, obj.DICTIONARY, obj.LIST):
+        todo += _references(kind, fields.get(kind, {}), held, parts, path[:-1])
+    while todo:
+        name = todo.pop()
+        if name in kept:
+            continue
+        home, collection = held[name]
+        kind = obj.container_kind(name)
+        if kind == obj.LIST:
+            collection = _forget_list(collection, parts, (*path, name))
+        else:
+            _forget_items(collection, parts, (*path, name))
+        kept[name] = [home, collection]
+        todo += _references(kind, {name: collection}, held, parts, path)
+    for name in held.keys() - kept.keys():
+        if parts is not None:
+            parts.drop((*path, name))
+    if kept:
+        fields[obj.CONTAINER] = sorted_map(kept)
+
+
+def _references(
+    kind: int, named: Any, held: dict[bytes, Any], parts: Parts | None, path: Path
+) -> Iterator[bytes]:
+    """The containers that values of one kind refer to from their homes."""
+    found: Iterable[tuple[list[Any], bytes | None]]
+    if kind == obj.REGISTER:
+        found = [
+            ([kind, name], group_container(group, name)) for group in named for name in group[2]
+        ]
+    else:
+        found = (each for slot in named for each in _inner(kind, slot, named[slot], parts, path))
+    for home, name in found:
+        if name is not None and name in held and held[name][0] == home:
+            yield name
+
+
+def _inner(
+    kind: int, slot: Slot, state: Any, parts: Parts | None, path: Path
+) -> list[tuple[list[Any], bytes | None]]:
+    if kind == obj.DICTIONARY:
+        items: Iterable[tuple[Any, Any]] = flat(state[1]).items()
+    else:
+        here = (*path, slot) if type(slot) is bytes else (*path, kind, slot)
+        values = all_elements(state, parts, here).values
+        items = ((here, value) for here, (_, _, value) in values.items())
+    return [(home_in(slot, step), container_id(value)) for step, value in items]
+
+
+def _forget_items(items: Collection, parts: Parts | None, path: Path) -> None:
+    items[1] = _without(items[1], ERASED)
+    for key, state in items[2].items():
+        _forget_object(state, parts, (*path, key))
 
 
 def _without(groups: list[Any], gone: Any) -> list[Any]:

@@ -59,10 +59,11 @@ class Parts:
         return unpack_trusted(data)
 
     def look(self, path: Path, incarnation: Incarnation, number: int) -> Any:
-        """A chunk as it was before this merge, not to be changed."""
-        if self._look is None:
+        """A chunk as it is now, not to be changed."""
+        name = part_name(path, incarnation, number)
+        if self._look is None or name in self._changed:
             return self.load(path, incarnation, number)
-        return self._look(part_name(path, incarnation, number))
+        return self._look(name)
 
     def store(self, path: Path, incarnation: Incarnation, number: int, chunk: Any) -> None:
         """Replace a chunk."""

@@ -78,9 +78,21 @@ class Rebase:
                     name: self._list(held, olds.get(name), nows.get(name), (*here, name))
                     for name, held in named.items()
                 }
+            elif kind == obj.CONTAINER:
+                out[kind] = {
+                    name: [home, self._content(name, held, olds.get(name), nows.get(name), here)]
+                    for name, (home, held) in named.items()
+                }
             else:
                 out[kind] = named
         return out
+
+    def _content(self, name: bytes, delta: Any, old: Any, now: Any, path: Path) -> Any:
+        """What is in a container."""
+        if obj.container_kind(name) != obj.LIST:
+            return delta
+        before, after = (None if held is None else held[1] for held in (old, now))
+        return self._list(delta, before, after, (*path, name))
 
     def _objects(self, named: Any, olds: Any, nows: Any, path: Path) -> Any:
         out = {}
@@ -143,7 +155,8 @@ def _same(state: ObjectState | None, delta: ObjectState) -> obj.Fields:
 
 def _erase_gone(news: Elements, left: Elements) -> None:
     """Rule 2."""
-    known = left.values.keys() | left.erased | news.places.keys()
+    # An erasure without a place is of an element that was gone for an earlier delta.
+    known = left.values.keys() | (left.erased & left.places.keys()) | news.places.keys()
     gone = {*news.values, *news.moves, *news.contents} - known
     for here in gone:
         for written in (news.values, news.moves, news.contents):

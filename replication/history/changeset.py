@@ -1,6 +1,6 @@
 """Changesets: what one write transaction wrote, in the bytes that travel and are stored. [CHG]
 
-    [time, cursor, flags, schema, objects]
+    [time, cursor, flags, schema, objects] or [..., horizon]
     object   [class, key, delta] or [class, key, delta, 1] for a blind create
 
 * `time`: of the transaction's stamp; its origin is the file ident of whoever uploads.
@@ -8,6 +8,9 @@
 * `flags`: 1 = atomic, refused whole if any part is.
 * `schema`: classes and properties this transaction added, as `Schema.to_packed` gives them.
 * `objects`: in ascending order of (class, canonical bytes of the key), each once.
+* `horizon`: greater than the cursor: what it was written on is forgotten, and it was re-based on
+  what is left at that server version. In a changeset of the server that has its own version as
+  the horizon: everything dead is forgotten here. [CHG-13]
 
 Rule 1: equal changesets are equal bytes. [CHG-1]
 Rule 2: `decode` accepts what `encode` writes and nothing else. [CHG-2]
@@ -69,6 +72,13 @@ class Changeset:
     objects: list[ObjectDelta]
     flags: int = 0
     schema: dict[str, Any] = field(default_factory=dict)
+    #: The horizon it was re-based on; 0 for none.
+    horizon: int = 0
+
+    @property
+    def fits(self) -> int:
+        """The server version whose state it fits on: its cursor, or a later horizon."""
+        return max(self.cursor, self.horizon)
 
     @property
     def atomic(self) -> bool:
@@ -90,15 +100,14 @@ def encode(changeset: Changeset) -> bytes:
     objects = changeset.objects
     if len(objects) > 1:
         objects = sorted(objects, key=_position)
-    data = pack(
-        [
-            changeset.time,
-            changeset.cursor,
-            changeset.flags,
-            changeset.schema,
-            [[*item[:3], 1] if item.blind else list(item[:3]) for item in objects],
-        ]
-    )
+    items = [
+        changeset.time,
+        changeset.cursor,
+        changeset.flags,
+        changeset.schema,
+        [[*item[:3], 1] if item.blind else list(item[:3]) for item in objects],
+    ]
+    data = pack([*items, changeset.horizon] if changeset.horizon else items)
     if len(data) > CHANGESET_BYTES_MAX:
         raise LimitExceededError(
             f"a transaction of {len(data)} bytes; at most {CHANGESET_BYTES_MAX} are allowed, "
@@ -113,9 +122,9 @@ def _position(item: ObjectDelta) -> tuple[str, bytes]:
 
 def decode_trusted(data: bytes) -> Changeset:
     """What `encode` wrote and this process, or one that checked it, stored."""
-    time, cursor, flags, schema, objects = unpack_trusted(data)
+    time, cursor, flags, schema, objects, *horizon = unpack_trusted(data)
     items = [ObjectDelta(item[0], item[1], item[2], len(item) == 4) for item in objects]
-    return Changeset(time, cursor, items, flags, schema)
+    return Changeset(time, cursor, items, flags, schema, *horizon)
 
 
 def decode(data: bytes) -> Changeset:
@@ -125,13 +134,15 @@ def decode(data: bytes) -> Changeset:
         DecodeError: anything that `encode` would not have written.
     """
     items = unpack_for_check(data, CHANGESET_BYTES_MAX)
-    if type(items) is not list or len(items) != 5:
-        raise DecodeError("a changeset has 5 items")
-    time, cursor, flags, schema, objects = items
+    if type(items) is not list or len(items) not in (5, 6):
+        raise DecodeError("a changeset has 5 items, or 6")
+    time, cursor, flags, schema, objects, *horizon = items
     if type(time) is not int or not 0 < time <= TIME_MAX:
         raise DecodeError(f"{_short(time)} is no time")
     if type(cursor) is not int or not 0 <= cursor <= TIME_MAX:
         raise DecodeError(f"{_short(cursor)} is no download cursor")
+    if horizon and (type(horizon[0]) is not int or not cursor < horizon[0] <= TIME_MAX):
+        raise DecodeError(f"{_short(horizon[0])} is no horizon past the cursor {cursor}")
     if type(flags) is not int or flags not in (0, ATOMIC):
         raise DecodeError(f"flags {_short(flags)} are not in use")
     if type(schema) is not dict or type(objects) is not list:
@@ -148,7 +159,7 @@ def decode(data: bytes) -> Changeset:
         positions = [_position(item) for item in deltas]
         if any(left >= right for left, right in itertools.pairwise(positions)):
             raise DecodeError("objects of a changeset that do not ascend")
-    return Changeset(time, cursor, deltas, flags, schema)
+    return Changeset(time, cursor, deltas, flags, schema, *horizon)
 
 
 def _object(item: Any, bounds: Bounds) -> ObjectDelta:

@@ -10,6 +10,7 @@ An UPLOAD's body is a list of changesets. A DOWNLOAD's is a list of operations: 
     [3, schema]                             classes and properties the server knows
     [4, version, origin, time, seen]        who made server version `version`: the file, the time
                                             of its stamp, the server version its author had seen
+    [5, version]                            what was dead as of that version is forgotten
 
 Heads, deltas and parts are the bytes as they are stored.
 
@@ -55,6 +56,7 @@ STATE: Final = 1
 EVICT: Final = 2
 SCHEMA: Final = 3
 AUTHOR: Final = 4
+FORGET: Final = 5
 
 
 class DeltaOp(NamedTuple):
@@ -98,15 +100,22 @@ class AuthorOp(NamedTuple):
     seen: int
 
 
-Operation: TypeAlias = DeltaOp | StateOp | EvictOp | SchemaOp | AuthorOp
+class ForgetOp(NamedTuple):
+    """A horizon: everything dead as of a server version is forgotten."""
 
-_KINDS: Final = (DeltaOp, StateOp, EvictOp, SchemaOp, AuthorOp)
+    version: int
+
+
+Operation: TypeAlias = DeltaOp | StateOp | EvictOp | SchemaOp | AuthorOp | ForgetOp
+
+_KINDS: Final = (DeltaOp, StateOp, EvictOp, SchemaOp, AuthorOp, ForgetOp)
 _NUMBERS: Final[dict[type, int]] = {
     DeltaOp: DELTA,
     StateOp: STATE,
     EvictOp: EVICT,
     SchemaOp: SCHEMA,
     AuthorOp: AUTHOR,
+    ForgetOp: FORGET,
 }
 
 
@@ -207,6 +216,10 @@ def _operation(item: Any) -> Operation:
         return SchemaOp(item[1])
     if kind == AUTHOR and len(item) == 5:
         return _author(item)
+    if kind == FORGET and len(item) == 2:
+        if type(item[1]) is not int or not 0 < item[1] <= TIME_MAX:
+            raise DecodeError(f"{item[1]!r:.60} is no server version")
+        return ForgetOp(item[1])
     if type(kind) is not int or not DELTA <= kind <= EVICT or len(item) != (5, 6, 3)[kind]:
         raise DecodeError(f"{item!r:.60} is no operation")
     check_class_name(item[1])

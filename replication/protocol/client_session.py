@@ -9,6 +9,9 @@ Rule 2: uploads are consecutive; nothing is sent before the file is identified. 
 Rule 3: cursors never run backwards: a DOWNLOAD at or below the cursor is ignored, one that covers
         changesets the server has not acknowledged is a violation. [SESSION-6]
 Rule 4: a query set is sent when everything written before it was sent. [SESSION-7]
+Rule 5: what was sent and not acknowledged when the file passes a horizon comes back refused; until
+        then, and while a changeset is refused for a horizon not passed yet, nothing is uploaded.
+        [SESSION-9]
 """
 
 from __future__ import annotations
@@ -53,6 +56,8 @@ class Position:
     last_version: int
     query_version: int
     queries: dict[str, str]
+    #: The last horizon it has passed; not sent.
+    horizon: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class ClientSession:
         acknowledged: the client version up to which they were acknowledged.
         cursor: the server version this file stands at.
         query_version: the last subscription set that was sent or is active.
+        waiting: nothing is to be uploaded now. Rule 5.
     """
 
     def __init__(self, number: int) -> None:
@@ -137,8 +143,12 @@ class ClientSession:
         self.acknowledged = 0
         self.cursor = 0
         self.query_version = 0
+        self.waiting = False
         self._active = 0
         self._mark = 0
+        self._horizon = 0
+        #: What is on its way was re-based since it was sent.
+        self._rebased = False
 
     @property
     def ready(self) -> bool:
@@ -161,6 +171,7 @@ class ClientSession:
         self.uploaded = self.acknowledged = position.client_version
         self.cursor = position.cursor
         self.query_version = self._active = position.query_version
+        self._horizon = position.horizon
         return Send(
             Ident(
                 self.number,
@@ -208,8 +219,15 @@ class ClientSession:
         self.state = State.UNBINDING
         return [Send(Unbind(self.number))]
 
-    def applied(self, cursor: int, query_version: int) -> list[Effect]:
-        """A last DOWNLOAD is durable: the file stands at ``cursor`` with that query set."""
+    def applied(self, cursor: int, query_version: int, horizon: int = 0) -> list[Effect]:
+        """A last DOWNLOAD is durable: the file stands at ``cursor`` with that query set.
+
+        Args:
+            horizon: the last one it has passed.
+        """
+        if horizon > self._horizon:
+            self._horizon = horizon
+            self._rebased = self.waiting = self.uploaded > self.acknowledged
         self.cursor = cursor
         self._active = query_version
         return [Send(Progress(self.number, cursor))] if self.ready else []
@@ -269,7 +287,10 @@ class ClientSession:
                 f"acknowledged and {self.uploaded} was sent"
             )
         self.uploaded = self.acknowledged
-        return [Restamp(nack)]
+        forgotten = error_of(nack) is ErrorCode.FORGOTTEN
+        self.waiting = forgotten and not self._rebased
+        self._rebased = False
+        return [] if forgotten else [Restamp(nack)]
 
     def _download(self, download: Download) -> list[Effect]:
         if download.version < self.cursor or download.mark < self._mark:

@@ -82,16 +82,18 @@ class Changes:
         origins: the files that wrote.
         schemas: what entries added to the schema, in order.
         authors: who made each version that touched an object.
+        horizons: the versions as of which everything dead is forgotten.
         size: bytes of the changesets.
     """
 
-    __slots__ = ("authors", "origins", "schemas", "size", "touched")
+    __slots__ = ("authors", "horizons", "origins", "schemas", "size", "touched")
 
     def __init__(self) -> None:
         self.touched: list[Touched] = []
         self.origins: frozenset[int] = frozenset()
         self.schemas: list[dict[str, Any]] = []
         self.authors: dict[int, AuthorOp] = {}
+        self.horizons: list[int] = []
         self.size = 0
 
 
@@ -117,6 +119,8 @@ def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Chang
         if entry.schema:
             changes.schemas.append(entry.schema)
         changeset = decode_trusted(entry.changeset)
+        if changeset.horizon == entry.version:
+            changes.horizons.append(entry.version)
         changes.authors[entry.version] = author_of(entry, changeset)
         for item, before in zip(changeset.objects, entry.before, strict=True):
             name = (item.class_name, key_bytes(item.key))

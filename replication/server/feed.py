@@ -22,6 +22,7 @@ Rule 6: for a session that asked for nothing so far, a set is staged from the la
         told at once, the log is read from the cursor on.
 Rule 7: before what another file did to an object comes who did it and what they had seen by then,
         so that the receiver can tell who overwrote it unseen. [DOWN-9]
+Rule 8: a horizon is told to every session that passes it, whatever it asked for. [DOWN-11]
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from replication.model.values import Key
 from replication.protocol.body import (
     DeltaOp,
     EvictOp,
+    ForgetOp,
     Operation,
     SchemaOp,
     encode_operations,
@@ -157,7 +159,7 @@ class Feed:
             flush: don't pass over in silence what holds nothing for this session.
         """
         if not self.staging:
-            if self._fresh and not flush:
+            if self._fresh and not flush and self._namespace.horizon <= self._cursor:
                 return None
             version = self._namespace.version
             if self._reached == version:
@@ -211,7 +213,8 @@ class Feed:
             if own is None:
                 return None
             gone = self._letting_go(reader, own, self._view)
-            return self._encoded(ledger, [*self._first_schema(), *gone], frozenset((self._ident,)))
+            first = [*self._horizon(ledger), *self._first_schema()]
+            return self._encoded(ledger, [*first, *gone], frozenset((self._ident,)))
         # At version 0 nothing could tell this message from one of a staged download.
         if ledger.version - self._reached > self._entries_max or not self._cursor:
             return None
@@ -220,11 +223,16 @@ class Feed:
         if changes is None or operations is None:
             return None
         operations[:0] = [SchemaOp(schema) for schema in changes.schemas]
+        operations[:0] = [ForgetOp(version) for version in changes.horizons]
         body = self._encoded(ledger, operations, changes.origins)
         if self._ident not in changes.origins:
             key = self._body_key(ledger.version)
             self._namespace.shared.bodies.put(key, body, len(body.body) + 100)
         return body
+
+    def _horizon(self, ledger: Ledger) -> list[Operation]:
+        """The last horizon, for a client that has not passed it. Rule 8."""
+        return [ForgetOp(ledger.horizon)] if ledger.horizon > self._cursor else []
 
     def _encoded(
         self, ledger: Ledger, operations: list[Operation], origins: frozenset[int]
@@ -341,6 +349,7 @@ class Feed:
         if self._target is not None:
             query_version = self._target.query_version
         if message.last:
+            operations = [*self._horizon(ledger), *operations]
             if self._fresh:
                 new = self._view if self._target is None else self._target.view
                 own = self._own(reader, file, staging.base)

@@ -47,6 +47,7 @@ from replication.protocol.server_session import (
 )
 from replication.server.feed import Feed
 from replication.server.namespace import Namespace
+from replication.server.tables import load_ledger
 from replication.server.users import Authenticate, User
 from replication.storage.contract import Store, Writer
 
@@ -168,8 +169,8 @@ class Host:
         """Somebody else wrote to a namespace and committed: its feeds go on up to there."""
         namespace = self.namespace(name)
         with namespace.store.read() as reader:
-            latest = namespace.latest(reader)
-        if namespace.publish(latest):
+            ledger = load_ledger(reader)
+        if namespace.publish(ledger):
             self._wake(name)
 
     def _wake(self, name: str) -> None:
@@ -265,10 +266,10 @@ class Host:
             namespace = self.namespace(name)
             with namespace.store.write() as writer:
                 outcomes = [self._do(namespace, writer, job) for job in jobs]
-                latest = namespace.latest(writer)
+                ledger = load_ledger(writer)
         except Exception as error:
             return [self._failure(job.link, error) for job in jobs]
-        if namespace.publish(latest):
+        if namespace.publish(ledger):
             self._wake(name)
         return outcomes
 

@@ -4,7 +4,8 @@ Rule 1: a client version is integrated once. One that comes again must have the 
         the file's digest chain tells; where it has not, the file was copied or rolled back, and
         nothing of the upload is taken or acknowledged. [UP-1] [UP-2]
 Rule 2: changesets are taken in order, each whole or not at all; what stops one (its stamp, its
-        encoding) stops those behind it and none before it. [UP-3]
+        encoding, that what it was written on is forgotten) stops those behind it and none before
+        it. [UP-3] [UP-8]
 Rule 3: each gets the next server version, also where nothing of it was left.
 Rule 4: everything of one changeset is decoded, judged and merged in memory before any of it is
         written.
@@ -47,8 +48,12 @@ class Integrated(NamedTuple):
     error: SessionError | None
 
 
-class _SkewError(Exception):
-    """A stamp too far ahead; it never leaves this file."""
+class _RefusedError(Exception):
+    """A changeset that can't be taken as it is, nor those behind it; it never leaves this file."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Integration:
@@ -66,8 +71,8 @@ class Integration:
         self._wall_ms = wall_ms
         self._time_max = time_from_ms(wall_ms + CLOCK_SKEW_MS_MAX + 1) - 1
         self._types = namespace.types(writer)
-        self._objects = Objects(writer)
         self._ledger = tables.load_ledger(writer)
+        self._objects = Objects(writer, self._ledger.horizon)
 
     def upload(
         self, session: int, ident: int, file: File, first: int, changesets: list[bytes]
@@ -90,9 +95,9 @@ class Integration:
         for data in changesets[known:]:
             try:
                 item = self._take(ident, file, data)
-            except _SkewError as skew:
-                code, at = ErrorCode.CLOCK_SKEW, file.client_version + 1
-                nack = Nack(session, at, code, self._wall_ms, str(skew))
+            except _RefusedError as refused:
+                at = file.client_version + 1
+                nack = Nack(session, at, refused.code, self._wall_ms, str(refused))
                 break
             except DecodeError as broken:
                 message = f"changeset {file.client_version + 1}: {broken}"
@@ -153,14 +158,21 @@ class Integration:
         changeset = decode(data)
         by_server = ident == tables.SERVER_IDENT
         if too_far_ahead(changeset.time, self._wall_ms) and not by_server:
-            raise _SkewError(
+            raise _RefusedError(
+                ErrorCode.CLOCK_SKEW,
                 f"changeset {file.client_version + 1} is stamped {changeset.time}, later than "
-                f"{self._time_max}, which this server accepts now"
+                f"{self._time_max}, which this server accepts now",
             )
-        if changeset.cursor > self._ledger.version:
+        if changeset.fits > self._ledger.version + by_server:
             raise DecodeError(
-                f"written at server version {changeset.cursor}, but the latest is "
+                f"written at server version {changeset.fits}, but the latest is "
                 f"{self._ledger.version}"
+            )
+        if changeset.fits < self._ledger.horizon:
+            raise _RefusedError(
+                ErrorCode.FORGOTTEN,
+                f"changeset {file.client_version + 1} fits on server version {changeset.fits}, "
+                f"but what was dead at {self._ledger.horizon} is forgotten",
             )
         idents = (ident, *file.former)
         check_authorship(changeset, idents, self._time_max)
@@ -180,6 +192,8 @@ class Integration:
         if added:
             self._adopt(judge)
         self._log(ident, file, rewritten or data, plans, added)
+        if changeset.horizon == self._ledger.version:
+            self._ledger.horizon = changeset.horizon
         self._ledger.clock = max(self._ledger.clock, changeset.time)
         if rewritten is None and not judge.refusals:
             return None
@@ -243,7 +257,7 @@ class Integration:
         assert judge.types is not None
         self._types = judge.types
         self._namespace.store_schema(self._writer, self._types.schema)
-        self._objects = Objects(self._writer)  # it knew the columns of before
+        self._objects = Objects(self._writer, self._ledger.horizon)  # it knew the columns of before
 
 
 def _refuse_whole(judge: Judge, plans: list[Plan]) -> None:

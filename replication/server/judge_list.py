@@ -166,8 +166,8 @@ class _Trial:
 
     def _refuse_dependent(self, path: Path) -> bool:
         name = self._judge.name(path)
-        message = f"{name}: the element or place it builds on was refused, or never came here"
-        self._judge.refuse(path, DEPENDS, message)
+        message = "the element or place it builds on was refused, is forgotten, or never came here"
+        self._judge.refuse(path, DEPENDS, f"{name}: {message}")
         return False
 
     def _fits(self, value: Any, path: Path) -> bool:

@@ -26,7 +26,7 @@ from replication.protocol.messages import Ack, Ident
 from replication.server import tables
 from replication.server.integrate import Integrated, Integration, digest_at
 from replication.server.shared import Shared
-from replication.server.tables import SERVER_IDENT, File
+from replication.server.tables import SERVER_IDENT, File, Ledger
 from replication.server.types import Types
 from replication.storage.contract import Reader, Store, Writer
 
@@ -60,6 +60,7 @@ class Namespace:
 
     Attributes:
         version: the server version up to which everything is durable and may be sent.
+        horizon: the last one as of which everything dead is forgotten.
         shared: what feeds share.
 
     Raises:
@@ -81,9 +82,10 @@ class Namespace:
         self.shared = Shared()
         self._wall_ms = wall_ms
         self._types: tuple[bytes, Types] | None = None
+        self.version = self.horizon = 0
         with store.write() as writer:
             self._set_up(writer, schema)
-            self.version = self.latest(writer)
+            self.publish(tables.load_ledger(writer))
 
     # -- schema ----------------------------------------------------------------------------------
     def _set_up(self, writer: Writer, schema: Schema | None) -> None:
@@ -124,10 +126,11 @@ class Namespace:
         """The latest server version a transaction sees."""
         return tables.load_ledger(reader).version
 
-    def publish(self, latest: int) -> bool:
+    def publish(self, ledger: Ledger) -> bool:
         """Up to there all is durable: feeds may go on. Whether that is news."""
-        fresh = latest > self.version
-        self.version = max(latest, self.version)
+        fresh = ledger.version > self.version
+        if fresh:
+            self.horizon, self.version = ledger.horizon, ledger.version
         return fresh
 
     # -- client files ----------------------------------------------------------------------------
@@ -219,12 +222,14 @@ class Namespace:
         make: Callable[[Author], list[ObjectDelta]],
         *,
         schema: Schema | None = None,
+        forget: bool = False,
     ) -> Ack:
         """Write as the server itself.
 
         Args:
             make: returns the deltas, given whose stamp and ids they carry.
             schema: classes and properties to add.
+            forget: make its version a horizon; see `forget`.
 
         Returns:
             The server version, and what was refused.
@@ -240,5 +245,14 @@ class Namespace:
         objects = make(Author((time, SERVER_IDENT), mint))
         tables.store_ledger(writer, ledger)
         packed = {} if schema is None else schema.to_packed()
-        changeset = Changeset(time, ledger.version, objects, schema=packed)
+        horizon = ledger.version + 1 if forget else 0
+        changeset = Changeset(time, ledger.version, objects, schema=packed, horizon=horizon)
         return Integration(self, writer, self._wall_ms()).write(file, changeset)
+
+    def forget(self, writer: Writer) -> int:
+        """Forget everything that is dead now; returns the server version of that. [UP-9]
+
+        Deletions are remembered for devices that have not seen them. Those that were away come to
+        no harm: they fit what they have pending to what is left, and then upload it.
+        """
+        return self.write(writer, lambda _author: [], forget=True).version

@@ -4,6 +4,9 @@ Rule 1: planning reads and computes, writing only writes: nothing can be refused
 Rule 2: a blind create starts from the length its key had at its author's cursor: the next odd
         one where that is dead, an update of the living incarnation where it is alive.
 Rule 3: an object that is deleted keeps its row, with a head of a few bytes.
+Rule 4: an object is forgotten when it is next written to: nothing happened to it since the
+        horizon, so it makes no difference when. A forgetting costs the same however much there is.
+        [FORGET-9]
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from replication.crdt import object as obj
+from replication.crdt.forget import forget
 from replication.crdt.object import ObjectState, absent, merge
 from replication.crdt.parts import Parts
 from replication.crdt.view import column_values
@@ -54,12 +58,14 @@ class Objects:
 
     Args:
         writer: the transaction.
+        horizon: the last version as of which everything dead is forgotten.
     """
 
-    __slots__ = ("_columns", "_looked", "_writer")
+    __slots__ = ("_columns", "_horizon", "_looked", "_writer")
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, horizon: int) -> None:
         self._writer = writer
+        self._horizon = horizon
         self._columns: dict[str, list[str]] = {}
         #: Chunks that were looked at, by class, row and name: lists get many changesets at a time.
         self._looked: dict[tuple[str, int, bytes], Any] = {}
@@ -74,6 +80,8 @@ class Objects:
         row = self._writer.get_object(class_name, key)
         state = absent() if row is None else unpack_trusted(row.head)
         parts = None if row is None else self._parts(class_name, row.row)
+        if row is not None and row.version < self._horizon:
+            state = forget(state, parts)
         if blind:
             delta = self._started(item, cursor, state[0])
         judged = judge.object(class_name, key, state, delta, parts)

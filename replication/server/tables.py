@@ -47,7 +47,8 @@ SERVER_IDENT: Final = 1
 class Ledger:
     """Where a data set stands: the latest version and what comes next.
 
-    `clock` is the greatest time of any stamp here, `sequence` the last id the server minted.
+    `clock` is the greatest time of any stamp here, `sequence` the last id the server minted,
+    `horizon` the last version as of which everything dead is forgotten, 0 for none.
     """
 
     version: int = 0
@@ -55,6 +56,7 @@ class Ledger:
     clock: int = 0
     next_ident: int = SERVER_IDENT + 1
     sequence: int = 0
+    horizon: int = 0
 
 
 def load_ledger(reader: Reader) -> Ledger:
@@ -65,7 +67,8 @@ def load_ledger(reader: Reader) -> Ledger:
 
 def store_ledger(writer: Writer, ledger: Ledger) -> None:
     """Write it."""
-    record = [ledger.version, ledger.salt, ledger.clock, ledger.next_ident, ledger.sequence]
+    record = [ledger.version, ledger.salt, ledger.clock, ledger.next_ident, ledger.sequence,
+              ledger.horizon]  # fmt: skip
     writer.put_record(META, LEDGER, pack(record))
 
 

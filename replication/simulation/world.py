@@ -67,6 +67,14 @@ class Server:
         """Start the process, again if it was started before: it knows what the store knows."""
         self.host = Host(lambda _name: self.store, User, **self._options)
 
+    def forget(self) -> int:
+        """Make everything that is dead here forgotten; returns the horizon."""
+        namespace = self.host.namespace(NAMESPACE)
+        with namespace.store.write() as writer:
+            horizon = namespace.forget(writer)
+        self.host.published(NAMESPACE)
+        return horizon
+
 
 class Device:
     """A device: a client file and, while it is connected, an agent and its connection.

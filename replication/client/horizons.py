@@ -1,0 +1,117 @@
+"""Horizons: a client file passes them with the DOWNLOAD that tells of them. [CLIENT-14] [CLIENT-15]
+
+Rule 1: what the server integrated of this file up to the mark came before the horizon, or the file
+        had passed it before. So the mark is folded first, then others' deltas of versions up to the
+        horizon merge, then it is forgotten, then later ones merge.
+Rule 2: objects without pending deltas are forgotten when they are next written to; see `replica`.
+Rule 3: what is pending is re-based at once, all of it, from the synced state that it was written on
+        to the one that is left; every pending changeset then says that it fits on the horizon. What
+        the server has integrated stays as it was: the digest chain is made of its bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from replication.client.database import Integration
+from replication.client.entities import ObjectName
+from replication.client.records import PENDING
+from replication.crdt.object import ObjectState, absent
+from replication.crdt.rebase import Rebase
+from replication.crdt.whole import joined
+from replication.errors import DecodeError
+from replication.history.changeset import decode_trusted, encode
+from replication.model.encoding import key_bytes, pack, unpack_trusted
+from replication.model.values import Key
+from replication.protocol.body import ForgetOp, Operation
+from replication.storage.contract import int_key
+
+
+def begin(
+    work: Integration, operations: list[Operation], version: int
+) -> dict[ObjectName, ObjectState]:
+    """Note the horizons that a DOWNLOAD up to ``version`` passes.
+
+    Returns the joined synced states of the objects with pending deltas; empty if there are none.
+
+    Raises:
+        DecodeError: horizons that do not ascend, or past the version.
+    """
+    work.horizons = [work.synced.horizon]
+    last = 0
+    for operation in operations:
+        if isinstance(operation, ForgetOp):
+            if not last < operation.version <= version:
+                raise DecodeError(f"horizon {operation.version} after {last}, up to {version}")
+            last = operation.version
+            if last > work.synced.horizon:
+                work.horizons.append(last)
+    if len(work.horizons) == 1:
+        return {}
+    out: dict[ObjectName, ObjectState] = {}
+    for name, key in _objects(work).items():
+        row = work.replica.row(name[0], key)
+        _, state, parts = work.replica.settled_base(name[0], key, row, 0)
+        out[name] = joined(state, parts)
+    return out
+
+
+def before(work: Integration, version: int) -> int:
+    """The last horizon that a delta of a version comes after."""
+    return max(horizon for horizon in work.horizons if horizon < version)
+
+
+def end(work: Integration, was: dict[ObjectName, ObjectState], mark: int) -> dict[ObjectName, Key]:
+    """Pass the horizons: all operations are done. Rule 3.
+
+    Args:
+        was: what `begin` returned.
+
+    Returns:
+        The objects whose view is to be computed again.
+    """
+    if len(work.horizons) == 1:
+        return {}
+    horizon = work.replica.horizon = work.horizons[-1]
+    work.synced = work.synced._replace(horizon=horizon)
+    work.horizons = [horizon]
+    objects = _objects(work)
+    pasts = {name: _past(work, name, key, was.get(name)) for name, key in objects.items()}
+    for version in _pending(work, mark):
+        record = work.writer.record(PENDING, int_key(version))
+        assert record is not None, "pending changesets are dense"
+        data, *sequences = unpack_trusted(record)
+        changeset = decode_trusted(data)
+        deltas = [
+            item._replace(delta=pasts[item.class_name, key_bytes(item.key)].take(item.delta))
+            for item in changeset.objects
+        ]
+        if version > work.synced.acknowledged:
+            rebased = encode(replace(changeset, objects=deltas, horizon=horizon))
+            work.writer.put_record(PENDING, int_key(version), pack([rebased, *sequences]))
+    return objects
+
+
+def _pending(work: Integration, mark: int) -> range:
+    return range(max(work.synced.folded, mark) + 1, work.local.client_version + 1)
+
+
+def _objects(work: Integration) -> dict[ObjectName, Key]:
+    """The objects that have pending deltas."""
+    out: dict[ObjectName, Key] = {}
+    for version in sorted({version for held in work.pending.values() for version in held}):
+        for item in work.changeset(version).objects:
+            out[item.class_name, key_bytes(item.key)] = item.key
+    return out
+
+
+def _past(work: Integration, name: ObjectName, key: Key, was: ObjectState | None) -> Rebase:
+    """Forget in the synced state of an object; returns what re-bases its pending deltas."""
+    class_name, horizon = name[0], work.replica.horizon
+    row = work.replica.row(class_name, key)
+    version, state, parts = work.replica.settled_base(class_name, key, row, horizon)
+    held = version > 0
+    left = joined(state, parts)
+    if held:
+        work.replica.put_base(class_name, key, version, state, parts)
+    return Rebase(absent() if was is None else was, left, held=held)
