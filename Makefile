@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench fuzz campaign clean
+.PHONY: demo test check format bench fuzz campaign branches clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/replication demo $(if $(DATA),--data $(DATA))
@@ -51,6 +51,10 @@ campaign: $(VENV)/.test
 	mkdir -p .yjs
 	-command -v npm >/dev/null || (apt-get -qq update && apt-get -qq install -y nodejs npm) >/dev/null 2>&1
 	-npm install --silent --no-audit --no-fund --prefix .yjs yjs@13
+
+# Every branch of the merge and of the history is taken by table tests alone.
+branches: $(VENV)/.test
+	$(BIN)/python tests/branches.py
 
 clean:
 	rm -rf $(VENV) .yjs build *.egg-info
