@@ -17,8 +17,8 @@ LEFT_OUT = "*/updates.py,*/document.py"
 #: The unit and table tests of `crdt` and `history`.
 UNITS = [
     "register", "counter", "set", "dictionary", "list", "sequence", "object", "container", "parts",
-    "view", "edit", "check", "substitute", "forget", "changeset", "text", "merge_corners",
-    "spec_vectors",
+    "view", "edit", "check", "substitute", "forget", "changeset", "text", "updates",
+    "text_corners", "merge_corners", "spec_vectors",
 ]  # fmt: skip
 #: Long loops over seeds, in those files.
 RANDOM = [
