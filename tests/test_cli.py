@@ -12,7 +12,17 @@ import pytest
 from replication.cli import cli
 from tests.command_line import ok, refused, run
 
-COMMANDS = ["demo", "serve", "import", "sync", "subscribe", "query", "scenario", "inspect"]
+COMMANDS = [
+    "demo",
+    "serve",
+    "import",
+    "sync",
+    "subscribe",
+    "query",
+    "scenario",
+    "forget",
+    "inspect",
+]
 
 
 def test_help_lists_every_command() -> None:

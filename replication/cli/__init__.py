@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "subscribe": "Choose which objects a client file asks the server for.",
     "query": "Print the objects of a store that match a query.",
     "scenario": "Run divergence scenarios and print how they end.",
+    "forget": "Forget what is dead in a namespace.",
     "inspect": "Show what a store holds: objects, history, cursors, schema.",
     "device": "",
 }
