@@ -186,6 +186,15 @@ def test_reading_what_is_nearly_right_is_total(rng: Random) -> None:
     assert read_update(write_update(update)) == update
 
 
+def test_half_a_character_whose_other_half_is_gone_is_read_as_it_is_written() -> None:
+    """[TEXT-9]"""
+    whole = typed(5, 0, None, None, "\U0001fe00")
+    for first in (0, 1):
+        update = union([read_update(whole), read_update(erased(5, [(first, first + 1)]))])
+        assert read_update(write_update(update)) == update
+        assert "\ufffd" in [run[4] for run in update.runs[5]]
+
+
 def _steps(work: Callable[[], object]) -> int:
     """How many lines of the module a call runs."""
     import sys

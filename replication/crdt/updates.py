@@ -60,6 +60,7 @@ _HAS_RIGHT: Final = 0x40
 #: Names a root by its name, which only a unit between nothing and nothing does.
 _ROOT: Final = b"\x01" + bytes([len(ROOT_NAME)]) + ROOT_NAME.encode()
 _LONE: Final = "\ufffd"
+_HALF: Final = re.compile("[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
 _ASTRAL: Final = re.compile("[\U00010000-\U0010ffff]")
 
 
@@ -280,6 +281,14 @@ def _text(units: str) -> str:
     return units
 
 
+def _whole(run: Run) -> Run:
+    """A run as it is written: a surrogate without the other half is U+FFFD."""
+    content = run[4]
+    if isinstance(content, str) and not content.isascii():
+        return (*run[:4], _HALF.sub(_LONE, content))
+    return run
+
+
 def _unit_key(unit: str) -> tuple[str, str]:
     # A surrogate that loses the other half is written as U+FFFD: it has to compare as that.
     return (_LONE if "\ud800" <= unit <= "\udfff" else unit, unit)
@@ -308,7 +317,7 @@ def _normalise(update: Update) -> None:
             runs = _without(client, runs, ranges)
         if len(runs) > 1:
             runs = _in_runs(client, runs)
-        update.runs[client] = runs
+        update.runs[client] = [_whole(run) for run in runs]
 
 
 def _without(client: int, runs: list[Run], ranges: Ranges) -> list[Run]:
