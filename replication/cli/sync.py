@@ -127,6 +127,9 @@ def in_step(db: Database, sync: Sync, url: str, timeout: float) -> None:
     patience = _Patience(sync, url, timeout)
     patience.wait(sync.wait_for_upload)
     patience.wait(sync.wait_for_download)
+    if db.subscriptions.latest.state is SubscriptionState.AWAITING_MARK:
+        # Its MARK went out behind the one that was just answered: the next answer comes after.
+        patience.wait(sync.wait_for_download)
     latest = db.subscriptions.latest
     if latest.state is SubscriptionState.ERROR:
         raise UsageError(f"the server can't serve the subscriptions: {latest.message}")
