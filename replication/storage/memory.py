@@ -311,9 +311,10 @@ class _Writer(_Reader):
         return records
 
     def _own_rows(self, name: str) -> _Class:
+        held = self._own_class(name)
         if self._walks:
             self._walks.interrupt(("class", name))
-        return self._own_class(name)
+        return held
 
     def _own_class(self, name: str) -> _Class:
         held = self._classes.get(name)
@@ -374,8 +375,8 @@ class _Writer(_Reader):
             self._own_rows(class_name).drop(entry[0])
 
     def stage_objects(self, class_name: str, rows: Iterable[StagedRow]) -> None:
-        self._walks.interrupt(("staged", class_name))
         held = self._own_class(class_name)
+        self._walks.interrupt(("staged", class_name))
         staged = held.staged
         if staged is None:
             staged = held.staged = _Class()

@@ -231,11 +231,11 @@ class SQLiteWriter(SQLiteReader):
         head: bytes,
         columns: Mapping[str, Value | list[Value]] | None,
     ) -> int:
-        if self._walks:
-            self._walks.interrupt(("class", class_name))
         table = self._catalog.classes.get(class_name)
         if table is None:
             self._undeclared(class_name)
+        if self._walks:
+            self._walks.interrupt(("class", class_name))
         plain = key if type(key) is int or type(key) is str else plain_key(key)
         values = (
             table.dead

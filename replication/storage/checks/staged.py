@@ -195,6 +195,18 @@ def staging_ends_iterators(store: Store) -> None:
 
 
 @check
+def refused_writes_end_no_iterators(store: Store) -> None:
+    """What is refused for a class that was not declared has written nothing."""
+    with store.write() as txn:
+        rows, staged = txn.scan("Book"), txn.staged_objects("Book")
+        with raises(UsageError):
+            txn.stage_objects("Book", [])
+        with raises(UsageError):
+            txn.put_object("Book", 1, 1, b"dead", None)
+        assert list(rows) == list(staged) == []
+
+
+@check
 def staging_has_its_errors(store: Store) -> None:
     """UsageError for a class that was not declared, NoTransactionError after the end."""
     with store.write() as txn:
