@@ -82,6 +82,7 @@ def test_canonical_text_is_a_fixed_point(text: str) -> None:
     query = parsed(text)
     assert query is not None
     assert query.fields <= TYPES.keys()
+    assert query.is_local
 
 
 @given(st.text())

@@ -53,6 +53,15 @@ class Query:
             object.__setattr__(self, "_names", names)
         return names
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it depends on the fields of the object alone, and on no other object.
+
+        What does not (a condition behind a link, a window of the first n) can't be decided from
+        one image of one object.
+        """
+        return True  # every query of the language, so far
+
     def matches(self, get: Get) -> bool:
         """Whether the query holds for an object.
 
