@@ -83,6 +83,8 @@ SESSIONS_PER_CONNECTION_MAX: Final = 1000
 TOKEN_BYTES_MAX: Final = 64 * 1024
 #: UTF-8 bytes of what names a user.
 USER_BYTES_MAX: Final = 256
+#: Bytes of the object that holds a user's custom data: each session keeps it in memory.
+CUSTOM_DATA_BYTES_MAX: Final = 16 * 1024
 #: UTF-8 bytes of the name of a namespace.
 NAMESPACE_BYTES_MAX: Final = 128
 #: UTF-8 bytes of the message of an error.

@@ -22,7 +22,8 @@ from replication.protocol import messages
 from replication.protocol.body import encode_changesets
 from replication.protocol.server_session import Integrate, Send
 from replication.server import tables
-from replication.server.host import Host, Job, Link, Outcome, check_name
+from replication.server.host import Host, Job, Outcome, check_name
+from replication.server.links import Link
 from replication.server.pump import Pump
 from replication.server.users import User
 from replication.server.writer import CommitThread

@@ -36,7 +36,8 @@ from replication.net.websocket import DisconnectedError, WebSocket
 from replication.protocol.connection import Deliver, Event, HangUp, Reply, ServerConnection
 from replication.protocol.messages import Bind, Message, encode
 from replication.protocol.server_session import Close, Confirm, Effect, Open, Refresh, Send
-from replication.server.host import Host, Job, Link, Outcome
+from replication.server.host import Host, Job, Outcome
+from replication.server.links import Link
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ Rule 1: jobs of many sessions share one commit, each with a savepoint of its own
         ends the session it belongs to and leaves no trace in the others' work.
 Rule 2: nothing is said before the commit has returned. A store that fails ends the sessions whose
         work was in that commit, and acknowledges none of it. [SESSION-1]
-Rule 3: one live session a client file: the newest. Whatever the one before still had under way
-        is dropped. [SESSION-8]
+Rule 3: a session that was ended from elsewhere (see `links`) is told why; whatever it still had
+        under way is dropped.
 Rule 4: one link is used by one thread at a time: the next `begin`, `commit` or `fetch` after
         what the last one returned was called. Different links may be used at once.
 """
@@ -45,38 +45,18 @@ from replication.protocol.server_session import (
     ServerSession,
     Subscribe,
 )
+from replication.server.custom_data import CustomData
 from replication.server.feed import Feed
+from replication.server.links import Link, Links
 from replication.server.namespace import Namespace
-from replication.server.tables import load_ledger
-from replication.server.users import Authenticate, User
+from replication.server.tables import Ledger, load_ledger
+from replication.server.users import Authenticate, Revoked, User, nobody
 from replication.storage.contract import Store, Writer
 
 #: What a commit or a fetch led to: call it where the session lives.
 Outcome: TypeAlias = Callable[[], list[Effect]]
 
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.-]+")
-
-
-class Link:
-    """One session and what it is bound to. Made by `Host.connect`.
-
-    Attributes:
-        session: to feed messages to.
-        user: who it acts for, once it is open.
-        ended: why it is over, if it was ended from elsewhere.
-    """
-
-    __slots__ = ("_barrier", "ended", "feed", "namespace", "session", "user", "wake")
-
-    def __init__(self, session: ServerSession, wake: Callable[[], None]) -> None:
-        self.session = session
-        self.wake = wake
-        self.user: User | None = None
-        self.namespace: tuple[str, Namespace] | None = None
-        self.feed: Feed | None = None
-        self.ended: SessionError | None = None
-        #: The greatest server version that a MARK waits for.
-        self._barrier = 0
 
 
 class Job(NamedTuple):
@@ -100,25 +80,29 @@ class Host:
     Args:
         open_store: the store of a namespace. Raises SessionError with BAD_NAMESPACE where there
             is none and none is to be made.
-        authenticate: the user of a token.
+        authenticate: the user of a token; without it nobody is let in.
         entropy: returns a random integer, 0 <= n < 2**63.
         wall_ms: the server's clock, in milliseconds since 2015.
         schema: of a namespace, beside what its store holds; None where nothing is checked.
         development: clients may add classes and properties.
         report: told of exceptions that are defects of this package or of a store.
+        revoked: why a user is not welcome any more; see `end_revoked`.
+        custom_data: where the data sets say more about users; None where tokens do.
         bytes_target, entries_max: see `Feed`.
     """
 
     def __init__(
         self,
         open_store: Callable[[str], Store],
-        authenticate: Authenticate,
+        authenticate: Authenticate = nobody,
         *,
         entropy: Callable[[], int],
         wall_ms: Callable[[], int],
         schema: Callable[[str], Schema | None] = lambda _name: None,
         development: bool = False,
         report: Callable[[Exception], None] = lambda _error: None,
+        revoked: Revoked = lambda _user: None,
+        custom_data: CustomData | None = None,
         bytes_target: int = DOWNLOAD_BYTES_TARGET,
         entries_max: int = DOWNLOAD_ENTRIES_MAX,
     ) -> None:
@@ -132,8 +116,7 @@ class Host:
         self._bytes_target = bytes_target
         self._entries_max = entries_max
         self._namespaces: dict[str, Namespace] = {}
-        #: The links of each namespace by client file.
-        self._links: dict[str, dict[int, Link]] = {}
+        self._links = Links(revoked, custom_data)
         self._lock = threading.RLock()
 
     # -- namespaces ------------------------------------------------------------------------------
@@ -170,14 +153,25 @@ class Host:
         namespace = self.namespace(name)
         with namespace.store.read() as reader:
             ledger = load_ledger(reader)
-        if namespace.publish(ledger):
-            self._wake(name)
+        self._publish(name, namespace, ledger)
 
-    def _wake(self, name: str) -> None:
-        with self._lock:
-            links = list(self._links.get(name, {}).values())
-        for link in links:
+    def _publish(self, name: str, namespace: Namespace, ledger: Ledger) -> None:
+        since = namespace.version
+        if not namespace.publish(ledger):
+            return
+        try:
+            self._links.tell_users(name, namespace, since)
+        except Exception as error:
+            self._report(error)
+        for link in self._links.of(name):
             link.wake()
+
+    def end_revoked(self) -> int:
+        """End the sessions of all users who are not welcome any more; returns how many.
+
+        Called, from any thread, whenever `revoked` may answer otherwise than before.
+        """
+        return self._links.end_revoked()
 
     # -- sessions --------------------------------------------------------------------------------
     def connect(self, number: int, wake: Callable[[], None]) -> Link:
@@ -191,14 +185,7 @@ class Host:
 
     def disconnect(self, link: Link) -> None:
         """The session is over, or its connection lost. Idempotent."""
-        with self._lock:
-            if link.namespace is not None:
-                links = self._links.get(link.namespace[0], {})
-                if links.get(link.session.ident) is link:
-                    del links[link.session.ident]
-            link.feed = None
-            if link.ended is None:
-                link.ended = SessionError(ErrorCode.SHUTTING_DOWN, "the session is over")
+        self._links.remove(link)
 
     def begin(self, link: Link, effect: Effect) -> list[Effect] | Job:
         """Perform an effect other than `Send`, or make a job of it."""
@@ -216,9 +203,9 @@ class Host:
                 return Job(link, effect, link.namespace[0], link.user)
             case Barrier():
                 assert link.namespace is not None
-                link._barrier = link.namespace[1].version
+                link.barrier = link.namespace[1].version
                 link.wake()
-                return link.session.barrier(effect.request, link._barrier)
+                return link.session.barrier(effect.request, link.barrier)
             case Refresh():
                 return self._refresh(link, effect.token)
             case Confirm():
@@ -237,14 +224,9 @@ class Host:
 
     def _refresh(self, link: Link, token: str) -> list[Effect]:
         try:
-            user = self._authenticate(token)
+            self._links.refresh(link, self._authenticate(token))
         except SessionError as error:
             return link.session.failed(error.code, error.reason)
-        assert link.user is not None
-        if user.id != link.user.id:
-            message = f"the session belongs to {link.user.id}, the fresh token to {user.id}"
-            return link.session.failed(ErrorCode.USER_MISMATCH, message)
-        link.user = user
         return []
 
     # -- committing ------------------------------------------------------------------------------
@@ -269,8 +251,7 @@ class Host:
                 ledger = load_ledger(writer)
         except Exception as error:
             return [self._failure(job.link, error) for job in jobs]
-        if namespace.publish(ledger):
-            self._wake(name)
+        self._publish(name, namespace, ledger)
         return outcomes
 
     def _do(self, namespace: Namespace, writer: Writer, job: Job) -> Outcome:
@@ -294,18 +275,9 @@ class Host:
 
     def _open(self, namespace: Namespace, writer: Writer, job: Job, effect: Open) -> Outcome:
         bind, link = effect.bind, job.link
-        ident, salt, assigned = namespace.open_file(writer, job.user.id, bind.ident, bind.salt)
-        with self._lock:
-            if link.ended is not None:
-                raise link.ended
-            links = self._links.setdefault(job.name, {})
-            before = links.get(ident)
-            links[ident] = link
-            link.namespace, link.user = (job.name, namespace), job.user
-        if before is not None and before is not link:
-            message = f"another session of client file {ident} began"
-            before.ended = SessionError(ErrorCode.SUPERSEDED, message)
-            before.wake()
+        user = self._links.known(writer, job.user)
+        ident, salt, assigned = namespace.open_file(writer, user.id, bind.ident, bind.salt)
+        self._links.add(link, job.name, namespace, ident, user)
         return lambda: link.session.opened(ident, salt, assigned=assigned)
 
     def _resume(self, namespace: Namespace, writer: Writer, link: Link, effect: Resume) -> Outcome:
@@ -382,7 +354,7 @@ class Host:
         if feed is None:
             return list
         try:
-            download = feed.next(session.acknowledged, flush=link._barrier > session.cursor)
+            download = feed.next(session.acknowledged, flush=link.barrier > session.cursor)
         except Exception as error:
             return self._failure(link, error)
         staging = feed.staging

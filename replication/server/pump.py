@@ -11,7 +11,8 @@ from collections import deque
 from replication.errors import RemoteProtocolError
 from replication.protocol.messages import Message
 from replication.protocol.server_session import Close, Effect, Send
-from replication.server.host import Host, Link
+from replication.server.host import Host
+from replication.server.links import Link
 
 
 class Pump:
