@@ -4,6 +4,7 @@
 * `parser`: text to nodes. `check`: nodes beside a schema.
 * `compare`: when values are equal or less. `evaluate`: the meaning of a query, in Python.
 * `columns`, `sql`: the same meaning for rows of an SQLite table.
+* `terms`, `intervals`, `index`: very many queries beside one object.
 * `query`: `Query`, which the other rooms use.
 """
 
