@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from replication.client.database import Database
     from replication.client.entities import LinkState
     from replication.client.results import ObjectChange, Results, ResultsChange
-    from replication.client.subscriptions import SubscriptionState
+    from replication.client.subscription_set import (
+        Subscription,
+        SubscriptionSet,
+        SubscriptionState,
+    )
     from replication.errors import (
         ErrorCode,
         NoSubscriptionError,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
         StoreCorruptError,
         StoreError,
         StoreFullError,
+        SubscriptionError,
         UsageError,
         WrongTypeError,
     )
@@ -71,6 +76,9 @@ __all__ = [
     "StoreCorruptError",
     "StoreError",
     "StoreFullError",
+    "Subscription",
+    "SubscriptionError",
+    "SubscriptionSet",
     "SubscriptionState",
     "Timestamp",
     "UsageError",
@@ -85,7 +93,11 @@ _HOMES = {
     "replication.client.database": ("Database",),
     "replication.client.entities": ("LinkState",),
     "replication.client.results": ("ObjectChange", "Results", "ResultsChange"),
-    "replication.client.subscriptions": ("SubscriptionState",),
+    "replication.client.subscription_set": (
+        "Subscription",
+        "SubscriptionSet",
+        "SubscriptionState",
+    ),
     "replication.model.declare": ("Counter", "EmbeddedObject", "Indexed", "Mixed", "Object"),
     "replication.model.schema": ("Schema",),
     "replication.model.values": ("Float32", "Link", "Timestamp"),

@@ -66,6 +66,18 @@ class NoSubscriptionError(UsageError):
     """A new object of a class that no subscription covers would never be synchronised."""
 
 
+class SubscriptionError(UsageError):
+    """The server can't serve a subscription set; the one before stays active.
+
+    Attributes:
+        version: the set's.
+    """
+
+    def __init__(self, version: int, message: str) -> None:
+        super().__init__(f"the server can't serve the subscriptions: {message}")
+        self.version = version
+
+
 class RemoteProtocolError(ReplicationError):
     """The peer sent something illegal. `code` is what it is told."""
 

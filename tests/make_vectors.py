@@ -15,6 +15,7 @@ from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 from forgetting_vectors import forgetting
 from make_merge_vectors import concurrent
+from subscription_vectors import subscriptions
 from text_vectors import texts
 from vector_operations import perform, shown
 
@@ -903,6 +904,7 @@ FILES = {
     "changesets": changesets,
     "forgetting": forgetting,
     "text": texts,
+    "subscriptions": subscriptions,
 }
 
 

@@ -146,6 +146,27 @@ def test_subscriptions_that_make_no_sense(imported: Path) -> None:
     assert "at position" in refused("subscribe", imported, "Book", "year ==")
     assert "no subscription is named 'x'" in refused("subscribe", imported, "--remove", "x")
     assert "give the class too" in refused("subscribe", imported, "--name", "x")
+    assert "give the class too" in refused("subscribe", imported, "--unsubscribe")
+    end = ("subscribe", imported, "Book", "--unsubscribe")
+    assert "give --remove 'x'" in refused(*end, "--name", "x")
+    assert "no subscription is to 'Pen'" in refused("subscribe", imported, "Pen", "--unsubscribe")
+
+
+def test_subscriptions_come_and_go(imported: Path) -> None:
+    def held() -> list[str | None]:
+        found = ok("subscribe", imported, "--json").json["subscriptions"]
+        return [each["name"] or each["query"] for each in found]
+
+    ok("subscribe", imported, "Book", "year == 1")
+    ok("subscribe", imported, "Book", "year == 1", "--name", "one")
+    ok("subscribe", imported, "Book", "year == 2", "--name", "two")
+    assert held() == ["TRUEPREDICATE", "year == 1", "one", "two"]
+    ok("subscribe", imported, "Book", "1 == year", "--unsubscribe")
+    assert held() == ["TRUEPREDICATE", "two"]
+    ok("subscribe", imported, "--clear-unnamed")
+    assert held() == ["two"]
+    ok("subscribe", imported, "Book", "--unsubscribe")
+    assert held() == []
 
 
 # -- how a server starts and ends ------------------------------------------------------------------

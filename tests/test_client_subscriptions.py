@@ -16,8 +16,9 @@ from worlds import LIBRARY, Device, World
 
 from replication.client.agent import Agent
 from replication.client.database import Database
-from replication.client.subscriptions import Subscription, SubscriptionSet, SubscriptionState
-from replication.errors import QueryError, UsageError
+from replication.client.subscription_set import Subscription, SubscriptionSet, SubscriptionState
+from replication.client.subscriptions import set_state
+from replication.errors import NoSubscriptionError, QueryError, UsageError
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
 from replication.protocol.body import StateOp, decode_changesets, decode_operations
@@ -107,7 +108,7 @@ def test_what_names_a_subscription() -> None:
         assert not edit.remove("a")
         assert edit.remove(one)
         assert edit.find("b") is not None
-    assert [item.name for item in db.subscriptions] == [None, "b"]
+    assert [item.name for item in db.subscriptions] == ["b", None]
     assert db.subscriptions.latest.version == 2
     with db.subscriptions.edit() as edit:
         edit.add("Book", "year == 1", name="b")
@@ -175,9 +176,165 @@ def test_another_order_is_the_same_on_the_wire() -> None:
     assert "title" in form
 
 
+def names(db: Database) -> list[str]:
+    """The subscriptions of the latest set: name, or query in parentheses."""
+    return [item.name or f"({item.query})" for item in db.subscriptions]
+
+
+def test_what_is_removed_by_name_query_class_or_all() -> None:
+    """SUB-1: named ones stay where only the others are meant."""
+    db = client_file()
+    with db.subscriptions.edit() as edit:
+        for query in ("year == 1", "year == 2"):
+            edit.add("Book", query)
+            edit.add("Book", query, name=f"named {query[-1]}")
+        edit.add("Pen", name="pens")
+        edit.add("Ink")
+    steps: list[tuple[Callable[[Any], object], object, list[str]]] = [
+        (lambda e: e.remove_query("Book", "1 == year"), 1, ["(year == 1)"]),
+        (lambda e: e.remove_query("Book", "year == 1"), 0, []),
+        (lambda e: e.remove_query("Book", "year == $0", 2, named=True), 2,
+         ["(year == 2)", "named 2"]),
+        (lambda e: e.remove_class("Book", named=False), 0, []),
+        (lambda e: e.remove_class("Book"), 1, ["named 1"]),
+        (lambda e: e.clear(named=False), 1, ["(TRUEPREDICATE)"]),
+        (lambda e: e.remove("nobody"), False, []),
+        (lambda e: e.clear(), 1, ["pens"]),
+    ]  # fmt: skip
+    for act, returned, gone in steps:
+        before = names(db)
+        with db.subscriptions.edit() as edit:
+            assert act(edit) == returned
+        assert sorted(before) == sorted([*names(db), *gone])
+    with db.subscriptions.edit() as edit:
+        one = edit.add("Book", "year == 1")
+        assert edit.find_query("Book", "1 == year") == one
+        assert edit.find_query("Book", "year == 3") is None
+    for wrong in (lambda e: e.add(3), lambda e: e.add("Book", name=3), lambda e: e.add("")):
+        with pytest.raises(UsageError), db.subscriptions.edit() as edit:
+            wrong(edit)
+    assert names(db) == ["(year == 1)"]
+
+
+def test_queries_too_long_for_one_message_are_refused_here() -> None:
+    """SUB-4: before they end a session."""
+    db = client_file()
+    long = "title == '" + "x" * 200_000 + "'"
+    with db.subscriptions.edit() as edit:
+        edit.add("Book", long)
+    with (
+        pytest.raises(QueryError, match="has more than"),
+        db.subscriptions.edit() as edit,
+    ):
+        edit.add("Book", long.replace("x", "y"))
+    assert db.subscriptions.latest.version == 1
+
+
+def test_initial_subscriptions_are_made_once_or_at_each_opening() -> None:
+    """SUB-6"""
+    calls: list[int] = []
+
+    def fill(edit: Any) -> None:
+        calls.append(1)
+        edit.add("Book", "year > $0", len(calls), name="recent")
+
+    db = client_file()
+    with pytest.raises(ZeroDivisionError):
+        db.subscriptions.initialise(lambda edit: (edit.add("Book"), 1 / 0))
+    assert db.subscriptions.latest.version == 0
+    db.subscriptions.initialise(fill)
+    again = Database(db.store, LIBRARY, wall_ms=db.wall_ms)
+    again.subscriptions.initialise(fill)
+    assert len(calls) == 1
+    again.subscriptions.initialise(fill, rerun=True)
+    assert list(again.subscriptions) == [Subscription("Book", "year > 2", "recent")]
+    assert again.subscriptions.latest.version == 2
+    with again.subscriptions.edit() as edit:
+        edit.clear()
+    again.subscriptions.initialise(fill)
+    assert len(calls) == 2, "a set that was emptied is a set"
+
+
+def test_an_empty_initial_set_is_a_set() -> None:
+    """SUB-6 SUB-7"""
+    db = client_file()
+    db.subscriptions.initialise(lambda edit: None)
+    assert db.subscriptions.latest.version == 1
+    with pytest.raises(NoSubscriptionError):
+        db.subscriptions.check_covers("Book")
+
+
+def test_results_are_subscribed_to() -> None:
+    """SUB-1"""
+    db = client_file()
+    found = db.objects("Book", "year > $0", 5)
+    assert found.subscribe() == Subscription("Book", "year > 5")
+    found.sort("title").subscribe("sorted")
+    assert names(db) == ["(year > 5)", "sorted"]
+    assert found.unsubscribe()
+    assert not found.unsubscribe()
+    db.objects("Book").subscribe("sorted")
+    assert list(db.subscriptions) == [Subscription("Book", "TRUEPREDICATE", "sorted")]
+
+
 # -- states ----------------------------------------------------------------------------------
+def test_whoever_watches_is_told_of_each_state() -> None:
+    """SUB-2: once each, and an observer that fails stops nobody."""
+    _, _, reader = filled(bytes_target=1)
+    sets = reader.db.subscriptions
+    seen: list[State] = []
+    failures: list[Exception] = []
+    reader.db.on_callback_error = failures.append
+    sets.on_change(lambda: {}["nothing"])
+    stop = sets.on_change(lambda: seen.append(sets.get(1).state))
+    reader.subscribe()
+    reader.sync()
+    assert seen == [State.PENDING, State.BOOTSTRAPPING, State.AWAITING_MARK, State.COMPLETE]
+    assert len(failures) == 4
+    reader.subscribe("year == 2")
+    assert seen[4:] == [State.COMPLETE]
+    stop()
+    reader.sync()
+    assert len(seen) == 5
+
+
+def test_a_refused_set_can_be_tried_again() -> None:
+    """SUB-5: by committing the same; the server may know better by now."""
+    _, _, reader = filled()
+    with reader.db.subscriptions.edit() as edit:
+        edit.add("Pen")
+        edit.add("Book", "year == 1")
+    with reader.db.integrating() as work:
+        set_state(work.writer, 1, State.ERROR, "no")
+    reader.db.subscriptions.reload()
+    with reader.db.subscriptions.edit():
+        pass
+    assert states(reader) == [(1, State.ERROR), (2, State.PENDING)]
+    reader.sync()
+    assert states(reader) == [(2, State.COMPLETE)]
+    assert list(reader.view()) == [1]
+
+
+def test_another_spelling_of_the_same_set_brings_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SUB-4: under other names, in another order: no object is sent or evicted."""
+    _, _, reader = filled()
+    with reader.db.subscriptions.edit() as edit:
+        edit.add("Book", "year == 1")
+        edit.add("Book", "year == 2")
+    reader.sync()
+    tap = Tap(reader, monkeypatch)
+    with reader.db.subscriptions.edit() as edit:
+        edit.clear()
+        edit.add("Book", "2 == year", name="b")
+        edit.add("Book", "year = 1 OR year = 2", name="a")
+    reader.sync()
+    assert states(reader) == [(2, State.COMPLETE)]
+    assert len(tap.queries()) == 1
+    assert [d.body for d in tap.received if isinstance(d, Download)] == [b"\x90"]
+
+
 def test_a_set_goes_through_its_states() -> None:
-    """SUB-2: and is the same set at any of them after reopening the file."""
+    """SUB-2 SUB-8: and is the same set at any of them after reopening the file."""
     _, _, reader = filled(bytes_target=1)
     seen = []
     reader.subscribe()
@@ -239,7 +396,7 @@ def test_an_error_keeps_the_set_before() -> None:
 
 
 def test_superseded_in_the_middle_of_a_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SUB-2 DOWN-5: what was staged goes, and nothing of the set before was ever shown."""
+    """SUB-2 SUB-9 DOWN-5: what was staged goes, and nothing of the set before was ever shown."""
     world, _, reader = filled(12, bytes_target=1)
     shown: set[int] = set()
     reader.subscribe("year < 10")

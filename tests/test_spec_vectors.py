@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from make_vectors import FILES, VECTORS, written
 from reference import modelled
+from subscription_vectors import wired
 from vector_operations import noted, perform, replayed, shown
 
 from replication.clock import HybridClock, too_far_ahead
@@ -234,3 +235,10 @@ def test_the_pages_name_every_kind() -> None:
         text = (VECTORS.parent / f"{page}.md").read_text(encoding="utf-8")
         rows = {line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")}
         assert {vector["name"].split("/")[0] for vector in vectors} <= rows, page
+
+
+# -- subscriptions ---------------------------------------------------------------------------
+@of("subscriptions", "subscriptions")
+def test_what_travels_of_a_set(vector: dict[str, Any]) -> None:
+    assert wired(vector["subscriptions"]) == vector["queries"]
+    assert wired(vector["subscriptions"][::-1]) == vector["queries"]

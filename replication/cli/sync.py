@@ -78,7 +78,7 @@ def command(
     started = time.monotonic()
     with writing(store) as db, connected(db, url, namespace, token, token_file, ca) as sync:
         before = db.synced.acknowledged
-        in_step(db, sync, url, timeout)
+        in_step(sync, url, timeout)
         outcome = {
             "uploaded": db.synced.acknowledged - before,
             "cursor": db.synced.cursor,
@@ -115,24 +115,18 @@ def connected(
     return Sync(db, url, namespace, given, ssl_context=context)
 
 
-def in_step(db: Database, sync: Sync, url: str, timeout: float) -> None:
+def in_step(sync: Sync, url: str, timeout: float) -> None:
     """Wait until everything is uploaded and everything subscribed to is here.
 
     Raises:
-        UsageError: not within ``timeout`` seconds, or the server can't serve a subscription.
+        UsageError: not within ``timeout`` seconds.
+        SubscriptionError: the server can't serve a subscription.
         SessionError: the server does not want it.
     """
-    from replication.client.subscriptions import SubscriptionState
-
     patience = _Patience(sync, url, timeout)
     patience.wait(sync.wait_for_upload)
     patience.wait(sync.wait_for_download)
-    if db.subscriptions.latest.state is SubscriptionState.AWAITING_MARK:
-        # Its MARK went out behind the one that was just answered: the next answer comes after.
-        patience.wait(sync.wait_for_download)
-    latest = db.subscriptions.latest
-    if latest.state is SubscriptionState.ERROR:
-        raise UsageError(f"the server can't serve the subscriptions: {latest.message}")
+    patience.wait(lambda left: sync.wait_for_subscriptions(timeout=left))
 
 
 class _Patience:
@@ -145,7 +139,7 @@ class _Patience:
         self._ends = time.monotonic() + timeout
         self._told = False
 
-    def wait(self, wait: Callable[[float], None]) -> None:
+    def wait(self, wait: Callable[[float], object]) -> None:
         while True:
             left = self._ends - time.monotonic()
             try:

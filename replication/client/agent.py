@@ -17,7 +17,8 @@ from collections.abc import Callable
 from replication.client import apply
 from replication.client.database import Database
 from replication.client.restamp import adopt, pull_back
-from replication.client.subscriptions import SubscriptionState, set_state
+from replication.client.subscription_set import SubscriptionState
+from replication.client.subscriptions import set_state
 from replication.errors import Action, ErrorCode, RemoteProtocolError
 from replication.limits import UPLOAD_BYTES_TARGET, UPLOAD_CHANGESETS_MAX
 from replication.protocol import client_session as session

@@ -28,7 +28,6 @@ from replication.crdt.list import Id
 from replication.crdt.object import Fields
 from replication.crdt.view import register_value
 from replication.errors import (
-    NoSubscriptionError,
     NoSuchObjectError,
     NoTransactionError,
     SchemaError,
@@ -366,18 +365,10 @@ class Handles:
             raise WrongTypeError(f"a {schema.name} needs its key: pass {KEY_NAME}=...")
         key = schema.check_key(given.pop(KEY_NAME))
         checked = values.checked_fields(self, schema, given)
-        self._check_subscribed(schema.name)
+        self._db.subscriptions.check_covers(schema.name)
         edit = transaction.create(schema.name, key)
         values.fill(self, Place(edit, (), edit.scope()), schema, checked)
         return self.handle(self._db.entities.entity(schema.name, key))
-
-    def _check_subscribed(self, class_name: str) -> None:
-        latest = self._db.subscriptions.latest
-        if latest.version and all(item.class_name != class_name for item in latest.subscriptions):
-            raise NoSubscriptionError(
-                f"no subscription of this device is for {class_name}: what is created would never "
-                "be synchronised; add one with `with db.subscriptions.edit() as edit: ...`"
-            )
 
     def delete(self, target: Any) -> None:
         """Delete an object, or each of several; see `Database.delete`."""

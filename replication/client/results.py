@@ -36,6 +36,7 @@ from replication.query.compare import KINDS, Kind, number
 
 if TYPE_CHECKING:
     from replication.client.database import Database
+    from replication.client.subscription_set import Subscription
     from replication.client.transaction import ObjectEdit, Transaction
 
 T = TypeVar("T")
@@ -123,6 +124,33 @@ class Results(Generic[T]):
         if not item.is_plain or item.type in ("link", "bool"):
             raise QueryError(f"{item} is {item.spelling}, which has no order")
         return Results(self._db, self._schema, self._query, (*self._order, (name, descending)))
+
+    # -- subscribing -------------------------------------------------------------------------
+    def subscribe(self, name: str | None = None, *, update: bool = True) -> Subscription:
+        """Subscribe to these objects, in whatever order; see `Subscriptions.edit`.
+
+        Args:
+            name: names the subscription; a later one of that name replaces it.
+            update: False makes another query under a name that is taken an error.
+
+        Raises:
+            UsageError: the name is taken and ``update`` is False; too many subscriptions.
+            NoTransactionError: a write transaction is running in this thread.
+        """
+        with self._db.subscriptions.edit() as edit:
+            return edit.add(self._schema.name, self._query_text, name=name, update=update)
+
+    def unsubscribe(self) -> bool:
+        """Remove the unnamed subscription to these objects; False where there was none.
+
+        What nothing else asks for goes away with a later synchronisation.
+        """
+        with self._db.subscriptions.edit() as edit:
+            return bool(edit.remove_query(self._schema.name, self._query_text))
+
+    @property
+    def _query_text(self) -> str:
+        return "TRUEPREDICATE" if self._query is None else self._query.text
 
     # -- reading -----------------------------------------------------------------------------
     def __len__(self) -> int:

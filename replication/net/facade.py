@@ -6,13 +6,17 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from types import TracebackType
+from typing import TypeVar
 
 import trio
 
 from replication.client.database import Database
+from replication.client.subscription_set import SubscriptionSet, SubscriptionState
 from replication.errors import UsageError
 from replication.net.client import Status, SyncSession, run_client
 from replication.net.websocket import address
+
+T = TypeVar("T")
 
 
 class Sync:
@@ -106,6 +110,32 @@ class Sync:
         """
         self._wait(self._session.wait_for_download, timeout)
 
+    def wait_for_subscriptions(
+        self,
+        version: int | None = None,
+        *,
+        until: SubscriptionState = SubscriptionState.COMPLETE,
+        timeout: float | None = None,
+    ) -> SubscriptionSet:
+        """Wait until a subscription set is in a state, or past it.
+
+        Args:
+            version: of the set; None for the one committed last.
+            until: COMPLETE means that everything that matched when the server took the set up is
+                here; a later set may take over at any time.
+
+        Returns:
+            The set in the state it has come to, SUPERSEDED if a later one took over.
+
+        Raises:
+            SubscriptionError: the server can't serve it.
+            TimeoutError: not within ``timeout`` seconds.
+            SessionError: the server does not want it; or whatever else has stopped it.
+        """
+        return self._wait(
+            lambda: self._session.wait_for_subscriptions(version, until=until), timeout
+        )
+
     def refresh(self, token: str) -> None:
         """Use this token from now on."""
         self._soon(lambda: self._session.refresh(token))
@@ -127,16 +157,16 @@ class Sync:
             except trio.RunFinishedError:
                 return
 
-    def _wait(self, wait: Callable[[], Awaitable[None]], timeout: float | None) -> None:
+    def _wait(self, wait: Callable[[], Awaitable[T]], timeout: float | None) -> T:
         if self._trio is None:
             raise UsageError("this was not started: use it in a `with` statement")
 
-        async def bounded() -> None:
+        async def bounded() -> T:
             with trio.fail_after(float("inf") if timeout is None else timeout):
-                await wait()
+                return await wait()
 
         try:
-            trio.from_thread.run(bounded, trio_token=self._trio)
+            return trio.from_thread.run(bounded, trio_token=self._trio)
         except trio.TooSlowError:
             raise TimeoutError(f"not within {timeout} s; status: {self.status}") from None
         except (trio.RunFinishedError, trio.Cancelled):

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Callable
 
 from replication.client.database import Database
+from replication.client.subscription_set import MutableSubscriptions
 from replication.clock import ms_from_unix
 from replication.crdt.view import query_values
-from replication.errors import SchemaError
+from replication.errors import SchemaError, UsageError
 from replication.model.declare import Declared, declaration_of
 from replication.model.schema import Schema
 from replication.storage.sqlite import SQLiteStore
 
 
 def open_database(
-    path: str | os.PathLike[str], *classes: Declared | Schema, read_only: bool = False
+    path: str | os.PathLike[str],
+    *classes: Declared | Schema,
+    read_only: bool = False,
+    initial_subscriptions: Callable[[MutableSubscriptions], object] | None = None,
+    rerun_on_open: bool = False,
 ) -> Database:
     """Open the client file at ``path``, or make it there.
 
@@ -24,12 +30,18 @@ def open_database(
         classes: what the app declares: its classes, or one schema; nothing to use what the file
             knows.
         read_only: a snapshot of a file that another process may be writing.
+        initial_subscriptions: is passed the subscription set to edit, if this file never had one.
+        rerun_on_open: call it every time, whatever set there is.
 
     Raises:
         StoreBusyError: another process, or another database in this one, writes to it.
         StoreError: it can't be opened, or is no client file.
         SchemaError: the classes contradict each other or what the file holds.
+        UsageError: initial subscriptions for a file that is opened read-only.
+        Exception: whatever ``initial_subscriptions`` raises; the file has no set then.
     """
+    if read_only and initial_subscriptions is not None:
+        raise UsageError("a file that is opened read-only keeps the subscriptions it has")
     schemas = [each for each in classes if isinstance(each, Schema)]
     declared = [each for each in classes if not isinstance(each, Schema)]
     if schemas and len(classes) > 1:
@@ -37,7 +49,10 @@ def open_database(
     schema = schemas[0] if schemas else declaration_of(*declared) if declared else None
     store = SQLiteStore(path, query_values, read_only=read_only)
     try:
-        return Database(store, schema, wall_ms=_wall_ms, entropy=_entropy, read_only=read_only)
+        db = Database(store, schema, wall_ms=_wall_ms, entropy=_entropy, read_only=read_only)
+        if initial_subscriptions is not None:
+            db.subscriptions.initialise(initial_subscriptions, rerun=rerun_on_open)
+        return db
     except BaseException:
         store.close()
         raise

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, TypeAlias
@@ -21,12 +22,14 @@ import trio
 
 from replication.client.agent import Agent
 from replication.client.database import Database
+from replication.client.subscription_set import SubscriptionSet, SubscriptionState
 from replication.errors import (
     Action,
     LimitExceededError,
     RemoteProtocolError,
     SessionError,
     StoreError,
+    SubscriptionError,
     UsageError,
 )
 from replication.limits import BACKOFF_STABLE_S
@@ -83,7 +86,12 @@ class _Waiter:
 
     def register(self, agent: Agent) -> None:
         """Wait on this agent too: the one before it may have gone without an answer."""
-        self._register(agent, lambda: self._token.run_sync_soon(self.event.set))
+        self._register(agent, self.tell)
+
+    def tell(self) -> None:
+        """It is: any thread."""
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self.event.set)
 
 
 class SyncSession:
@@ -144,6 +152,48 @@ class SyncSession:
             SessionError: the server does not want it; or whatever else has stopped the session.
         """
         await self._wait(_Waiter(Agent.barrier))
+
+    async def wait_for_subscriptions(
+        self,
+        version: int | None = None,
+        *,
+        until: SubscriptionState = SubscriptionState.COMPLETE,
+    ) -> SubscriptionSet:
+        """Wait until a subscription set is in a state, or past it.
+
+        Args:
+            version: of the set; None for the one committed last.
+            until: COMPLETE means that everything that matched when the server took the set up is
+                here; a later set may take over at any time.
+
+        Returns:
+            The set in the state it has come to, SUPERSEDED if a later one took over.
+
+        Raises:
+            SubscriptionError: the server can't serve it.
+            UsageError: there is no set of that version yet.
+            SessionError: the server does not want it; or whatever else has stopped the session.
+        """
+        subscriptions = self.db.subscriptions
+        wanted = subscriptions.latest.version if version is None else version
+        if wanted > subscriptions.latest.version:
+            raise UsageError(f"there is no subscription set {wanted} yet")
+        waiter = _Waiter(lambda _agent, _done: None)
+
+        def look() -> None:
+            if subscriptions.get(wanted).state.value >= until.value:
+                waiter.tell()
+
+        stop = subscriptions.on_change(look)
+        try:
+            if subscriptions.get(wanted).state.value < until.value:
+                await self._wait(waiter)
+        finally:
+            stop()
+        found = subscriptions.get(wanted)
+        if found.state is SubscriptionState.ERROR:
+            raise SubscriptionError(found.version, found.message)
+        return found
 
     def refresh(self, token: str) -> None:
         """Use this token from now on, in the running session as well."""
