@@ -11,7 +11,7 @@ import pytest
 from worlds import World
 
 from replication.client.database import Database
-from replication.client.texts import Texts
+from replication.client.text_editor import Texts
 from replication.crdt.view import query_values
 from replication.errors import DecodeError, UsageError, WrongTypeError
 from replication.model.declare import EmbeddedObject, Object, Text, declaration_of

@@ -25,7 +25,7 @@ from replication.client.objects import Handle, Handles
 from replication.client.open_lists import OpenLists
 from replication.client.records import Local, Synced
 from replication.client.replica import Change, Replica
-from replication.client.texts import Texts
+from replication.client.text_editor import Texts
 from replication.client.transaction import Transaction
 from replication.clock import HybridClock
 from replication.crdt.edit import Author

@@ -19,15 +19,17 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
+from replication.client.loaded_text import Load
 from replication.client.replica import Change
 from replication.crdt import object as obj
 from replication.crdt.container import Slot, collection_of, list_path
-from replication.crdt.document import Pieces, pieces_of
+from replication.crdt.delta import Pieces
+from replication.crdt.document import pieces_of
 from replication.crdt.list import Id, all_elements, empty_chunk
 from replication.crdt.object import Fields, ObjectState, absent, is_alive
 from replication.crdt.parts import Parts, Path
 from replication.crdt.sequence import Sequence
-from replication.crdt.text import all_updates, empty_text
+from replication.crdt.text import Text, all_updates, empty_text
 from replication.crdt.view import shows
 from replication.errors import NoSuchObjectError
 from replication.model.encoding import key_bytes, unpack_trusted
@@ -157,6 +159,12 @@ class Snapshot:
         state = (fields or {}).get(obj.TEXT, {}).get(name) or empty_text()
         return all_updates(state, self._parts, (*place, obj.TEXT, name))
 
+    def text_state(self, path: Steps, name: str) -> tuple[Text | None, Load]:
+        """Its state, None where no object is, and what reads the parts of it."""
+        fields, place = self._place(path)
+        state = None if fields is None else fields.get(obj.TEXT, {}).get(name) or empty_text()
+        return state, lambda number: self._parts.load((*place, obj.TEXT, name), [], number)
+
     def _place(self, path: Steps) -> tuple[Fields | None, Path]:
         found = self._places.get(path)
         if found is None:
@@ -267,6 +275,14 @@ class Entity:
     def text_updates(self, path: Steps, name: str) -> list[bytes]:
         """The updates of a text as it is committed."""
         return self._snapshot_of(lambda snapshot: snapshot.text_updates(path, name))
+
+    def with_text(self, path: Steps, name: str, read: Callable[[Text | None, Load], _T]) -> _T:
+        """What ``read`` makes of a text as it is committed; it may be called twice.
+
+        Args:
+            read: gets the state, None where no object is, and what reads the parts of it.
+        """
+        return self._snapshot_of(lambda snapshot: read(*snapshot.text_state(path, name)))
 
     def _snapshot_of(self, read: Callable[[Snapshot], _T]) -> _T:
         snapshot = self._snapshot

@@ -1,183 +1,34 @@
-"""Collaborative texts: open for writing, and as an app holds them.
+"""Collaborative texts, as an app holds them.
 
-Rule 1: a text is edited in a document that stays loaded from one transaction to the next, as long
-        as what is committed is what it shows; else it is loaded anew.
-Rule 2: what is written is what the document says it changed: one canonical update an edit.
-Rule 3: whoever opens a file draws a client id at random. Where units that were made under it are
-        gone from a text (refused, restored, reset), that text is written under another. [TEXT-20]
-Rule 4: indexes count code points of what is shown.
+Rule 1: indexes count code points of what is shown.
+Rule 2: whoever observes a text is told its changes as deltas (see `crdt.delta`): first what it
+        shows, then what each transaction changed, local or not, as live results are.
 """
 
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from replication.crdt.document import Document, Pieces, is_failure
-from replication.crdt.text import end_of
+from replication.client.text_editor import TextEditor
+from replication.crdt.delta import Pieces
 from replication.crdt.updates import (
     causal,
     check_format,
-    read_state,
+    is_whole,
     read_update,
     union,
     write_update,
 )
 from replication.errors import DecodeError, UsageError, WrongTypeError
-from replication.limits import TEXT_CLIENT_MAX
 from replication.model.declare import Text
 
 if TYPE_CHECKING:
-    from replication.client.entities import Steps
     from replication.client.fields import TextField
     from replication.client.objects import Handle
+    from replication.client.text_observation import TextChange, TextObservation
     from replication.client.values import Place
-
-#: The object, the path to the fields, the field.
-TextName: TypeAlias = tuple[tuple[str, bytes], "Steps", str]
-
-#: Texts that stay loaded.
-_OPEN_MAX: Final = 16
-
-
-class TextEditor:
-    """A text, open for reading and writing.
-
-    Attributes:
-        layout: tail and directory of the state it shows; None while a transaction edits it.
-        client: who makes what is typed.
-    """
-
-    __slots__ = ("_document", "_kept", "_written", "client", "layout")
-
-    def __init__(self, updates: Iterable[bytes], client: int, layout: Any) -> None:
-        self.client = client
-        self.layout = layout
-        self._document = Document(updates, client)
-        self._written: list[bytes] = []
-        written = self._written
-        self._kept = self._document.doc.observe(lambda event: written.append(event.update))
-
-    def close(self) -> None:
-        """Let it go: an observed document is never freed."""
-        self._document.doc.unobserve(self._kept)
-
-    def __str__(self) -> str:
-        return str(self._document.text)
-
-    def pieces(self) -> Pieces:
-        """What it shows."""
-        return self._document.pieces()
-
-    def insert(self, index: int, text: str, formats: Mapping[str, Any] | None) -> list[bytes]:
-        """Insert before the character at ``index``; returns what that wrote."""
-        at = self._offset(index)
-        return self._do(lambda: self._document.text.insert(at, text, dict(formats or {}) or None))
-
-    def erase(self, index: int, count: int) -> list[bytes]:
-        """Erase ``count`` characters from ``index`` on."""
-        start, end = self._offset(index), self._offset(index + count)
-
-        def act() -> None:
-            del self._document.text[start:end]
-
-        return self._do(act)
-
-    def format(self, index: int, count: int, formats: Mapping[str, Any]) -> list[bytes]:
-        """Format ``count`` characters from ``index`` on; None takes a format away."""
-        start, end = self._offset(index), self._offset(index + count)
-        return self._do(lambda: self._document.text.format(start, end, dict(formats)))
-
-    def take(self, update: bytes) -> list[bytes]:
-        """Apply an update of another editor."""
-        return self._do(lambda: self._document.take(update))
-
-    def state(self) -> dict[int, int]:
-        """The clock after the last unit of each client."""
-        return read_state(self._document.doc.get_state())
-
-    def _do(self, act: Callable[[], None]) -> list[bytes]:
-        self.layout = None
-        self._written.clear()
-        try:
-            act()
-        except BaseException as error:
-            if not is_failure(error):
-                raise
-            raise UsageError(f"a text that can't be edited so: {error}") from None
-        return [write_update(read_update(data)) for data in self._written]
-
-    def _offset(self, index: int) -> int:
-        """Where a character is in UTF-8, as the document counts."""
-        text = str(self)
-        if not 0 <= index <= len(text):
-            raise IndexError(f"index {index} in a text of {len(text)} characters")
-        return index if text.isascii() else len(text[:index].encode())
-
-
-class Texts:
-    """The texts that a database has open for writing.
-
-    Args:
-        entropy: returns a random number of at least 53 bits; None where no text is written.
-    """
-
-    def __init__(self, entropy: Callable[[], int] | None) -> None:
-        self._entropy = entropy
-        self._client = 0
-        self._open: OrderedDict[TextName, TextEditor] = OrderedDict()
-        #: The client id and the clock after the last unit that was made in a text. Rule 3.
-        self._made: dict[TextName, tuple[int, int]] = {}
-
-    def open(self, name: TextName, state: Any, load: Callable[[], list[bytes]]) -> TextEditor:
-        """A text for editing.
-
-        Args:
-            state: as it is committed.
-            load: gives its updates.
-
-        Raises:
-            UsageError: this database has no source of random numbers.
-        """
-        editor = self._open.get(name)
-        if editor is not None and editor.layout is not None and editor.layout == layout_of(state):
-            self._open.move_to_end(name)
-            return editor
-        if editor is not None:
-            self._open.pop(name).close()
-        editor = TextEditor(load(), self._client_for(name, state), layout_of(state))
-        self._open[name] = editor
-        if len(self._open) > _OPEN_MAX:
-            self._open.popitem(last=False)[1].close()
-        return editor
-
-    def _client_for(self, name: TextName, state: Any) -> int:
-        client, end = self._made.get(name, (self._client, 0))
-        if client == 0 or end_of(state, client) < end:
-            if self._entropy is None:
-                raise UsageError(
-                    "writing texts needs random numbers: open the database with entropy=..."
-                )
-            client = self._entropy() % TEXT_CLIENT_MAX + 1
-        self._client = self._client or client
-        return client
-
-    def written(self, name: TextName, editor: TextEditor, state: Any) -> None:
-        """A transaction that edited a text is about to be committed with this state of it."""
-        editor.layout = layout_of(state)
-        self._made[name] = (editor.client, end_of(state, editor.client))
-
-    def close(self) -> None:
-        """Let all of them go."""
-        while self._open:
-            self._open.popitem()[1].close()
-
-
-def layout_of(state: Any) -> Any:
-    """What tells two states of one text apart: they share parts that did not change."""
-    return [list(state[1]) if isinstance(state[1], list) else state[1], *map(list, state[2:3])]
 
 
 class FieldText(Text):
@@ -217,6 +68,23 @@ class FieldText(Text):
         handle = self._handle
         handle._fields()
         return handle._entity.text(handle._steps(), self._field.name)
+
+    def observe(self, callback: Callable[[TextChange], None]) -> TextObservation:
+        """Call ``callback`` now, and after each transaction that changed what this text shows.
+
+        What it raises goes to `Database.on_callback_error`. It may write to the text.
+
+        Returns:
+            The observation: a context manager; `stop` ends it.
+
+        Raises:
+            NoSuchObjectError: there is no such object.
+            UsageError: a write transaction is running in this thread.
+        """
+        from replication.client.text_observation import TextObservation  # it is made of texts
+
+        self._handle._fields()
+        return TextObservation(self._handle, self._field.name, callback)
 
     # -- writing -----------------------------------------------------------------------------
     def insert(self, index: int, text: str, formats: Mapping[str, Any] | None = None) -> None:
@@ -267,11 +135,7 @@ class FieldText(Text):
         place, editor = self._editing()
         known = editor.state()
         following = causal(news, known)
-        ends = {client: max(following.end(client), known.get(client, 0)) for client in news.runs}
-        if any(ends[client] < news.end(client) for client in news.runs) or any(
-            ranges[-1][1] > ends.get(client, known.get(client, 0))
-            for client, ranges in news.deleted.items()
-        ):
+        if not is_whole(following, news, known):
             raise UsageError("an update that builds on others: apply those first")
         self._write(place, editor.take(write_update(following)))
 

@@ -15,17 +15,18 @@ from collections.abc import Container
 from typing import Any
 
 from replication.client.entities import Entity, ObjectName, Steps, inside
+from replication.client.loaded_text import Load
 from replication.client.open_lists import OpenLists
 from replication.client.replica import Change, Replica, fields_of, head_of, state_of
-from replication.client.texts import TextEditor, Texts
+from replication.client.text_editor import TextEditor, Texts
 from replication.crdt import object as obj
 from replication.crdt.container import Slot, collection_of, list_path
 from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Id, all_elements, empty_chunk
 from replication.crdt.object import ObjectState, absent, is_alive, merge
-from replication.crdt.parts import Parts
-from replication.crdt.text import all_updates, empty_text
+from replication.crdt.parts import Parts, Path
+from replication.crdt.text import empty_text
 from replication.errors import NoSuchObjectError, NoTransactionError, ObjectExistsError
 from replication.history.changeset import ATOMIC, Changeset, ObjectDelta
 from replication.model.encoding import key_bytes, pack
@@ -192,9 +193,13 @@ class ObjectEdit:
             self._opened_texts[path, name] = self._texts.open(
                 (self.name, path, name),
                 state,
-                lambda: all_updates(state, self.parts, (*place, obj.TEXT, name)),
+                self._load_of((*place, obj.TEXT, name)),
             )
         return self._opened_texts[path, name]
+
+    def _load_of(self, place: Path) -> Load:
+        # Most texts have no parts, and most transactions never look at any.
+        return lambda number: self.parts.load(place, [], number)
 
     def forget_below(self, path: Steps) -> None:
         """Forget the lists and lengths inside of what was replaced or removed.
@@ -251,11 +256,13 @@ class ObjectEdit:
 
     def _texts_written(self, after: ObjectState) -> None:
         for (path, name), editor in self._opened_texts.items():
-            if editor.layout is None and not any(isinstance(step, tuple) for step in path):
-                fields = inside(after[3], path, self._element)[0] if is_alive(after) else None
+            if editor.edited and not any(isinstance(step, tuple) for step in path):
+                top = after[3] if is_alive(after) else None
+                fields, place = inside(top, path, self._element)
                 state = (fields or {}).get(obj.TEXT, {}).get(name)
                 if state is not None:
-                    self._texts.written((self.name, path, name), editor, state)
+                    load = self._load_of((*place, obj.TEXT, name))
+                    self._texts.written((self.name, path, name), editor, state, load)
 
 
 def _says_something(fields: obj.Fields) -> bool:

@@ -11,10 +11,10 @@ Rule 2: a document is for one thread at a time.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from replication.crdt.delta import Delta, Pieces, integers, spell, told
 from replication.crdt.text import all_updates
 from replication.crdt.updates import ROOT_NAME, causal, read_update, union, write_update
 from replication.errors import DecodeError
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from replication.crdt.parts import Parts, Path
     from replication.crdt.text import Text
-
-#: Strings in order, each with its formats by name.
-Pieces: TypeAlias = list[tuple[str, dict[str, Any]]]
 
 
 class Document:
@@ -61,31 +58,37 @@ class Document:
                 raise
             raise DecodeError(f"a text that can't be loaded: {error}") from None
 
+    def take_told(self, update: bytes, before: Pieces) -> Delta:
+        """The same; returns what that changed.
+
+        Args:
+            before: what is shown.
+        """
+        events: list[Any] = []
+
+        def tell(event: Any) -> None:
+            events.extend(event.delta)
+
+        kept = self.text.observe(tell)
+        try:
+            self.take(update)
+        finally:
+            self.text.unobserve(kept)
+        return told(events, before)
+
     def pieces(self) -> Pieces:
         """What is shown; neighbours have different formats."""
         out: Pieces = []
         last = ""
         for piece, found in self.text.diff():
-            formats = {} if found is None else _integers(found)
-            spelled = json.dumps(formats, sort_keys=True)  # Python finds 1 and True equal
+            formats = {} if found is None else integers(found)
+            spelled = spell(formats)
             if out and spelled == last:
                 out[-1] = (out[-1][0] + piece, formats)
             else:
                 out.append((piece, formats))
             last = spelled
         return out
-
-
-def _integers(value: Any) -> Any:
-    """JSON as Python has it: the native code makes a double of every number."""
-    match value:
-        case float():
-            return int(value) if value.is_integer() else value
-        case list():
-            return [_integers(each) for each in value]
-        case dict():
-            return {name: _integers(each) for name, each in value.items()}
-    return value
 
 
 def is_failure(error: BaseException) -> bool:

@@ -599,3 +599,13 @@ def causal(update: Update, known: Mapping[int, int]) -> Update:
         if client in ends
     }
     return Update(runs, {client: ranges for client, ranges in deleted.items() if ranges})
+
+
+def is_whole(following: Update, update: Update, known: Mapping[int, int]) -> bool:
+    """Whether ``following``, which is `causal` of an update and what is known, is all of it."""
+    ends = dict(known)
+    for client in update.runs:
+        ends[client] = max(following.end(client), known.get(client, 0))
+        if ends[client] < update.end(client):
+            return False
+    return all(ranges[-1][1] <= ends.get(c, 0) for c, ranges in update.deleted.items())

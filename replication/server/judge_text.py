@@ -10,12 +10,19 @@ Rule 3: units the server holds already (a copied file may bring them twice) chan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from replication.crdt.parts import Path
 from replication.crdt.text import all_updates, empty_text
-from replication.crdt.updates import Update, before, causal, read_update, union, write_update
+from replication.crdt.updates import (
+    Update,
+    before,
+    causal,
+    is_whole,
+    read_update,
+    union,
+    write_update,
+)
 from replication.server.refusals import DEPENDS, REPLACED
 
 if TYPE_CHECKING:
@@ -34,7 +41,7 @@ def judged_text(judge: Judge, held: Any, delta: Any, path: Path) -> Any:
             return None
     ends = {client: end for client, _, end in held[0]}
     update = read_update(delta[1])
-    if not _follows(update, ends):
+    if not is_whole(causal(update, ends), update, ends):
         message = "what this was typed on was refused, or never came here"
         judge.refuse(path, DEPENDS, f"{judge.name(path)}: {message}")
         return None
@@ -46,14 +53,3 @@ def judged_text(judge: Judge, held: Any, delta: Any, path: Path) -> Any:
             judge.refuse(path, REPLACED, f"{judge.name(path)}: {message}")
             return None
     return delta
-
-
-def _follows(update: Update, ends: Mapping[int, int]) -> bool:
-    """Rule 2."""
-    following = causal(update, ends)
-    known = dict(ends)
-    for client in update.runs:
-        if max(following.end(client), ends.get(client, 0)) < update.end(client):
-            return False
-        known[client] = max(known.get(client, 0), update.end(client))
-    return all(ranges[-1][1] <= known.get(c, 0) for c, ranges in update.deleted.items())
