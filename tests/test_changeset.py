@@ -29,6 +29,7 @@ from replication.history.changeset import (
     decode_trusted,
     encode,
     next_digest,
+    outline_trusted,
 )
 from replication.limits import (
     CLASS_NAME_BYTES_MAX,
@@ -82,6 +83,16 @@ def test_what_is_encoded_is_decoded(changeset: Changeset) -> None:
         assert [(item.class_name, pack(item.key), item.blind) for item in read.objects] == sorted(
             (item.class_name, pack(item.key), item.blind) for item in changeset.objects
         )
+
+
+@given(drawn(), st.integers(0, 3))
+def test_an_outline_has_the_bytes_of_each_delta(changeset: Changeset, past: int) -> None:
+    """What is passed on undecoded is what decoding and encoding again would give."""
+    changeset.horizon = min(changeset.cursor + past, TIME_MAX) if past else 0
+    data = encode(changeset)
+    read, outline = decode_trusted(data), outline_trusted(data)
+    assert outline[:3] == (read.time, read.cursor, read.horizon)
+    assert outline.objects == [(item[0], item[1], pack(item.delta)) for item in read.objects]
 
 
 @given(drawn(), st.randoms(use_true_random=False))

@@ -16,6 +16,7 @@ Rule 5: a staged state without parts becomes a staged row of the store, and all 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from replication.client import horizons
@@ -265,23 +266,25 @@ def _fold(work: Integration, mark: int) -> None:
     """Pending deltas up to the mark become synced state."""
     pending = work.pending
     folding: dict[ObjectName, Key] = {}
-    deltas: dict[ObjectName, list[ObjectState]] = {}
+    #: Of the objects that keep pending deltas beyond the mark.
+    deltas: dict[ObjectName, list[bytes]] = {}
     if mark > work.synced.acknowledged:
         raise DecodeError(f"a mark of {mark}, but {work.synced.acknowledged} is acknowledged")
     for version in range(work.synced.folded + 1, mark + 1):
-        for item in work.changeset(version).objects:
-            name = (item.class_name, key_bytes(item.key))
-            folding[name] = item.key
-            deltas.setdefault(name, []).append(item.delta)
+        for class_name, key, delta in work.outline(version).objects:
+            name = (class_name, key_bytes(key))
+            folding[name] = key
+            if pending[name][-1] > mark:
+                deltas.setdefault(name, []).append(delta)
         work.writer.delete_record(PENDING, int_key(version))
     for name, key in folding.items():
-        left = [version for version in pending[name] if version > mark]
-        if left:
-            pending[name] = left
-            _merge_base(work, name[0], key, None, deltas[name])
-        else:
+        folded = deltas.get(name)
+        if folded is None:
             del pending[name]
             work.replica.drop_base(name[0], key)
+        else:
+            pending[name] = [version for version in pending[name] if version > mark]
+            _merge_base(work, name[0], key, None, map(unpack_trusted, folded))
 
 
 def _merge_base(
@@ -289,7 +292,7 @@ def _merge_base(
     class_name: str,
     key: Key,
     version: int | None,
-    deltas: list[ObjectState],
+    deltas: Iterable[ObjectState],
 ) -> None:
     """Merge into the synced state of an object that keeps pending deltas."""
     horizon = 0 if version is None else horizons.before(work, version)

@@ -32,7 +32,13 @@ from replication.crdt.edit import Author
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState
 from replication.errors import NoTransactionError, SchemaError, StoreCorruptError
-from replication.history.changeset import Changeset, decode_trusted, encode
+from replication.history.changeset import (
+    Changeset,
+    Outline,
+    decode_trusted,
+    encode,
+    outline_trusted,
+)
 from replication.model.declare import Declaration
 from replication.model.encoding import key_bytes, pack, unpack_trusted
 from replication.model.schema import ClassSchema, Schema
@@ -123,8 +129,8 @@ class Database:
         pending: dict[ObjectName, list[int]] = {}
         with self.reading() as reader:
             for version, data in reader.records(records.PENDING):
-                for item in decode_trusted(unpack_trusted(data)[0]).objects:
-                    name = (item.class_name, key_bytes(item.key))
+                for class_name, key, _ in outline_trusted(unpack_trusted(data)[0]).objects:
+                    name = (class_name, key_bytes(key))
                     pending.setdefault(name, []).append(int_from_key(version))
         self.pending = pending
         self._indexed = True
@@ -528,9 +534,9 @@ class Integration:
         self.writer.declare(class_name, columns)
         self.columns[class_name] = self.writer.columns(class_name)
 
-    def changeset(self, client_version: int) -> Changeset:
-        """A pending changeset, decoded."""
-        return decode_trusted(unpack_trusted(self._pending_record(client_version))[0])
+    def outline(self, client_version: int) -> Outline:
+        """A pending changeset, its deltas not decoded."""
+        return outline_trusted(unpack_trusted(self._pending_record(client_version))[0])
 
     def _pending_record(self, client_version: int) -> bytes:
         data = self.writer.record(records.PENDING, int_key(client_version))

@@ -100,8 +100,8 @@ def _objects(work: Integration) -> dict[ObjectName, Key]:
     """The objects that have pending deltas."""
     out: dict[ObjectName, Key] = {}
     for version in sorted({version for held in work.pending.values() for version in held}):
-        for item in work.changeset(version).objects:
-            out[item.class_name, key_bytes(item.key)] = item.key
+        for class_name, key, _ in work.outline(version).objects:
+            out[class_name, key_bytes(key)] = key
     return out
 
 

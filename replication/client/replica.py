@@ -72,6 +72,8 @@ class Replica:
         self._columns = columns
         self.written: list[tuple[str, Key]] = []
         self.horizon = horizon
+        #: Whether any object may have parts of a base: few files have any.
+        self._keeps_parts: bool | None = None
 
     # -- the view ----------------------------------------------------------------------------
     def row(self, class_name: str, key: Key) -> StoredObject | None:
@@ -163,7 +165,7 @@ class Replica:
             if self._writer.record(BASE_PARTS, name) is None:
                 part = None if row is None else self._writer.part(class_name, row.row, part_name)
                 old = None if part is None else [part.version, part.data]
-                self._writer.put_record(BASE_PARTS, name, pack(old))
+                self._put_base_part(name, old)
 
     def base(self, class_name: str, key: Key) -> tuple[int, bytes] | None:
         """Version and head of the synced state of an object with pending deltas."""
@@ -207,6 +209,10 @@ class Replica:
         return Parts(read, names)
 
     def _kept_parts(self, prefix: bytes) -> dict[bytes, Any]:
+        if self._keeps_parts is None:
+            self._keeps_parts = any(self._writer.records(BASE_PARTS, limit=1))
+        if not self._keeps_parts:
+            return {}
         return {
             name[len(prefix) :]: unpack_trusted(data)
             for name, data in self._writer.records(
@@ -224,7 +230,11 @@ class Replica:
         self._writer.put_record(BASE, name, pack([version, pack(state)]))
         for part_name, data in parts.changes().items():
             kept = None if data is None else [version, data]
-            self._writer.put_record(BASE_PARTS, name + part_name, pack(kept))
+            self._put_base_part(name + part_name, kept)
+
+    def _put_base_part(self, name: bytes, kept: Any) -> None:
+        self._writer.put_record(BASE_PARTS, name, pack(kept))
+        self._keeps_parts = True
 
     def drop_base(self, class_name: str, key: Key) -> None:
         """The object has no pending deltas any more: its view is its synced state. Rule 2."""

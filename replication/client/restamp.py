@@ -83,7 +83,7 @@ def pull_back(work: Integration, first: int, server_ms: int, wall_ms: int) -> No
     own = work.local.ident
     floor = max(time_from_ms(server_ms), work.local.received)
     for version in range(work.synced.folded + 1, first):
-        floor = max(floor, work.changeset(version).time)
+        floor = max(floor, work.outline(version).time)
     times: dict[int, int] = {}
     for _, changeset, *_ in pending:
         floor += 1
@@ -109,9 +109,9 @@ def _drop(work: Integration, first: int, end: int) -> dict[ObjectName, Key]:
     """Forget the pending changesets ``first <= version < end``; returns the objects in them."""
     touched: dict[ObjectName, Key] = {}
     for version in range(first, end):
-        for item in work.changeset(version).objects:
-            name = (item.class_name, key_bytes(item.key))
-            touched[name] = item.key
+        for class_name, key, _ in work.outline(version).objects:
+            name = (class_name, key_bytes(key))
+            touched[name] = key
             work.pending[name].remove(version)
         work.writer.delete_record(PENDING, int_key(version))
     return touched

@@ -42,6 +42,7 @@ from replication.model.encoding import (
     is_key,
     key_bytes,
     pack,
+    trusted_unpacker,
     unpack_for_check,
     unpack_trusted,
 )
@@ -125,6 +126,36 @@ def decode_trusted(data: bytes) -> Changeset:
     time, cursor, flags, schema, objects, *horizon = unpack_trusted(data)
     items = [ObjectDelta(item[0], item[1], item[2], len(item) == 4) for item in objects]
     return Changeset(time, cursor, items, flags, schema, *horizon)
+
+
+class Outline(NamedTuple):
+    """A changeset whose deltas are still bytes; see `Changeset`."""
+
+    time: int
+    cursor: int
+    horizon: int
+    #: Class, key and delta of each object.
+    objects: list[tuple[str, Key, bytes]]
+
+
+def outline_trusted(data: bytes) -> Outline:
+    """`decode_trusted` for whoever needs to know of what there are deltas, and passes them on.
+
+    Deltas of a changeset that this process, or one that checked it, stored.
+    """
+    unpacker = trusted_unpacker(data)
+    count = unpacker.read_array_header()
+    time, cursor, _flags, _schema = [unpacker.unpack() for _ in range(4)]
+    objects = []
+    for _ in range(unpacker.read_array_header()):
+        items = unpacker.read_array_header()
+        class_name, key = unpacker.unpack(), unpacker.unpack()
+        start = unpacker.tell()
+        unpacker.skip()
+        objects.append((class_name, key, data[start : unpacker.tell()]))
+        if items == 4:
+            unpacker.skip()
+    return Outline(time, cursor, unpacker.unpack() if count == 6 else 0, objects)
 
 
 def decode(data: bytes) -> Changeset:

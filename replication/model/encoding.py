@@ -221,6 +221,15 @@ def unpack_trusted(data: bytes) -> Packed:
     return msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=_ext_hook)
 
 
+def trusted_unpacker(data: bytes) -> msgpack.Unpacker:
+    """`unpack_trusted` step by step: some of it decoded, some skipped."""
+    unpacker = msgpack.Unpacker(
+        None, raw=False, strict_map_key=False, ext_hook=_ext_hook, max_buffer_size=len(data)
+    )
+    unpacker.feed(data)
+    return unpacker
+
+
 def unpack(data: bytes, bytes_max: int = BODY_BYTES_MAX) -> Packed:
     """The structure that has exactly these canonical bytes.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from replication.history.changeset import Changeset, decode_trusted
+from replication.history.changeset import Outline, outline_trusted
 from replication.history.log import Entry
-from replication.model.encoding import key_bytes, pack
+from replication.model.encoding import key_bytes
 from replication.model.values import Key
 from replication.protocol.body import AuthorOp
 from replication.server import tables
@@ -24,8 +24,8 @@ def objects_in(reader: Reader, versions: list[int], *, most: int) -> list[tuple[
     for version in versions:
         entry = tables.entry_at(reader, version)
         assert entry is not None, "the log is dense"
-        for item in decode_trusted(entry.changeset).objects:
-            found[item.class_name, key_bytes(item.key)] = item.key
+        for class_name, key, _ in outline_trusted(entry.changeset).objects:
+            found[class_name, key_bytes(key)] = key
         if len(found) > most:
             return None
     return [(class_name, key) for (class_name, _), key in found.items()]
@@ -48,9 +48,9 @@ class Touched:
         self.before = Image(key, before)
         self.row: StoredObject | None = None
         self.now = Image(key, None)
-        self._deltas: list[tuple[int, int, Any]] = []
+        self._deltas: list[tuple[int, int, bytes]] = []
 
-    def add(self, version: int, origin: int, delta: Any) -> None:
+    def add(self, version: int, origin: int, delta: bytes) -> None:
         """One more touch."""
         self._deltas.append((version, origin, delta))
 
@@ -64,14 +64,7 @@ class Touched:
 
     def others(self, ident: int) -> list[tuple[int, bytes]]:
         """Version and bytes of the deltas that are not this file's."""
-        out = []
-        for at, (version, origin, delta) in enumerate(self._deltas):
-            if origin != ident:
-                if type(delta) is not bytes:
-                    delta = pack(delta)
-                    self._deltas[at] = (version, origin, delta)
-                out.append((version, delta))
-        return out
+        return [(version, delta) for version, origin, delta in self._deltas if origin != ident]
 
 
 class Changes:
@@ -97,7 +90,7 @@ class Changes:
         self.size = 0
 
 
-def author_of(entry: Entry, changeset: Changeset) -> AuthorOp:
+def author_of(entry: Entry, changeset: Outline) -> AuthorOp:
     """Who made an entry of the log, whose changeset is at hand. [DOWN-9]"""
     return AuthorOp(entry.version, entry.origin, changeset.time, changeset.cursor)
 
@@ -118,16 +111,16 @@ def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Chang
         origins.add(entry.origin)
         if entry.schema:
             changes.schemas.append(entry.schema)
-        changeset = decode_trusted(entry.changeset)
+        changeset = outline_trusted(entry.changeset)
         if changeset.horizon == entry.version:
             changes.horizons.append(entry.version)
         changes.authors[entry.version] = author_of(entry, changeset)
-        for item, before in zip(changeset.objects, entry.before, strict=True):
-            name = (item.class_name, key_bytes(item.key))
+        for (class_name, key, delta), before in zip(changeset.objects, entry.before, strict=True):
+            name = (class_name, key_bytes(key))
             touched = found.get(name)
             if touched is None:
-                touched = found[name] = Touched(item.class_name, item.key, before)
-            touched.add(entry.version, entry.origin, item.delta)
+                touched = found[name] = Touched(class_name, key, before)
+            touched.add(entry.version, entry.origin, delta)
     for touched in found.values():
         touched.row = reader.get_object(touched.class_name, touched.key)
         if touched.row is not None:

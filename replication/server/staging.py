@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from replication.errors import DecodeError, ErrorCode, RemoteProtocolError
-from replication.history.changeset import decode_trusted
+from replication.history.changeset import outline_trusted
 from replication.model.encoding import key_bytes, pack, unpack
 from replication.model.values import Key
 from replication.protocol.body import AuthorOp, DeltaOp, EvictOp, Operation, SchemaOp, StateOp
@@ -204,11 +204,11 @@ class Staging:
             skip = start.offset if entry.version == start.version else 0
             if entry.schema and not skip:
                 out.operations.append(SchemaOp(entry.schema))
-            changeset = decode_trusted(entry.changeset)
+            changeset = outline_trusted(entry.changeset)
             items = changeset.objects
             author = None if entry.origin == self._ident else author_of(entry, changeset)
             for index in range(skip, len(items)):
-                class_name, key = items[index][:2]
+                class_name, key, _ = items[index]
                 name = (class_name, key_bytes(key))
                 touched = chunk.get(name)
                 if touched is None:
