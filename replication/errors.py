@@ -7,7 +7,7 @@ The tree:
 
 * ReplicationError: everything this package raises on purpose
     * UsageError: the caller asked for something impossible
-        * SchemaError, QueryError, WrongTypeError, NoSuchObjectError, ObjectExistsError, ...
+        * SchemaError, QueryError, RulesError, WrongTypeError, NoSuchObjectError, ...
     * RemoteProtocolError: the peer sent something illegal
         * DecodeError, LimitExceededError
     * SessionError: the server ended the session, with its code
@@ -44,6 +44,10 @@ class QueryError(UsageError):
     def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message if position is None else f"{message} (at position {position})")
         self.position = position
+
+
+class RulesError(UsageError):
+    """Rules that can't be read or followed; the message has a line for each mistake."""
 
 
 class WrongTypeError(UsageError, TypeError):

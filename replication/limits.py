@@ -122,6 +122,11 @@ SUBSCRIPTIONS_MAX: Final = 1000
 #: Columns of one class that a server makes by itself, at a field's first use in a query.
 QUERIED_COLUMNS_MAX: Final = 64
 
+#: Expressions of a rule inside each other.
+RULE_DEPTH_MAX: Final = 50
+#: UTF-8 bytes of the name of a role.
+ROLE_NAME_BYTES_MAX: Final = 100
+
 # -- timers of the network shell, in seconds ---------------------------------------------------
 #: How long a client waits for a connection.
 CONNECT_TIMEOUT_S: Final = 30.0

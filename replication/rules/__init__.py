@@ -1,0 +1,1 @@
+"""Rules: who may read and write what, decided by roles; see `spec/rules.md`."""

@@ -1,0 +1,208 @@
+"""Roles: which of them a user has for each class, and what it lets them do. [RULES-ROLE]
+
+Rule 1: a class that has roles of its own is looked for in these alone, any other class in the
+        default roles. The first role whose `apply_when` holds is taken. No role: nothing is
+        allowed.
+Rule 2: everything about the user is filled in once, when roles are bound.
+Rule 3: whoever may write may read: the read filter of a role is the one or the other filter, its
+        readable fields are those and the writable ones.
+Rule 4: a function that fails allows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from replication.errors import QueryError, RulesError
+from replication.query import Query, canonical, union
+from replication.rules import access
+from replication.rules import expression as ex
+from replication.rules.access import Access
+from replication.rules.compile import compiled
+from replication.rules.evaluate import Document, Function, Scope, holds
+from replication.rules.expression import Condition
+
+_NOTHING: Final = Query(canonical.FALSE)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role as the rules have it.
+
+    Attributes:
+        where: its place in the file, as in `rules.Book[0]`.
+        readable, writable: fields; Rule 3 is applied already.
+    """
+
+    name: str
+    where: str
+    apply_when: Condition = ex.ALWAYS
+    read: Condition = ex.NEVER
+    write: Condition = ex.NEVER
+    insert: Condition = ex.ALWAYS
+    delete: Condition = ex.ALWAYS
+    readable: Access = access.NONE
+    writable: Access = access.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a rules file says.
+
+    Attributes:
+        classes: the roles of each class that has its own.
+        defaults: those of all other classes.
+        values, environment: what `%%values` and `%%environment` stand for.
+        functions: what `%function` calls.
+    """
+
+    classes: Mapping[str, tuple[Role, ...]] = field(default_factory=dict)
+    defaults: tuple[Role, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    functions: Mapping[str, Function] = field(default_factory=dict)
+
+    def bind(
+        self, user: Mapping[str, Any], report: Callable[[Exception], None] = lambda _error: None
+    ) -> Roles:
+        """The roles of a user for every class.
+
+        Args:
+            user: `id`, `type`, `data`, `custom_data`, `identities`.
+            report: told of functions that fail.
+        """
+        known = {"user": user, "values": self.values, "environment": self.environment}
+        scope = Scope(known, self.functions)
+        granted = {
+            name: _assigned(f"rules.{name}", roles, scope, report)
+            for name, roles in self.classes.items()
+        }
+        return Roles(granted, _assigned("default_roles", self.defaults, scope, report))
+
+
+class Denied(NamedTuple):
+    """No role lets the user do anything with a class."""
+
+    #: A sentence without its end: "no role in rules.Book applies to you".
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A role, bound to a user.
+
+    Attributes:
+        read: the objects that may be read. Rule 3.
+        write: those that may be written.
+    """
+
+    role: Role
+    scope: Scope
+    read: Query
+    write: Query
+
+    @property
+    def name(self) -> str:
+        """The role's."""
+        return self.role.name
+
+    @property
+    def readable(self) -> Access:
+        """The fields that may be read."""
+        return self.role.readable
+
+    @property
+    def writable(self) -> Access:
+        """The fields that may be written."""
+        return self.role.writable
+
+    def allows(
+        self, clause: str, *, before: Document | None = None, after: Document | None = None
+    ) -> bool:
+        """Whether `insert` or `delete` holds for an object.
+
+        Raises:
+            RulesError: a function failed: nothing is allowed.
+        """
+        condition = self.role.insert if clause == "insert" else self.role.delete
+        if isinstance(condition, ex.Truth):
+            return condition.value
+        root = before if after is None else after
+        scope = Scope(self.scope.known, self.scope.functions, root=root, previous=before)
+        return holds(condition, scope)
+
+
+class Roles:
+    """A user's roles: one a class, for as long as a session goes on under them.
+
+    Attributes:
+        key: equal for roles under which the same is read; can be packed.
+    """
+
+    __slots__ = ("_classes", "_default", "key")
+
+    def __init__(self, classes: Mapping[str, Granted | Denied], default: Granted | Denied) -> None:
+        self._classes = classes
+        self._default = default
+        items = [(name, *_reading(found)) for name, found in sorted(classes.items())]
+        self.key = ("", *_reading(default)), *items
+
+    def of(self, class_name: str) -> Granted | Denied:
+        """The role for a class, or why there is none."""
+        return self._classes.get(class_name, self._default)
+
+    @property
+    def denied(self) -> str | None:
+        """Why nothing at all is allowed; None where something is."""
+        if isinstance(self._default, Granted):
+            return None
+        if any(isinstance(found, Granted) for found in self._classes.values()):
+            return None
+        return self._default.reason
+
+
+def _reading(found: Granted | Denied) -> tuple[Any, ...]:
+    if isinstance(found, Denied):
+        return ("FALSEPREDICATE", access.NONE.key)
+    return (found.read.text, found.readable.key)
+
+
+def _assigned(
+    where: str, roles: tuple[Role, ...], scope: Scope, report: Callable[[Exception], None]
+) -> Granted | Denied:
+    """Rule 1."""
+    for role in roles:
+        try:
+            if holds(role.apply_when, scope):
+                return _granted(role, scope)
+        except RulesError as error:
+            report(error)
+            return Denied(f"apply_when of role {role.name!r} in {role.where} can't be decided")
+        except QueryError as error:
+            return Denied(f"a filter of role {role.name!r} in {role.where} can't be used: {error}")
+    if not roles:
+        return Denied(f"{where} has no roles")
+    return Denied(f"no role in {where} applies to you")
+
+
+def _granted(role: Role, scope: Scope) -> Granted:
+    write = compiled(role.write, scope)
+    read = union([compiled(role.read, scope), write])
+    if role.readable.is_none:
+        read = write = _NOTHING
+    return Granted(role, scope, read, write)
+
+
+def role_of_everybody(where: str) -> Role:
+    """A role that everybody has and that allows everything."""
+    return Role(
+        "everyone", where, ex.ALWAYS, ex.ALWAYS, ex.ALWAYS, readable=access.ALL, writable=access.ALL
+    )
+
+
+#: Everybody may do everything: the development mode, unless it is given rules.
+OPEN: Final = Rules(defaults=(role_of_everybody("default_roles[0]"),))
+#: Nobody may do anything: a server that was given no rules.
+CLOSED: Final = Rules()
