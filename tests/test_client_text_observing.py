@@ -12,7 +12,7 @@ from worlds import World
 from replication.client.text_editor import Texts
 from replication.client.text_observation import TextChange
 from replication.crdt.delta import Delta, Pieces, inserted, replaced, told
-from replication.errors import NoSuchObjectError, UsageError
+from replication.errors import NoSuchObjectError, UsageError, WrongTypeError
 from replication.model.declare import declaration_of
 from replication.model.encoding import pack
 
@@ -253,6 +253,7 @@ def test_deltas_between_texts_of_which_nothing_else_is_known() -> None:
             for _ in range(2)
         )  # fmt: skip
         assert applied(one, replaced(one, other)) == applied([], inserted(other))
+        assert (replaced(one, other) == []) == (applied(one, []) == applied(other, []))
 
 
 def test_what_native_code_counts_is_counted_in_characters() -> None:
@@ -267,3 +268,44 @@ def test_what_native_code_counts_is_counted_in_characters() -> None:
         {"retain": 1, "attributes": {"n": 1}}, {"insert": "q"}, {"delete": 2},
     ]  # fmt: skip
     assert told([{"retain": 7, "attributes": {"x": None}}], before) == []
+
+
+def test_deltas_can_be_written() -> None:
+    """What one text was told makes another one the same."""
+    rng = Random(11)
+    db = database()
+    held = note(db, body="x", page=Page(head=""))
+    deltas: list[Delta] = []
+    with held.body.observe(lambda change: deltas.append(change.delta)):
+        for _ in range(60):
+            with db.write():
+                scribble(rng, held.body)
+    for delta in deltas:
+        with db.write():
+            held.page.head.apply_delta(delta)
+    assert plain(held.page.head.pieces()) == plain(held.body.pieces())
+
+
+@pytest.mark.parametrize(
+    ("delta", "error"),
+    [
+        ([{"insert": "x"}, {"retain": 3}, {"delete": 1}], IndexError),
+        ([{"retain": 4}], IndexError),
+        ([{"retain": 4, "attributes": {"b": True}}], IndexError),
+        ([{"retain": -1}], WrongTypeError),
+        ([{"delete": 1.0}], WrongTypeError),
+        ([{"delete": 0}], WrongTypeError),
+        ([{"insert": {"image": "x"}}], WrongTypeError),
+        ([{"insert": "x", "attributes": {"": 1}}], WrongTypeError),
+        ([{}], WrongTypeError),
+        (["x"], WrongTypeError),
+    ],
+)
+def test_what_is_no_delta(delta: Any, error: type[Exception]) -> None:
+    db = database()
+    held = note(db, body="abc")
+    with db.write():
+        with pytest.raises(error):
+            held.body.apply_delta(delta)
+        assert held.body == "abc"
+    assert held.body == "abc"

@@ -228,8 +228,8 @@ class Agent:
 
     def _acknowledge(self, ack: Ack) -> None:
         with self.db.integrating() as work:
-            apply.acknowledge(work, ack)
-        self.db.refused(ack.refusals)
+            lost = apply.acknowledge(work, ack)
+        self.db.refused(lost)
         self._tell_uploaded()
 
     def _tell_uploaded(self) -> None:

@@ -24,6 +24,7 @@ from replication.client.database import Integration
 from replication.client.entities import ObjectName
 from replication.client.records import JOURNAL, PENDING, STAGED
 from replication.client.replica import Change, fields_of, head_of, state_of
+from replication.client.retype import Rewrite, retype
 from replication.crdt.container import Slot
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, absent, merge
@@ -50,8 +51,10 @@ from replication.protocol.messages import Ack, Download
 from replication.storage.contract import StagedRow, int_key
 
 
-def acknowledge(work: Integration, ack: Ack) -> None:
+def acknowledge(work: Integration, ack: Ack) -> list[Any]:
     """Take over an ACK: advance, replace what was rewritten, journal what was refused. Rule 4.
+
+    Returns what was refused and is lost: all but text that was typed again (see `retype.py`).
 
     Raises:
         DecodeError: a rewrite that is no changeset, of a version not covered, or about an object
@@ -60,6 +63,7 @@ def acknowledge(work: Integration, ack: Ack) -> None:
     rewrites = _rewrites(ack)
     digest = work.synced.digest
     touched: dict[ObjectName, Key] = {}
+    changed: list[Rewrite] = []
     for version in range(work.synced.acknowledged + 1, ack.client_version + 1):
         data = work.writer.record(PENDING, int_key(version))
         if data is None:
@@ -68,14 +72,20 @@ def acknowledge(work: Integration, ack: Ack) -> None:
         digest = next_digest(digest, changeset)
         rewritten = rewrites.pop(version, None)
         if rewritten is not None:
+            changed.append(Rewrite(version, changeset, rewritten))
             touched.update(_replace(work, version, changeset, rewritten))
             work.writer.put_record(PENDING, int_key(version), pack([rewritten, *sequences]))
     if rewrites:
         raise DecodeError(f"client version {min(rewrites)} is rewritten but not acknowledged now")
     for name, key in touched.items():
         rebuild(work, name, key)
-    _journal(work, ack)
+    for refusal in ack.refusals:
+        if not _is_refusal(refusal):
+            raise DecodeError(f"{refusal!r:.60} is no refusal")
+    lost = retype(work, changed, ack.refusals)
+    _journal(work, lost)
     work.synced = work.synced._replace(acknowledged=ack.client_version, digest=digest)
+    return lost
 
 
 def _rewrites(ack: Ack) -> dict[int, bytes]:
@@ -110,14 +120,12 @@ def _replace(
     return touched
 
 
-def _journal(work: Integration, ack: Ack) -> None:
-    if not ack.refusals:
+def _journal(work: Integration, refusals: list[Any]) -> None:
+    if not refusals:
         return
     last = next(iter(work.writer.records(JOURNAL, reverse=True, limit=1)), None)
     number = 0 if last is None else int.from_bytes(last[0], "big")
-    for refusal in ack.refusals:
-        if not _is_refusal(refusal):
-            raise DecodeError(f"{refusal!r:.60} is no refusal")
+    for refusal in refusals:
         number += 1
         work.writer.put_record(JOURNAL, int_key(number), pack(refusal))
 

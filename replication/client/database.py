@@ -480,6 +480,7 @@ class Integration:
     Attributes:
         local, synced, known_schema, columns: what the database will be at after the commit.
         pending: client versions of the pending deltas of each object.
+        texts: those that are open for writing; `wall_ms`: the device's clock.
         horizons: the last horizon this file has passed, and those that it passes now.
         received: the latest time of any stamp that came in.
         changes: what is to be told to live results.
@@ -503,6 +504,8 @@ class Integration:
         #: The record of a pending changeset, and its deltas by object; see `_deltas_of`.
         self._decoded: dict[int, tuple[bytes, dict[ObjectName, ObjectState]]] = {}
         self._entities = db.entities
+        self.texts = db.texts
+        self.wall_ms = db.wall_ms
         self._observed = bool(db._observations)
 
     def arrived(self, class_name: str) -> None:
@@ -537,6 +540,10 @@ class Integration:
     def outline(self, client_version: int) -> Outline:
         """A pending changeset, its deltas not decoded."""
         return outline_trusted(unpack_trusted(self._pending_record(client_version))[0])
+
+    def changeset(self, client_version: int) -> Changeset:
+        """A pending changeset, decoded."""
+        return decode_trusted(unpack_trusted(self._pending_record(client_version))[0])
 
     def _pending_record(self, client_version: int) -> bytes:
         data = self.writer.record(records.PENDING, int_key(client_version))

@@ -15,16 +15,17 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from replication.client.loaded_text import Load, LoadedText
-from replication.crdt.delta import Pieces
+from replication.crdt.delta import Delta, Pieces
 from replication.crdt.document import is_failure
 from replication.crdt.text import Text as State
 from replication.crdt.text import end_of
 from replication.crdt.updates import EMPTY, read_update, write_update
 from replication.errors import UsageError
-from replication.limits import TEXT_CLIENT_MAX
+from replication.limits import TEXT_CLIENT_MAX, TEXT_CLOCK_MAX
 
 if TYPE_CHECKING:
     from replication.client.entities import Steps
+    from replication.crdt.edit import Scope
 
 #: The object, the path to the fields, the field.
 TextName: TypeAlias = tuple[tuple[str, bytes], "Steps", str]
@@ -80,9 +81,14 @@ class TextEditor:
         return self._document.pieces()
 
     def insert(self, index: int, text: str, formats: Mapping[str, Any] | None) -> list[bytes]:
-        """Insert before the character at ``index``; returns what that wrote."""
+        """Insert before the character at ``index``; returns what that wrote.
+
+        Args:
+            formats: None: as what stands there.
+        """
         at = self._offset(index)
-        return self._do(lambda: self._document.text.insert(at, text, dict(formats or {}) or None))
+        given = None if formats is None else dict(formats)
+        return self._do(lambda: self._document.text.insert(at, text, given))
 
     def erase(self, index: int, count: int) -> list[bytes]:
         """Erase ``count`` characters from ``index`` on."""
@@ -97,6 +103,23 @@ class TextEditor:
         """Format ``count`` characters from ``index`` on; None takes a format away."""
         start, end = self._offset(index), self._offset(index + count)
         return self._do(lambda: self._document.text.format(start, end, dict(formats)))
+
+    def apply(self, delta: Delta) -> list[bytes]:
+        """Do what a delta says."""
+        out: list[bytes] = []
+        at = 0
+        for step in delta:
+            formats = step.get("attributes")
+            if "insert" in step:
+                out += self.insert(at, step["insert"], formats or {})
+                at += len(step["insert"])
+            elif "delete" in step:
+                out += self.erase(at, step["delete"])
+            else:
+                if formats:
+                    out += self.format(at, step["retain"], formats)
+                at += step["retain"]
+        return out
 
     def take(self, update: bytes) -> list[bytes]:
         """Apply an update of another editor."""
@@ -173,6 +196,15 @@ class Texts:
         self._client = self._client or client
         return client
 
+    @property
+    def can_write(self) -> bool:
+        """Whether there are random numbers to write texts with."""
+        return self._entropy is not None
+
+    def renounce(self, name: TextName) -> None:
+        """Units that were made in a text are gone: make no others under that client id. Rule 3."""
+        self._made[name] = (self._client, TEXT_CLOCK_MAX + 1)
+
     def written(self, name: TextName, editor: TextEditor, state: State, load: Load) -> None:
         """A transaction that edited a text is about to be committed with this state of it."""
         editor.written(state, load)
@@ -182,3 +214,10 @@ class Texts:
         """Let all of them go."""
         while self._open:
             self._open.popitem()[1].close()
+
+
+def write_updates(scope: Scope, name: str, updates: list[bytes]) -> None:
+    """Put what an editor of the text ``name`` wrote into the running transaction."""
+    for data in updates:
+        update = read_update(data)
+        scope.write_text(name, data, {client: update.end(client) for client in update.runs})

@@ -11,8 +11,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from replication.client.text_editor import TextEditor
-from replication.crdt.delta import Pieces
+from replication.client.text_editor import TextEditor, write_updates
+from replication.crdt.delta import Delta, Pieces
 from replication.crdt.updates import (
     causal,
     check_format,
@@ -88,7 +88,11 @@ class FieldText(Text):
 
     # -- writing -----------------------------------------------------------------------------
     def insert(self, index: int, text: str, formats: Mapping[str, Any] | None = None) -> None:
-        """Insert before the character at ``index``, as `list.insert` does."""
+        """Insert before the character at ``index``, as `list.insert` does.
+
+        Args:
+            formats: of what is inserted; None: those of the character before it.
+        """
         _check_string(text)
         _check_formats(formats or {})
         place, editor = self._editing()
@@ -115,6 +119,20 @@ class FieldText(Text):
         _check_formats(formats)
         place, editor = self._editing()
         self._write(place, editor.format(index, count, formats))
+
+    def apply_delta(self, delta: Delta) -> None:
+        """Do what a delta says (see `crdt.delta`), as one that `observe` told elsewhere.
+
+        Raises:
+            WrongTypeError: it is no delta of a text.
+            IndexError: it is one of a longer text.
+        """
+        _check_delta(delta)
+        place, editor = self._editing()
+        end = sum(step.get("retain", 0) + step.get("delete", 0) for step in delta)
+        if end > len(str(editor)):
+            raise IndexError(f"a delta over {end} characters, in a text of {len(str(editor))}")
+        self._write(place, editor.apply(delta))
 
     # -- Yjs ---------------------------------------------------------------------------------
     def update(self) -> bytes:
@@ -144,14 +162,7 @@ class FieldText(Text):
         return place, place.edit.text(place.path, self._field.name)
 
     def _write(self, place: Place, updates: list[bytes]) -> None:
-        write_updates(place, self._field.name, updates)
-
-
-def write_updates(place: Place, name: str, updates: list[bytes]) -> None:
-    """Put what an editor wrote into the running transaction."""
-    for data in updates:
-        update = read_update(data)
-        place.scope.write_text(name, data, {client: update.end(client) for client in update.runs})
+        write_updates(place.scope, self._field.name, updates)
 
 
 def assign_text(place: Place, name: str, text: str) -> None:
@@ -162,9 +173,9 @@ def assign_text(place: Place, name: str, text: str) -> None:
     start = _alike(old, text)
     end = _alike(old[start:][::-1], text[start:][::-1])
     if len(old) - end > start:
-        write_updates(place, name, editor.erase(start, len(old) - end - start))
+        write_updates(place.scope, name, editor.erase(start, len(old) - end - start))
     if len(text) - end > start:
-        write_updates(place, name, editor.insert(start, text[start : len(text) - end], None))
+        write_updates(place.scope, name, editor.insert(start, text[start : len(text) - end], None))
 
 
 def _alike(one: str, other: str) -> int:
@@ -186,3 +197,13 @@ def _check_formats(formats: Mapping[str, Any]) -> None:
             check_format(name, json.dumps(value))
         except (DecodeError, TypeError, ValueError, AttributeError) as error:
             raise WrongTypeError(f"format {name!r:.60}: {error}") from None
+
+
+def _check_delta(delta: Delta) -> None:
+    for step in delta:
+        kind = next(iter(step.keys() - {"attributes"}), None) if isinstance(step, dict) else None
+        if kind == "insert":
+            _check_string(step[kind])
+        elif kind not in ("retain", "delete") or type(step[kind]) is not int or step[kind] < 1:
+            raise WrongTypeError(f"{step!r:.60} is no step of a delta: see `crdt.delta`")
+        _check_formats(step.get("attributes", {}))

@@ -26,7 +26,7 @@ from replication.crdt.incarnation import clone
 from replication.crdt.list import Id, all_elements, empty_chunk
 from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts, Path
-from replication.crdt.text import empty_text
+from replication.crdt.text import all_updates, empty_text
 from replication.errors import NoSuchObjectError, NoTransactionError, ObjectExistsError
 from replication.history.changeset import ATOMIC, Changeset, ObjectDelta
 from replication.model.encoding import key_bytes, pack
@@ -196,6 +196,14 @@ class ObjectEdit:
                 self._load_of((*place, obj.TEXT, name)),
             )
         return self._opened_texts[path, name]
+
+    def text_updates(self, path: Steps, name: str) -> list[bytes] | None:
+        """The updates of a text as it was before the transaction; None where no object is."""
+        fields, place = inside(self.view[3] if is_alive(self.view) else None, path, self._element)
+        if fields is None:
+            return None
+        state = fields.get(obj.TEXT, {}).get(name) or empty_text()
+        return all_updates(state, self.parts, (*place, obj.TEXT, name))
 
     def _load_of(self, place: Path) -> Load:
         # Most texts have no parts, and most transactions never look at any.

@@ -38,6 +38,8 @@ def replaced(before: Pieces, after: Pieces) -> Delta:
     start = _alike(old, new)
     end = _alike(old[start:][::-1], new[start:][::-1])
     out: Delta = []
+    if start == len(old) == len(new):
+        return out
     _push(out, "retain", start, {})
     for char, spelled in new[start : len(new) - end]:
         _push(out, "insert", char, json.loads(spelled))

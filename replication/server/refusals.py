@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from replication.model.values import Key
+from replication.protocol import reasons
 
 DELETED: Final = "deleted"
-DEPENDS: Final = "depends on a refused write"
+DEPENDS: Final = reasons.DEPENDS
 REPLACED: Final = "replaced"
 CAUSAL_LENGTH: Final = "causal length"
 UNKNOWN_CLASS: Final = "unknown class"
