@@ -1,4 +1,7 @@
-"""Views: which objects of a data set a session sees, by the queries of its subscription set.
+"""Views: which objects of a data set a session sees, and what of them.
+
+An object has to match the query of the subscription set and, where there are rules, the read filter
+of the user's role; of it those fields are shown that the role may read.
 
 Rule 1: an object is in a view when it is alive, its class has a query, and the query holds. A
         class without a query is not in it at all.
@@ -6,6 +9,8 @@ Rule 2: with a schema, a query is served only for classes and fields that are th
         in development mode classes and fields may be unknown yet, and any is queryable.
 Rule 3: a query is read as the schema says. What comes into the schema later changes nothing for
         the objects there were, so a view is read again whenever the schema has grown.
+Rule 4: a class for which the user has no role is not in it, nor is one whose query asks for a field
+        that the role may not read: who is in view and who is not would tell its value.
 """
 
 from __future__ import annotations
@@ -23,9 +28,16 @@ from replication.model.encoding import unpack_trusted
 from replication.model.schema import ClassSchema
 from replication.model.types import KEY_NAME, broken_class_name
 from replication.model.values import Key
-from replication.query import Query, parse
+from replication.query import Query, canonical, parse
+from replication.rules.access import Access
+from replication.rules.roles import Denied, Granted, Roles
 from replication.server.types import Types
 from replication.storage.contract import Writer
+
+
+class NotReadableError(QueryError):
+    """A query that asks for what the user may not read. Rule 4."""
+
 
 #: Characters of a query that is worth remembering.
 _REMEMBERED_MAX: Final = 4096
@@ -70,14 +82,20 @@ class View:
 
     Attributes:
         texts: the queries as the client wrote them, by class.
-        queries: as the schema reads them.
+        queries: as the schema reads them, each with the read filter of the user's role.
+        readable: the fields that are shown, for classes of which some are not.
         key: equal for views that show the same.
     """
 
-    __slots__ = ("key", "queries", "texts")
+    __slots__ = ("key", "queries", "readable", "texts")
 
-    def __init__(self, texts: Mapping[str, str], types: Types | None) -> None:
+    def __init__(
+        self, texts: Mapping[str, str], types: Types | None, roles: Roles | None = None
+    ) -> None:
         """Read queries; what a schema can't make sense of is left as it is written.
+
+        Args:
+            roles: the user's; None: everything may be read.
 
         Raises:
             QueryError: a query that can't be parsed, or too much of them.
@@ -85,13 +103,21 @@ class View:
         _check_size(texts)
         self.texts = dict(texts)
         self.queries: dict[str, Query] = {}
+        self.readable: dict[str, Access] = {}
         for name, text in texts.items():
-            query = _parsed(name, text)
-            if types is not None:
-                with suppress(QueryError):
-                    query = query.check(_field_types(query, types.schema.get(name)))
+            query = _read(_parsed(name, text), name, types)
+            role = None if roles is None else roles.of(name)
+            if role is not None:
+                if isinstance(role, Denied) or hidden(query, role):
+                    continue
+                query = _both(query, _read(role.read, name, types))
+                if not role.readable.is_all:
+                    self.readable[name] = role.readable
             self.queries[name] = query
-        self.key = tuple(sorted((name, query.text) for name, query in self.queries.items()))
+        self.key = (
+            tuple(sorted((name, query.text) for name, query in self.queries.items())),
+            tuple(sorted((name, access.key) for name, access in self.readable.items())),
+        )
 
     def sees(self, class_name: str, image: Image) -> bool:
         """Whether an object of a class is in it. Rule 1."""
@@ -99,14 +125,42 @@ class View:
         return query is not None and image.is_alive and query.matches(image.get)
 
 
-def check_queries(texts: Mapping[str, str], types: Types | None, *, development: bool) -> None:
-    """Raise QueryError, naming class, field and reason, unless they can be served. Rule 2."""
+def hidden(query: Query, role: Granted) -> list[str]:
+    """The fields that a query asks for and the role may not read. Rule 4."""
+    names = query.fields - {KEY_NAME}
+    return sorted(name for name in names if not role.readable.of(name).is_all)
+
+
+def _read(query: Query, class_name: str, types: Types | None) -> Query:
+    """A query as the schema reads it, where that can be done."""
+    if types is not None:
+        with suppress(QueryError):
+            return query.check(_field_types(query, types.schema.get(class_name)))
+    return query
+
+
+def _both(query: Query, filtered: Query) -> Query:
+    if filtered.root is canonical.TRUE:
+        return query
+    return Query(canonical.all_of([query.root, filtered.root]))
+
+
+def check_queries(
+    texts: Mapping[str, str],
+    types: Types | None,
+    *,
+    development: bool,
+    roles: Roles | None = None,
+) -> None:
+    """Raise QueryError, naming class, field and reason, unless they can be served. Rules 2, 4."""
     _check_size(texts)
     for name, text in texts.items():
         reason = broken_class_name(name)
         if reason is not None:
             raise QueryError(reason)
         query = _parsed(name, text)
+        if roles is not None:
+            _check_role(query, name, roles.of(name))
         if types is None:
             continue
         known = types.schema.get(name)
@@ -118,6 +172,15 @@ def check_queries(texts: Mapping[str, str], types: Types | None, *, development:
             query.check(_field_types(query, known))
         except QueryError as error:
             raise QueryError(f"the query on {name}: {error}") from None
+
+
+def _check_role(query: Query, class_name: str, role: Granted | Denied) -> None:
+    if isinstance(role, Denied):
+        raise NotReadableError(f"{class_name} can't be read: {role.reason}")
+    names = hidden(query, role)
+    if names:
+        fields = ", ".join(f"{class_name}.{name}" for name in names)
+        raise NotReadableError(f"role {role.name!r} may not read what the query asks for: {fields}")
 
 
 def _check_size(texts: Mapping[str, str]) -> None:

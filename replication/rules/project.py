@@ -1,0 +1,200 @@
+"""What is left of an object where only some of its fields may be read.
+
+Rule 1: projecting commutes with merging: the projections of deltas, merged, are the projection of
+        the merged state. So whoever is sent projections alone converges. [RULES-HIDE-1]
+Rule 2: nothing of a hidden field is left: no value, no member, key or element, no stamp that no
+        visible field shares, no part. [RULES-HIDE-2]
+Rule 3: a container belongs to the property that its home leads to; one that has no home in a state
+        is hidden. Where a delta edits one that is not known here any more, that can't be told:
+        `UnknownHomeError`, and the state has to be sent.
+Rule 4: of objects in a list that are readable in part, lists and dictionaries in mixed values are
+        hidden.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from replication.crdt import object as obj
+from replication.crdt.object import Fields, ObjectState
+from replication.crdt.register import Groups
+from replication.model.encoding import pack, unpack_trusted
+from replication.model.values import ERASED
+from replication.rules.access import Access
+
+#: Kinds whose names are readable as a whole or not at all.
+_WHOLE = frozenset({obj.COUNTER, obj.SET, obj.TEXT})
+
+
+class UnknownHomeError(Exception):
+    """Rule 3; it never leaves the server."""
+
+
+def projected_head(head: bytes, access: Access) -> bytes:
+    """A head with the readable fields alone."""
+    state = unpack_trusted(head)
+    return pack(projected(state, access, state))
+
+
+def projected_delta(delta: bytes, access: Access, now: ObjectState) -> bytes | None:
+    """A delta with the readable fields alone; None where nothing is left.
+
+    Args:
+        now: the state of the object here, to look up containers in.
+
+    Raises:
+        UnknownHomeError: Rule 3.
+    """
+    state = unpack_trusted(delta)
+    fields = projected(state, access, now)
+    return pack(fields) if fields[3] or state[0] else None
+
+
+def projected(state: ObjectState, access: Access, now: ObjectState) -> ObjectState:
+    """A decoded state or delta with the readable fields alone; `now`: as there."""
+    return [*state[:3], _fields(state[3], access, now[3])]
+
+
+def projected_parts(parts: list[list[Any]], access: Access, state: ObjectState) -> list[list[Any]]:
+    """Parts as they travel, [name, version, data], of the readable fields alone.
+
+    Args:
+        state: the decoded head, whole.
+    """
+    out = []
+    for name, version, data in parts:
+        path = unpack_trusted(name)[0]
+        kept = _part(path, data, access, state[3])
+        if kept is not None:
+            out.append([name, version, kept])
+    return out
+
+
+def _fields(fields: Fields, access: Access, base: Fields | None) -> Fields:
+    """Args: base: the fields here; None for those of an object in a list. Rule 4."""
+    out: Fields = {}
+    for kind, held in fields.items():
+        kept: Any
+        if kind == obj.REGISTER:
+            kept = _groups(held, access)
+        elif kind == obj.CONTAINER:
+            kept = {} if base is None else _containers(held, access, base)
+        else:
+            inside = {} if base is None else base.get(kind) or {}
+            kept = _named(kind, held, access, None if base is None else inside)
+        if kept:
+            out[kind] = kept
+    return out
+
+
+def _groups(groups: Groups, access: Access) -> Groups:
+    out = []
+    for group in groups:
+        kept = {name: value for name, value in group[2].items() if access.of(name).is_all}
+        if kept:
+            out.append([*group[:2], kept, *group[3:]])
+    return out
+
+
+def _named(
+    kind: int, held: dict[str, Any], access: Access, base: dict[str, Any] | None
+) -> dict[str, Any]:
+    out = {}
+    for name, content in held.items():
+        inner = access.of(name)
+        if inner.is_all:
+            out[name] = content
+        elif not inner.is_none and kind not in _WHOLE:
+            out[name] = _partly(kind, content, inner, None if base is None else base.get(name))
+    return out
+
+
+def _partly(kind: int, content: Any, access: Access, base: Any) -> Any:
+    """An embedded object, or a collection of them, of which some fields are readable."""
+    if kind == obj.EMBEDDED:
+        return [*content[:3], _fields(content[3], access, base[3] if base else {})]
+    if kind == obj.DICTIONARY:
+        held = base[2] if base else {}
+        items = {
+            key: _partly(obj.EMBEDDED, item, access, held.get(key))
+            for key, item in content[2].items()
+        }
+        return [content[0], _erasures(content[1]), items]
+    return [content[0], _chunk(content[1], access)] if len(content) == 2 else content
+
+
+def _erasures(groups: Groups) -> Groups:
+    """Of the plain values of a dictionary only that keys were removed."""
+    out = []
+    for group in groups:
+        kept = {key: value for key, value in group[2].items() if value is ERASED}
+        if kept:
+            out.append([*group[:2], kept, *group[3:]])
+    return out
+
+
+def _chunk(chunk: Any, access: Access) -> Any:
+    """A list's places and elements stay; of what is in it only objects, in part. Rule 4."""
+    runs, sets, moves, erased, contents = chunk
+    runs = [[*run[:5], [None] * len(run[5])] if type(run[5]) is list else run for run in runs]
+    sets = [[*item[:4], None] for item in sets]
+    contents = [[*item[:2], _fields(item[2], access, None)] for item in contents]
+    return [runs, sets, moves, erased, contents]
+
+
+def _containers(held: dict[bytes, Any], access: Access, base: Fields) -> dict[bytes, Any]:
+    here = base.get(obj.CONTAINER) or {}
+    out = {}
+    for name, content in held.items():
+        owner = _owner(name, held, here)
+        if owner is None and held is not here:
+            raise UnknownHomeError
+        if owner is not None and access.of(owner).is_all:
+            out[name] = content
+    return out
+
+
+def _owner(name: bytes, held: dict[bytes, Any], here: dict[bytes, Any]) -> str | None:
+    """The property that a container belongs to, as far as is known."""
+    seen = set()
+    while name not in seen:
+        seen.add(name)
+        _, *rest = unpack_trusted(name)
+        if type(rest[0]) is str:  # of a default
+            return rest[0]
+        home = _home(name, held) or _home(name, here)
+        if not home:
+            return None
+        if home[0] != obj.CONTAINER:
+            owner: str = home[1]
+            return owner
+        name = home[1]
+    return None  # a cycle: it shows nothing
+
+
+def _home(name: bytes, held: dict[bytes, Any]) -> Any:
+    return held[name][0] if name in held else None
+
+
+def _part(path: list[Any], data: bytes, access: Access, base: Fields | None) -> bytes | None:
+    """One part, at a path below fields; None where it is hidden."""
+    kind, slot, *rest = path
+    if kind == obj.CONTAINER:
+        if base is None:
+            return data if access.is_all else None
+        owner = _owner(slot, base.get(obj.CONTAINER) or {}, {})
+        return data if owner is not None and access.of(owner).is_all else None
+    inner = access.of(slot)
+    if inner.is_all:
+        return data
+    if inner.is_none or kind in _WHOLE:
+        return None
+    held = None if base is None else (base.get(kind) or {}).get(slot)
+    if kind == obj.EMBEDDED:
+        return _part(rest, data, inner, None if held is None else held[3])
+    if kind == obj.DICTIONARY:
+        item = None if held is None else held[2].get(rest[0])
+        return _part(rest[1:], data, inner, None if item is None else item[3])
+    if rest:
+        return _part(rest[1:], data, inner, None)
+    return pack(_chunk(unpack_trusted(data), inner))

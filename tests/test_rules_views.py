@@ -1,0 +1,66 @@
+"""Views under rules: which objects, which fields, and which queries are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from test_rules_roles import bound, role, rules
+
+from replication.errors import QueryError
+from replication.model.encoding import pack
+from replication.server.view import Image, NotReadableError, View, check_queries
+
+OWNER = {"owner": "%%user.id"}
+HIDING = role("a", fields={"note": {"read": True}, "owner": {}})
+
+
+def filtered(read: Any = OWNER, write: Any = False, **more: Any) -> dict[str, Any]:
+    return role("a", document_filters={"read": read, "write": write}, **more)
+
+
+def image(**fields: Any) -> Image:
+    return Image(1, pack([1, 1, [], {0: [[1, 2, dict(sorted(fields.items()))]]}]))
+
+
+def test_a_view_is_the_query_and_the_filter() -> None:
+    """[RULES-READ-1]"""
+    view = View({"Book": "year > 1"}, None, bound(rules(filtered())))
+    assert view.queries["Book"].text == 'owner == "ann" AND year > 1'
+    assert view.sees("Book", image(owner="ann", year=2))
+    assert not view.sees("Book", image(owner="bob", year=2))
+    assert not view.sees("Book", image(owner="ann", year=1))
+    assert view.readable == {}
+
+
+def test_a_class_without_a_role_is_not_in_it() -> None:
+    """R3 [RULES-ROLE-2]"""
+    view = View({"Book": "TRUEPREDICATE"}, None, bound(rules(role("a", False))))
+    assert view.queries == {}
+    assert not view.sees("Book", image(owner="ann"))
+
+
+def test_views_are_equal_where_they_show_the_same() -> None:
+    texts = {"Book": "TRUEPREDICATE"}
+    ann, bob = bound(rules(filtered())), bound(rules(filtered()), "bob")
+    assert View(texts, None, ann).key == View(texts, None, ann).key
+    assert View(texts, None, ann).key != View(texts, None, bob).key
+    everything = bound(rules(role("a")))
+    assert View(texts, None, everything).key == View(texts, None).key
+    less = View(texts, None, bound(rules(HIDING)))
+    assert less.key != View(texts, None).key
+    assert set(less.readable) == {"Book"}
+
+
+def test_a_query_that_asks_for_a_hidden_field_is_refused() -> None:
+    """[RULES-READ-2]"""
+    roles = bound(rules(HIDING))
+    for text, name in [("owner == 'x'", "owner"), ("note == 'x' OR secret != 1", "secret")]:
+        with pytest.raises(NotReadableError, match=f"role 'a' may not read .* Book.{name}"):
+            check_queries({"Book": text}, None, development=False, roles=roles)
+        assert View({"Book": text}, None, roles).queries == {}
+    check_queries({"Book": "note == 'x' AND _id > 1"}, None, development=False, roles=roles)
+    with pytest.raises(NotReadableError, match="Book can't be read: no role in default_roles"):
+        check_queries({"Book": "a > 1"}, None, development=False,
+                      roles=bound(rules(role("a", False))))  # fmt: skip
+    assert issubclass(NotReadableError, QueryError)
