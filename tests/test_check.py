@@ -19,8 +19,8 @@ from replication.crdt.check import (
     LENGTH_MAX,
     Bounds,
     check_object,
-    unpack_heads,
     unpack_object,
+    unpack_objects,
 )
 from replication.crdt.incarnation import clone
 from replication.crdt.object import absent, merge
@@ -307,7 +307,9 @@ def test_what_is_well_formed_passes(name: str) -> None:
     check_object(ACCEPTED[name])
     data = pack(ACCEPTED[name])
     assert pack(unpack_object(data)) == pack(unpack_object(data, spread=True)) == data
-    assert [pack(state) for state in unpack_heads([data, data])] == [data, data]
+    for spread in (False, True):
+        states = unpack_objects([data, data], spread=spread)
+        assert [pack(state) for state in states] == [data, data]
     object_view(merge(absent(), ACCEPTED[name]))
 
 
@@ -325,9 +327,11 @@ def test_what_is_malformed_is_refused(name: str) -> None:
         unpack_object(data)
     with pytest.raises(DecodeError):
         check_object(unpack(data))
+    with pytest.raises(DecodeError):
+        unpack_objects([pack(absent()), data])
     if name not in ACCEPTED_IN_HEADS:
         with pytest.raises(DecodeError):
-            unpack_heads([pack(absent()), data])
+            unpack_objects([pack(absent()), data], spread=True)
 
 
 # -- heads and parts -------------------------------------------------------------------------
@@ -415,10 +419,18 @@ BREAKING: list[Any] = [
 ]  # fmt: skip
 
 
-def test_heads_of_the_commonest_shape_are_checked_as_all_others_are() -> None:
+@pytest.mark.parametrize("length", [0, 1])
+@pytest.mark.parametrize("spread", [False, True])
+def test_states_of_the_commonest_shape_are_checked_as_all_others_are(
+    length: int, spread: bool
+) -> None:
     """[STATE] Groups of registers with one thing in them replaced, in each place."""
     good = [[4, 2, {"a": 1, "b": "x"}], [5, 3, {"c": None}], [9, 2, {"d": 0.5, "e": b""}]]
-    assert unpack_heads([pack(registers(*good))]) == [registers(*good)]
+
+    def state(groups: Any) -> Any:
+        return [length, 1, [], {obj.REGISTER: groups}]
+
+    assert unpack_objects([pack(state(good))], spread=spread) == [state(good)]
     refused = 0
     for group in range(3):
         for item in (0, 1, 2, None):
@@ -428,15 +440,15 @@ def test_heads_of_the_commonest_shape_are_checked_as_all_others_are() -> None:
                     groups[group] = breaking
                 else:
                     groups[group][item] = breaking
-                data = pack(registers(*groups))
+                data = pack(state(groups))
                 try:
-                    unpack_object(data, spread=True)
+                    unpack_object(data, spread=spread)
                 except DecodeError:
                     refused += 1
                     with pytest.raises(DecodeError):
-                        unpack_heads([data])
+                        unpack_objects([data], spread=spread)
                 else:
-                    assert unpack_heads([data]) == [registers(*groups)]
+                    assert unpack_objects([data], spread=spread) == [state(groups)]
     assert 150 < refused < 3 * 4 * len(BREAKING)
 
 
@@ -505,7 +517,9 @@ def hold_the_gate(data: bytes, other: Any) -> bool:
     assert repr(state) == repr(passes(slowly))
     head = passes(lambda: unpack_object(data, spread=True))
     beside = pack(registers([5, 2, {"a": 2.0**1023}]))
-    heads = passes(lambda: unpack_heads([beside, data, beside]))
+    deltas = passes(lambda: unpack_objects([beside, data, beside]))
+    assert repr(state) == repr(None if deltas is None else deltas[1])
+    heads = passes(lambda: unpack_objects([beside, data, beside], spread=True))
     assert repr(head) == repr(None if heads is None else heads[1])
     if state is None:
         return False

@@ -20,7 +20,7 @@ from replication.crdt.object import is_alive
 from replication.errors import DecodeError
 from replication.history.changeset import decode_trusted
 from replication.model.encoding import unpack_trusted
-from replication.protocol.body import ForgetOp
+from replication.protocol.body import EvictOp, ForgetOp
 from replication.protocol.messages import Message, Upload
 from replication.server.refusals import DELETED, DEPENDS
 from replication.server.tables import entries
@@ -423,6 +423,14 @@ def test_a_horizon_comes_with_the_last_message() -> None:
     db = client_file()
     with pytest.raises(DecodeError, match="before the last message"):
         take(db, download(5, ForgetOp(3), last=False))
+
+
+def test_horizons_come_before_all_other_operations() -> None:
+    """DOWN-11"""
+    db = client_file()
+    with pytest.raises(DecodeError, match="behind other operations"):
+        take(db, download(5, EvictOp("Note", 1), ForgetOp(3)))
+    check_file(db)
 
 
 # -- long lists ------------------------------------------------------------------------------

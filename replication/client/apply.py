@@ -42,7 +42,6 @@ from replication.protocol.body import (
     Operation,
     SchemaOp,
     StateOp,
-    decode_operations,
     decode_with_states,
     pack_operation,
     trusted_operation,
@@ -176,7 +175,7 @@ def stage(work: Integration, download: Download) -> None:
     latest = 0
     for operation, state in decode_with_states(download.size, download.body):
         if type(operation) is StateOp and not operation.parts and not mixed:
-            assert state is not None
+            assert state is not None, "it comes with a head"
             latest = max(latest, latest_time(state))
             rows.add(operation, state)
             continue
@@ -246,13 +245,13 @@ def apply(work: Integration, download: Download) -> None:
     """Apply a download whose last message this is. Rules 1 to 3.
 
     Raises:
-        DecodeError: its operations are not well-formed; nothing was applied.
+        DecodeError: its operations are not well-formed; what was applied is to be undone.
     """
-    operations = decode_operations(download.size, download.body)
+    passed, operations = horizons.leading(decode_with_states(download.size, download.body))
     synced = work.synced
     belongs = (synced.staged_query, synced.staged_base) == (download.query_version, download.base)
     _fold(work, download.mark)
-    before = horizons.begin(work, operations, download.version)
+    before = horizons.begin(work, passed, download.version)
     if belongs and synced.staged_count:
         _operate_staged(work)
     _operate(work, operations)
@@ -311,17 +310,20 @@ def _merge_base(
     work.replica.put_base(class_name, key, held if version is None else version, state, parts)
 
 
-def _operate(work: Integration, operations: list[Operation]) -> None:
-    for operation in operations:
+def _operate(work: Integration, operations: Iterable[tuple[Operation, Any]]) -> None:
+    """Do what the operations say, each with its decoded head or delta."""
+    for operation, state in operations:
         match operation:
             case DeltaOp():
-                _delta(work, operation)
+                _delta(work, operation, state)
             case StateOp():
-                _state(work, operation)
+                _state(work, operation, state)
             case EvictOp():
                 _evict(work, operation)
             case SchemaOp():
                 work.learn(Schema.from_packed(operation.schema))
+            case ForgetOp(version):
+                raise DecodeError(f"horizon {version} behind other operations")
 
 
 def _operate_staged(work: Integration) -> None:
@@ -332,13 +334,22 @@ def _operate_staged(work: Integration) -> None:
             work.arrived(class_name)
             continue
         for _, key, version, head in work.writer.staged_objects(class_name):
-            _state(work, StateOp(class_name, key, version, head, []))
+            _state(work, StateOp(class_name, key, version, head, []), unpack_trusted(head))
     for number in range(1, work.synced.staged_count + 1):
         record = work.writer.record(STAGED, int_key(number))
         assert record is not None, "staged with its count"
         latest, rest = unpack_trusted(record)
         work.received = max(work.received, latest)
-        _operate(work, [trusted_operation(item) for item in rest])
+        _operate(work, map(_with_state, map(trusted_operation, rest)))
+
+
+def _with_state(operation: Operation) -> tuple[Operation, ObjectState | None]:
+    match operation:
+        case DeltaOp():
+            return operation, unpack_trusted(operation.delta)
+        case StateOp():
+            return operation, unpack_trusted(operation.head)
+    return operation, None
 
 
 def _known_class(work: Integration, class_name: str) -> None:
@@ -346,12 +357,11 @@ def _known_class(work: Integration, class_name: str) -> None:
         work.declare(class_name)
 
 
-def _delta(work: Integration, operation: DeltaOp) -> None:
-    class_name, key, version, data = operation
+def _delta(work: Integration, operation: DeltaOp, delta: ObjectState) -> None:
+    class_name, key, version, _ = operation
     _known_class(work, class_name)
     name = (class_name, key_bytes(key))
     row = work.replica.row(class_name, key)
-    delta = unpack_trusted(data)
     if name in work.pending:
         base = work.replica.base(class_name, key)
         if base is not None and version <= base[0]:
@@ -372,7 +382,7 @@ def _delta(work: Integration, operation: DeltaOp) -> None:
     work.changes.append(Change(class_name, key, head_of(row), head, fields_of(parts.changes())))
 
 
-def _state(work: Integration, operation: StateOp) -> None:
+def _state(work: Integration, operation: StateOp, state: ObjectState) -> None:
     class_name, key, version, head, parts = operation
     _known_class(work, class_name)
     row = work.replica.row(class_name, key)
@@ -381,7 +391,6 @@ def _state(work: Integration, operation: StateOp) -> None:
     parts_of: frozenset[Slot] = frozenset()
     if versions:
         _, _, parts_of = work.replica.restore(class_name, key)
-    state: ObjectState = unpack_trusted(head)
     work.received = max(work.received, latest_time(state))
     if parts or row is not None:
         parts_of |= work.replica.replace(class_name, key, version, state, head, parts)

@@ -11,7 +11,10 @@ Rule 3: what is pending is re-based at once, all of it, from the synced state th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
+from typing import Any
 
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
@@ -27,9 +30,19 @@ from replication.protocol.body import ForgetOp, Operation
 from replication.storage.contract import int_key
 
 
-def begin(
-    work: Integration, operations: list[Operation], version: int
-) -> dict[ObjectName, ObjectState]:
+def leading(
+    operations: Iterator[tuple[Operation, Any]],
+) -> tuple[list[int], Iterator[tuple[Operation, Any]]]:
+    """The horizons that a DOWNLOAD begins with, and the operations behind them. [DOWN-11]"""
+    passed: list[int] = []
+    for operation, state in operations:
+        if type(operation) is not ForgetOp:
+            return passed, chain([(operation, state)], operations)
+        passed.append(operation.version)
+    return passed, operations
+
+
+def begin(work: Integration, passed: list[int], version: int) -> dict[ObjectName, ObjectState]:
     """Note the horizons that a DOWNLOAD up to ``version`` passes.
 
     Returns the joined synced states of the objects with pending deltas; empty if there are none.
@@ -39,13 +52,12 @@ def begin(
     """
     work.horizons = [work.synced.horizon]
     last = 0
-    for operation in operations:
-        if isinstance(operation, ForgetOp):
-            if not last < operation.version <= version:
-                raise DecodeError(f"horizon {operation.version} after {last}, up to {version}")
-            last = operation.version
-            if last > work.synced.horizon:
-                work.horizons.append(last)
+    for horizon in passed:
+        if not last < horizon <= version:
+            raise DecodeError(f"horizon {horizon} after {last}, up to {version}")
+        last = horizon
+        if last > work.synced.horizon:
+            work.horizons.append(last)
     if len(work.horizons) == 1:
         return {}
     out: dict[ObjectName, ObjectState] = {}

@@ -99,21 +99,23 @@ def unpack_object(data: bytes, *, spread: bool = False) -> obj.ObjectState:
     return state
 
 
-def unpack_heads(items: list[bytes]) -> list[obj.ObjectState]:
-    """Some heads from their bytes: `unpack_object`, and faster.
+def unpack_objects(items: list[bytes], *, spread: bool = False) -> list[obj.ObjectState]:
+    """Some states from their bytes: `unpack_object` of each, and faster.
 
     Raises:
-        DecodeError: one of them is not the canonical encoding of a well-formed head.
+        DecodeError: one of them is not the canonical encoding of a well-formed state.
     """
+    if max(map(len, items), default=0) > CHANGESET_BYTES_MAX:
+        raise LimitExceededError(f"a state of more than {CHANGESET_BYTES_MAX} bytes")
     states: list[obj.ObjectState] = unpack_each_for_check(items)
     for data, state in zip(items, states, strict=True):
         if not (data.startswith(_REGISTERS) and _are_explicit(state[3][obj.REGISTER])):
-            check_within(state, _HEAD, NESTING_MAX)
+            check_within(state, _HEAD if spread else Bounds(spread=False), NESTING_MAX)
     return states
 
 
-#: How the head of an object begins that was created once and holds nothing but registers: most.
-_REGISTERS: Final = pack([1, 1, [], {obj.REGISTER: 0}])[:-1]
+#: How most states begin: an object created once, or an edit of one, with nothing but registers.
+_REGISTERS: Final = tuple([pack([n, 1, [], {obj.REGISTER: 0}])[:-1] for n in (1, 0)])
 
 
 def _are_explicit(groups: Any) -> bool:

@@ -16,7 +16,7 @@ import re
 import struct
 import uuid
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from reprlib import repr as _short
 from typing import Any, Final, TypeAlias
 
@@ -202,6 +202,11 @@ def pack(value: Packed) -> bytes:
         if isinstance(error, WrongTypeError):
             raise
         raise WrongTypeError(f"{_short(value)} can't be stored: {error}") from None
+
+
+def pack_list(items: Iterable[Packed], count: int) -> bytes:
+    """`pack` of a list of ``count`` items, each of which may be gone once the next is asked for."""
+    return msgpack.Packer().pack_array_header(count) + b"".join(map(pack, items))  # type: ignore[no-any-return]
 
 
 #: Above this many bytes, that all lists are complete is seen to before any is allocated.

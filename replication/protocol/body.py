@@ -25,7 +25,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from replication.crdt.check import check_part, unpack_heads, unpack_object
+from replication.crdt.check import check_part, unpack_objects
 from replication.crdt.object import ObjectState
 from replication.errors import DecodeError, LimitExceededError
 from replication.history.changeset import check_class_name
@@ -41,6 +41,7 @@ from replication.model.encoding import (
     check_shape,
     is_key,
     pack,
+    pack_list,
     unpack,
     unpack_runs_for_check,
 )
@@ -170,7 +171,7 @@ def decode_changesets(size: int, body: bytes) -> list[bytes]:
 
 def encode_operations(operations: list[Operation]) -> tuple[int, bytes]:
     """(size, body) of a DOWNLOAD."""
-    return compressed(pack([pack_operation(item) for item in operations]))
+    return compressed(pack_list(map(pack_operation, operations), len(operations)))
 
 
 def decode_operations(size: int, body: bytes) -> list[Operation]:
@@ -183,7 +184,7 @@ def decode_operations(size: int, body: bytes) -> list[Operation]:
 
 
 def decode_with_states(size: int, body: bytes) -> Iterator[tuple[Operation, ObjectState | None]]:
-    """The same, one by one, each with the decoded state if it is a `StateOp`.
+    """The same, one by one, each with the decoded delta or head that it carries.
 
     Raises:
         DecodeError: as there, and only then: the operations before it were passed on.
@@ -191,10 +192,19 @@ def decode_with_states(size: int, body: bytes) -> Iterator[tuple[Operation, Obje
     # Each operation below is looked at item by item, so the walk of `unpack` is not needed.
     for items in unpack_runs_for_check(decompressed(size, body)):
         operations = [_operation(item) for item in items]
+        deltas = iter(_states([item.delta for item in operations if type(item) is DeltaOp]))
         heads = [item.head for item in operations if type(item) is StateOp]
-        states = iter(unpack_heads(heads))
+        states = iter(_states(heads, spread=True))
         for item in operations:
-            yield item, next(states) if type(item) is StateOp else None
+            kind = type(item)
+            if kind is DeltaOp:
+                yield item, next(deltas)
+            else:
+                yield item, next(states) if kind is StateOp else None
+
+
+def _states(items: list[bytes], *, spread: bool = False) -> list[ObjectState]:
+    return unpack_objects(items, spread=spread) if items else []
 
 
 def pack_operation(operation: Operation) -> list[Any]:
@@ -208,6 +218,7 @@ def trusted_operation(item: list[Any]) -> Operation:
 
 
 def _operation(item: Any) -> Operation:
+    """An operation; whether its head or delta is well-formed is left to the caller."""
     if type(item) is not list or not item:
         raise DecodeError(f"{item!r:.60} is no operation")
     kind = item[0]
@@ -230,7 +241,6 @@ def _operation(item: Any) -> Operation:
     if type(item[3]) is not int or not 0 < item[3] <= TIME_MAX or type(item[4]) is not bytes:
         raise DecodeError(f"{item!r:.60} is no operation")
     if kind == DELTA:
-        unpack_object(item[4])
         return DeltaOp(*item[1:])
     _check_parts(item[5])
     return StateOp(*item[1:])
