@@ -81,6 +81,8 @@ COMPRESS_BYTES_MIN: Final = 512
 SESSIONS_PER_CONNECTION_MAX: Final = 1000
 #: UTF-8 bytes of a token.
 TOKEN_BYTES_MAX: Final = 64 * 1024
+#: Characters of the secret in an anonymous token, at least: nobody guesses another's.
+ANONYMOUS_SECRET_CHARACTERS_MIN: Final = 32
 #: UTF-8 bytes of what names a user.
 USER_BYTES_MAX: Final = 256
 #: Bytes of the object that holds a user's custom data: each session keeps it in memory.
@@ -152,5 +154,9 @@ HANDSHAKE_TIMEOUT_S: Final = 30.0
 CLOSE_TIMEOUT_S: Final = 2.0
 #: How far the clocks of who issues tokens and of the server may differ, in seconds.
 TOKEN_LEEWAY_S: Final = 30.0
+#: How long before a token expires a client asks for a fresh one; sooner for short-lived ones.
+TOKEN_REFRESH_AHEAD_S: Final = 60.0
+#: How often a server looks whether files of its operator have changed: keys, revocations.
+FILES_CHECK_S: Final = 1.0
 #: How long a client may keep PROGRESS back, to tell it with something else.
 PROGRESS_DELAY_S: Final = 1.0

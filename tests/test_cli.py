@@ -15,6 +15,8 @@ from tests.command_line import ok, refused, run
 COMMANDS = [
     "demo",
     "serve",
+    "api-key",
+    "revoke",
     "import",
     "sync",
     "subscribe",

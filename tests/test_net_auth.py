@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 
 from replication.errors import Action, ErrorCode, SessionError, UsageError
 from replication.limits import TOKEN_BYTES_MAX, TOKEN_LEEWAY_S, USER_BYTES_MAX
-from replication.net.auth import KeySetFile, Tokens, WebTokens, public_key, shared_secret
+from replication.net.auth import Tokens
+from replication.net.keys import KeySetFile, public_key, shared_secret
+from replication.net.web_tokens import WebTokens
 
 NOW = 1_800_000_000.0
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -67,10 +69,11 @@ def refused(verify: Callable[[str], object], token: str, *words: str) -> Session
 
 # -- development tokens ----------------------------------------------------------------------------
 def test_development_tokens_need_the_development_mode() -> None:
+    """IDENTITY-1"""
     tokens = Tokens(development=True)
     assert tokens("dev:ada").id == "ada"
     assert tokens("dev:ada").expires is None
-    refused(Tokens(jwt=secret_tokens()), "dev:ada", "development mode")
+    refused(Tokens(other=secret_tokens()), "dev:ada", "development mode")
     with pytest.raises(UsageError, match="development mode"):
         Tokens()
 
@@ -79,7 +82,7 @@ def test_development_tokens_need_the_development_mode() -> None:
     ("token", "word"),
     [
         ("", "empty"),
-        ("ada", "development tokens only"),
+        ("ada", "only development tokens"),
         ("dev:", "is no user"),
         ("dev:" + "x" * (USER_BYTES_MAX + 1), "is no user"),
         ("x" * (TOKEN_BYTES_MAX + 1), "bytes"),
@@ -90,7 +93,7 @@ def test_bad_development_tokens(token: str, word: str) -> None:
 
 
 def test_both_kinds_at_once() -> None:
-    tokens = Tokens(development=True, jwt=secret_tokens())
+    tokens = Tokens(development=True, other=secret_tokens())
     assert tokens("dev:bob").id == "bob"
     assert tokens(signed()).id == "ada"
 
@@ -100,6 +103,7 @@ def test_a_good_token() -> None:
     user = secret_tokens()(signed(role="reader"))
     assert (user.id, user.expires) == ("ada", NOW + 60 + TOKEN_LEEWAY_S)
     assert user.claims["role"] == "reader"
+    assert (user.type, user.provider, user.custom_data) == ("normal", "custom-token", {})
     assert secret_tokens()(signed(aud=["films", "books"])).id == "ada"
 
 
@@ -126,11 +130,21 @@ def test_a_good_token() -> None:
         ({"nbf": NOW + 31}, "'nbf'"),
         ({"iat": NOW + 31}, "'iat'"),
         ({"nbf": [1]}, "'nbf'"),
+        ({"jti": 7}, "'jti'"),
+        ({"more": "all"}, "'more' 'all' is no JSON object"),
     ],
 )
 def test_bad_claims(changes: dict[str, object], word: str) -> None:
-    error = refused(secret_tokens(), signed(**changes), word)
+    """IDENTITY-3"""
+    error = refused(secret_tokens(custom_data="more"), signed(**changes), word)
     assert error.code is ErrorCode.TOKEN_INVALID
+
+
+def test_a_claim_may_say_more_about_a_user() -> None:
+    tokens = secret_tokens(custom_data="https://example.com/more")
+    said = {"team": "red", "teams": ["red", {"of": "colours"}]}
+    assert tokens(signed(**{"https://example.com/more": said})).custom_data == said
+    assert tokens(signed()).custom_data == {}
 
 
 def test_expiry_to_the_second() -> None:
@@ -173,7 +187,7 @@ def test_public_keys() -> None:
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", "HS256", "HS512", "", None])
 def test_the_token_does_not_choose_the_algorithm(algorithm: str | None) -> None:
-    """`none`, and the public key used as an HMAC secret."""
+    """IDENTITY-2: `none`, and the public key used as an HMAC secret."""
     for secret in (b"", pem(RSA), pem(RSA).strip()):
         refused(public_tokens(RSA), by_hand({"alg": algorithm, "typ": "JWT"}, secret))
 
@@ -222,7 +236,7 @@ def test_no_changed_token_is_accepted(data: st.DataObject) -> None:
 
 @given(st.text(max_size=200))
 def test_no_text_is_a_token(text: str) -> None:
-    refused(Tokens(jwt=secret_tokens()), text)
+    refused(Tokens(other=secret_tokens()), text)
 
 
 # -- keys ------------------------------------------------------------------------------------------
@@ -306,7 +320,7 @@ def test_a_key_set_is_read_again_when_it_changed(
     path.write_text("{half a")
     with caplog.at_level(logging.WARNING):
         refused(tokens, with_kid(OTHER_RSA, "three"), "'three'")
-    assert "stay as they were" in caplog.text
+    assert "goes on to count" in caplog.text
     assert tokens(with_kid(OTHER_RSA, "two")).id == "ada"
     path.unlink()
     refused(tokens, with_kid(OTHER_RSA, "three"), "'three'")

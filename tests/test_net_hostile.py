@@ -206,7 +206,7 @@ SESSION_ERRORS: list[tuple[Message, ErrorCode, str]] = [
     (Progress(1, 10**9), ErrorCode.BAD_MESSAGE, "1000000000"),
     (Query(1, 1, {}, 0, b""), ErrorCode.BAD_MESSAGE, "version 1"),
     (Token(1, "dev:somebody else"), ErrorCode.USER_MISMATCH, "somebody else"),
-    (Token(1, "nonsense"), ErrorCode.TOKEN_INVALID, "development tokens only"),
+    (Token(1, "nonsense"), ErrorCode.TOKEN_INVALID, "only development tokens"),
     (Assign(1, 2, 3), ErrorCode.BAD_MESSAGE, "ASSIGN"),
     (Ack(1, 1, 1, [], []), ErrorCode.BAD_MESSAGE, "ACK"),
     (Nack(1, 1, 208, 0, ""), ErrorCode.BAD_MESSAGE, "NACK"),
@@ -341,6 +341,7 @@ class Wall:
 async def test_a_token_that_expires_ends_its_session_unless_a_fresh_one_came(
     mock_clock: trio.testing.MockClock,
 ) -> None:
+    """IDENTITY-5"""
     wall = Wall()
 
     def pass_time(seconds: float) -> None:

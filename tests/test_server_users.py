@@ -52,6 +52,7 @@ def write(device: Device, name: tuple[str, Any], **values: Any) -> None:
 
 
 def test_custom_data_is_there_from_the_first_message_on_and_follows_every_commit() -> None:
+    """IDENTITY-6"""
     world, root = administered()
     write(root, PERSON, team="red")
     ann, bob = Device(world, "ann"), Device(world, "bob")

@@ -21,6 +21,8 @@ import click
 _COMMANDS: Final = {
     "demo": "Show devices going offline, editing in conflict and converging.",
     "serve": "Serve a directory of namespaces to devices.",
+    "api-key": "Make, list and remove the API keys of a server.",
+    "revoke": "Let a user or a token in no more; end their sessions.",
     "import": "Import a CSV, JSON lines or BSON file into a client file.",
     "sync": "Synchronise a client file with a server.",
     "subscribe": "Choose which objects a client file asks the server for.",
@@ -31,7 +33,9 @@ _COMMANDS: Final = {
     "device": "",
 }
 #: Commands whose module has another name, because theirs is a word of Python or of a package.
-_MODULES: Final = {"import": "importing", "inspect": "inspecting", "device": "demo.device"}
+_MODULES: Final = {
+    "api-key": "api_key", "import": "importing", "inspect": "inspecting", "device": "demo.device",
+}  # fmt: skip
 #: What the demo starts, not what people type.
 _HIDDEN: Final = frozenset({"device"})
 #: What shells expect after a key press of Ctrl-C.

@@ -1,7 +1,6 @@
 """`replication serve`: a directory of namespaces, served to devices.
 
-Rule 1: nobody is let in by accident: without a way to verify tokens the server does not start, and
-        the development mode, where everybody is who they say, has to be asked for.
+Rule 1: whom it lets in is decided in `identity`.
 Rule 2: a namespace is a file `NAME.db` of the directory. In development mode clients make them;
         otherwise whoever starts the server does, with --namespace.
 Rule 3: SIGTERM and SIGINT end it gracefully, with exit status 0.
@@ -16,7 +15,6 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from replication.cli.identity import Doors, Identity, doors, identity_options
 from replication.cli.output import print_json, printable, remark
 from replication.errors import ErrorCode, SchemaError, SessionError, UsageError
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     import ssl
 
     from replication.model.schema import Schema
-    from replication.net.auth import Keys, Tokens
     from replication.net.server import Place
     from replication.server.host import Host
     from replication.storage.contract import Store
@@ -51,16 +49,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Where to listen; port 0 takes any that is free.",
 )
 @click.option("--namespace", "namespaces", multiple=True, help="Make this data set, if need be.")
-@click.option(
-    "--development", is_flag=True, help="Trust every token dev:NAME; let clients add to schemas."
-)
-@click.option(
-    "--jwt-secret-file", type=_FILE, help="Verify tokens with this shared secret (HS256)."
-)
-@click.option("--jwt-public-key", type=_FILE, help="Verify tokens with this public key, in PEM.")
-@click.option("--jwks", type=_FILE, help="Verify tokens with the keys of this JSON Web Key Set.")
-@click.option("--audience", help="The audience that tokens must be for.")
-@click.option("--issuer", help="Who must have issued them.")
+@identity_options
 @click.option("--tls-cert", type=_FILE, help="Serve wss with this certificate chain, in PEM.")
 @click.option("--tls-key", type=_FILE, help="Its private key.")
 @click.option(
@@ -80,7 +69,7 @@ def command(directory: Path, listen: str, **options: Any) -> None:
     """Serve the data sets in PATH, a directory, to devices.
 
     Prints the address it listens at, and serves until it is interrupted. Give --development to
-    try it out; otherwise one of --jwt-secret-file, --jwt-public-key and --jwks.
+    try it out; otherwise keys: --jwks, for example.
 
     \b
     Examples:
@@ -88,7 +77,8 @@ def command(directory: Path, listen: str, **options: Any) -> None:
       replication serve data --namespace books --jwks keys.json --audience books \\
           --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
     """
-    settings = Settings(directory, *_place(listen), **options)
+    identity = Identity.taken(options)
+    settings = Settings(directory, *_place(listen), identity, **options)
     logging.basicConfig(
         level=logging.INFO if settings.verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -103,13 +93,8 @@ class Settings:
     directory: Path
     listen_host: str
     port: int
+    identity: Identity
     namespaces: tuple[str, ...]
-    development: bool
-    jwt_secret_file: Path | None
-    jwt_public_key: Path | None
-    jwks: Path | None
-    audience: str | None
-    issuer: str | None
     tls_cert: Path | None
     tls_key: Path | None
     schema: Path | None
@@ -127,34 +112,6 @@ def _place(listen: str) -> tuple[str, int]:
 
 
 # -- what the options mean -------------------------------------------------------------------------
-def _tokens(settings: Settings) -> Tokens:
-    from replication.net.auth import KeySetFile, Tokens, WebTokens, public_key, shared_secret
-
-    sources: list[Callable[[], Keys]] = []
-    if settings.jwt_secret_file is not None:
-        secret = settings.jwt_secret_file.read_bytes().strip()
-        sources.append(lambda: shared_secret(secret))
-    if settings.jwt_public_key is not None:
-        pem = settings.jwt_public_key.read_bytes()
-        sources.append(lambda: public_key(pem))
-    if settings.jwks is not None:
-        path = settings.jwks
-        sources.append(lambda: KeySetFile(path))
-    if len(sources) > 1:
-        raise UsageError("give one of --jwt-secret-file, --jwt-public-key and --jwks")
-    if not sources and not settings.development:
-        raise UsageError(
-            "nobody could be let in: give --jwt-secret-file, --jwt-public-key or --jwks, or "
-            "--development to trust everybody"
-        )
-    if not sources and (settings.audience or settings.issuer):
-        raise UsageError("--audience and --issuer need keys: give --jwks, for example")
-    jwt = None
-    if sources:
-        jwt = WebTokens(sources[0](), audience=settings.audience, issuer=settings.issuer)
-    return Tokens(development=settings.development, jwt=jwt)
-
-
 def _tls(settings: Settings) -> ssl.SSLContext | None:
     import ssl
 
@@ -208,13 +165,13 @@ class _Files:
         from replication.storage.sqlite import SQLiteStore
 
         path = self._settings.directory / f"{name}.db"
-        asked = self._settings.development or name in self._settings.namespaces
+        asked = self._settings.identity.development or name in self._settings.namespaces
         if not asked and not path.exists():
             raise SessionError(ErrorCode.BAD_NAMESPACE, f"there is no namespace {name!r} here")
         return SQLiteStore(path, query_values)
 
 
-def _host(settings: Settings) -> Host:
+def _host(settings: Settings, doors: Doors) -> Host:
     from replication.clock import ms_from_unix
     from replication.limits import DOWNLOAD_BYTES_TARGET
     from replication.server.host import Host
@@ -225,12 +182,14 @@ def _host(settings: Settings) -> Host:
     files.make()
     return Host(
         files.open,
-        _tokens(settings),
+        doors.tokens,
         entropy=lambda: secrets.randbits(63),
         wall_ms=lambda: ms_from_unix(time.time()),
         schema=lambda _name: schema,
-        development=settings.development,
+        development=settings.identity.development,
         report=lambda error: log.error("a session failed", exc_info=error),
+        revoked=doors.tokens.revoked,
+        custom_data=doors.custom_data,
         bytes_target=settings.message_bytes or DOWNLOAD_BYTES_TARGET,
     )
 
@@ -240,18 +199,22 @@ def _serve(settings: Settings) -> None:
     import trio
 
     tls = _tls(settings)
-    host = _host(settings)
+    let_in = doors(settings.identity, settings.directory)
+    host = _host(settings, let_in)
     with ExitStack() as stack:
         stack.callback(host.close)
         for name in settings.namespaces:
             host.namespace(name)
-        trio.run(_until_told, settings, host, tls)
+        trio.run(_until_told, settings, host, tls, let_in)
 
 
-async def _until_told(settings: Settings, host: Host, tls: ssl.SSLContext | None) -> None:
+async def _until_told(
+    settings: Settings, host: Host, tls: ssl.SSLContext | None, let_in: Doors
+) -> None:
     import trio
 
     from replication.net.server import serve
+    from replication.net.watched import watch
 
     serving = partial(
         serve, host, listen_host=settings.listen_host, port=settings.port, ssl_context=tls
@@ -259,6 +222,7 @@ async def _until_told(settings: Settings, host: Host, tls: ssl.SSLContext | None
     failure: UsageError | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_on_signal, nursery.cancel_scope)
+        nursery.start_soon(watch, let_in.files, host.end_revoked)
         try:
             _announce(settings, await nursery.start(serving))
         except UsageError as error:  # which must not leave wrapped in the nursery's group
@@ -291,10 +255,14 @@ def _announce(settings: Settings, places: list[Place]) -> None:
     url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     if settings.as_json:
         print_json(
-            {"url": url, "path": str(settings.directory), "development": settings.development}
+            {
+                "url": url,
+                "path": str(settings.directory),
+                "development": settings.identity.development,
+            }
         )
     else:
         click.echo(f"serving {printable(str(settings.directory))} at {url}")
     sys.stdout.flush()
-    if settings.development:
+    if settings.identity.development:
         remark("development mode: everybody is let in as whoever they say, and may add to schemas")

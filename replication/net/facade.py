@@ -29,8 +29,9 @@ class Sync:
         db: the file, open for writing; write to it from any thread meanwhile.
         url: the server, ws://host:port/ or wss://host:port/.
         namespace: the data set there.
-        token: the token that says who the user is, or what gives one whenever one is needed; it
-            is called in a thread of its own.
+        token: the token that says who the user is, or what gives one whenever one is needed: to
+            begin with, when the server refuses the last one, before it expires. It is called in a
+            thread of its own.
         ssl_context: for wss; None: the system's certificate authorities.
         on_status: called in the background thread whenever `status` changes.
 
@@ -180,6 +181,6 @@ def _provider(token: str | Callable[[], str]) -> Callable[[], Awaitable[str]]:
 
     async def asked() -> str:
         assert callable(token)
-        return await trio.to_thread.run_sync(token)
+        return await trio.to_thread.run_sync(token, abandon_on_cancel=True)
 
     return fixed if isinstance(token, str) else asked

@@ -13,7 +13,7 @@ import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -54,7 +54,7 @@ class Server:
             with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
                 socket = await accept(stream)
             if socket is not None:
-                await self._converse(socket)
+                await self._converse(socket, _peer(stream))
         except DisconnectedError as error:
             _log.debug("a connection did not come about: %s", error)
         except Exception:
@@ -62,8 +62,8 @@ class Server:
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _converse(self, socket: WebSocket) -> None:
-        connection = Connection(self._shell, socket)
+    async def _converse(self, socket: WebSocket, peer: str) -> None:
+        connection = Connection(self._shell, socket, peer)
         self._connections.add(connection)
         if self._leaving:
             connection.say_goodbye(ErrorCode.SHUTTING_DOWN, _LEAVING)
@@ -162,6 +162,17 @@ async def _serve_listeners(
                 letting_in.cancel_scope.cancel()
             scope.deadline = trio.current_time() + SHUTDOWN_GRACE_S
             server.say_goodbye()
+
+
+def _peer(stream: trio.abc.Stream) -> str:
+    """Where a stream comes from, for the log."""
+    while isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    if isinstance(stream, trio.SocketStream):
+        with suppress(OSError):
+            host, port = stream.socket.getpeername()[:2]
+            return f"{host} port {port}"
+    return "a peer"
 
 
 _LEAVING: Final = "the server is shutting down; connect again in a while"

@@ -11,6 +11,7 @@ Rule 3: a DOWNLOAD is made when the one before it is with the operating system, 
 Rule 4: what a peer breaks in a session ends that session, what it breaks in the connection ends
         that; what we break ends the session it happened in. Nobody else is disturbed. [ERR-4]
 Rule 5: a token that expires ends its session, unless a fresh one came before.
+Rule 6: whoever is refused is logged, with where they came from and who they said they were.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from replication.limits import (
 )
 from replication.net.websocket import DisconnectedError, WebSocket
 from replication.protocol.connection import Deliver, Event, HangUp, Reply, ServerConnection
-from replication.protocol.messages import Bind, Message, encode
+from replication.protocol.messages import Bind, Error, Message, encode, error_of
 from replication.protocol.server_session import Close, Confirm, Effect, Open, Refresh, Send
 from replication.server.host import Host, Job, Outcome
 from replication.server.links import Link
@@ -146,13 +147,15 @@ class Connection:
     """One connection, from the first frame to its end."""
 
     __slots__ = (
-        "_connection", "_expires", "_large", "_last_words", "_nursery", "_opened", "_reader",
-        "_reading", "_scope", "_sender", "_sessions", "_shell", "_socket", "_waiting", "_why",
+        "_connection", "_expires", "_large", "_last_words", "_nursery", "_opened", "_peer",
+        "_reader", "_reading", "_scope", "_sender", "_sessions", "_shell", "_socket",
+        "_waiting", "_why",
     )  # fmt: skip
 
-    def __init__(self, shell: Shell, socket: WebSocket) -> None:
+    def __init__(self, shell: Shell, socket: WebSocket, peer: str) -> None:
         self._shell = shell
         self._socket = socket
+        self._peer = peer
         self._connection = ServerConnection(shell.agent)
         self._sessions: dict[int, _Session] = {}
         self._scope = trio.CancelScope()
@@ -266,12 +269,17 @@ class Connection:
             case Reply(message):
                 self._last_words.append(encode(message))
             case HangUp(code, message, ours):
-                _log.info("a connection ended with %s: %s", code.label, message)
+                self._log_end(code, message, "the connection" if ours else "the peer's connection")
                 if ours:
                     self._why = (_CLOSE_CODES.get(code, CloseCode.PROTOCOL_ERROR), code.label)
                 # What is being sent is sent to its end: half a frame would drown our last words.
                 self._reader.cancel()
                 self._scope.deadline = trio.current_time() + CLOSE_TIMEOUT_S
+
+    def _log_end(self, code: ErrorCode, message: str, what: str) -> None:
+        """Rule 6. What a peer wrote must not look like another line of the log."""
+        level = logging.INFO if code in _EXPECTED else logging.WARNING
+        _log.log(level, "%s: %s ended with %s: %s", self._peer, what, code.label, plain(message))
 
     async def _deliver(self, message: Message) -> None:
         session = self._sessions.get(message.session)
@@ -395,6 +403,8 @@ class Connection:
             effect = todo.popleft()
             if isinstance(effect, Send):
                 frames.append(encode(effect.message))
+                if isinstance(effect.message, Error):
+                    self._log_refusal(session, effect.message)
                 continue
             begun = await self._begin(session, effect)
             if isinstance(begun, Job):
@@ -407,6 +417,11 @@ class Connection:
             elif isinstance(effect, Close):
                 self._close(session)
         await self._send(frames)
+
+    def _log_refusal(self, session: _Session, error: Error) -> None:
+        user = session.link.user
+        who = "a session" if user is None else f"a session of {plain(user.id)}"
+        self._log_end(error_of(error), error.message, who)
 
     async def _begin(self, session: _Session, effect: Effect) -> list[Effect] | Job:
         if isinstance(effect, Open | Refresh):
@@ -462,6 +477,15 @@ def _failed(session: _Session) -> list[Effect]:
     return session.link.session.failed(ErrorCode.INTERNAL, "the server failed; its log says more")
 
 
+def plain(text: str) -> str:
+    """A text on one line, without characters that act on whatever shows it."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+#: Ends that happen to everybody now and then.
+_EXPECTED: Final = frozenset(
+    {ErrorCode.SHUTTING_DOWN, ErrorCode.TOKEN_EXPIRED, ErrorCode.SUPERSEDED}
+)
 _CLOSE_CODES: Final = {
     ErrorCode.SHUTTING_DOWN: CloseCode.GOING_AWAY,
     ErrorCode.INTERNAL: CloseCode.INTERNAL_ERROR,

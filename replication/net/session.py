@@ -7,11 +7,14 @@ Rule 2: an error of a session is its own: it binds again on the same connection,
 Rule 3: what an error asks for is done here: RETRY waits and binds again, REFRESH_TOKEN asks the
         application for a token first, STOP and RESET end the session and are raised to whoever
         waits on it. What an error asks of the data, the agent has done by then.
+Rule 4: the application is asked for a fresh token before the present one expires, if that says
+        when, so that no session has to end for it. [IDENTITY-8]
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,15 +35,17 @@ from replication.errors import (
     SubscriptionError,
     UsageError,
 )
-from replication.limits import BACKOFF_STABLE_S
+from replication.limits import BACKOFF_FIRST_S, BACKOFF_STABLE_S
 from replication.net.backoff import Backoff
+from replication.net.expiry import expires_at, refresh_in
 from replication.net.link import Link
 from replication.net.wire import Inbox, Task, Wire
 from replication.protocol.messages import Error, Message, Unbind, clipped
 
 _log = logging.getLogger(__name__)
 
-#: Asked for a token before a session is bound, and again when the server refuses it.
+#: Asked for a token before a session is bound, again when the server refuses it, and before it
+#: expires. May give the one it gave before, if there is no other.
 TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
 
 
@@ -61,9 +66,9 @@ class Status:
 
 
 class _Ended(NamedTuple):
-    """How a session ended. `served`: it was of use before."""
+    """How a session ended; without an error if it was asked to. `served`: it was of use."""
 
-    error: Exception
+    error: Exception | None
     action: Action
     served: bool
 
@@ -103,6 +108,7 @@ class SyncSession:
         token: gives the token that says who the user is.
         blocking: whether the file's store, or a long transaction in another thread, may block.
         on_status: called in the Trio thread whenever `status` changes.
+        wall: the clock that tokens expire by, in Unix seconds.
 
     Everything here is called in the Trio thread.
     """
@@ -115,11 +121,13 @@ class SyncSession:
         *,
         blocking: bool = True,
         on_status: Callable[[Status], None] | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.db = db
         self.namespace = namespace
         self._provider = token
         self._blocking = blocking
+        self._wall = wall
         self._token: str | None = None
         #: A token was refused, and nothing has succeeded since.
         self._asked_again = False
@@ -266,23 +274,19 @@ class SyncSession:
             if trio.current_time() - start >= BACKOFF_STABLE_S:
                 backoff.succeeded()
             if ended is not None:
+                if ended.error is None or ended.action in (Action.STOP, Action.RESET):
+                    raise _StoppedError(ended.error)
                 self.offline(ended.error)
-                await trio.sleep(self._delay(ended, backoff))
+                await trio.sleep(self._delay(ended, ended.error, backoff))
 
-    def _delay(self, ended: _Ended, backoff: Backoff) -> float:
-        """Seconds until the next BIND.
-
-        Raises:
-            _StoppedError: there is none.
-        """
-        if ended.action in (Action.STOP, Action.RESET):
-            raise _StoppedError(ended.error)
+    def _delay(self, ended: _Ended, error: Exception, backoff: Backoff) -> float:
+        """Seconds until the next BIND."""
         if ended.action is Action.REFRESH_TOKEN:
             self._token = None
             if ended.served or not self._asked_again:
                 self._asked_again = True
                 return 0.0  # tokens grow old: a matter of course, unless the fresh one is refused
-        return backoff.failed(_kind(ended.error))
+        return backoff.failed(_kind(error))
 
     async def _bind(self, wire: Wire, token: str) -> _Ended | None:
         """One session, until it or the connection ends; None if it was the connection."""
@@ -292,13 +296,37 @@ class SyncSession:
         with trio.CancelScope() as scope:
             wire.attach(agent.number, inbox, scope)
             self._current = (agent, inbox)
+            ended = None
             try:
-                return await self._serve(wire, agent, inbox)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._keep_fresh, token)
+                    ended = await self._serve(wire, agent, inbox)
+                    nursery.cancel_scope.cancel()
             finally:
                 self._current = None
                 wire.detach(agent.number)
                 forget()
+            return ended
         return None
+
+    async def _keep_fresh(self, token: str) -> None:
+        """Have a fresh token whenever the present one is about to expire. Rule 4."""
+        while (expires := expires_at(token)) is not None:
+            left = expires - self._wall()
+            if left <= 0:
+                return  # the server says whether it still takes it
+            await trio.sleep(max(BACKOFF_FIRST_S, refresh_in(left)))
+            if self._token not in (token, None):
+                token = self._token or token  # the application has handed one in
+                continue
+            try:
+                fresh = await self._provider()
+            except Exception as error:
+                _log.warning("no fresh token for namespace %r: %r", self.namespace, error)
+                continue
+            if fresh != token:
+                token = fresh
+                self.refresh(token)
 
     async def _serve(self, wire: Wire, agent: Agent, inbox: Inbox) -> _Ended:
         inbox.do(agent.start)
@@ -324,9 +352,9 @@ class SyncSession:
                 self._asked_again = False
                 self._set_status(SyncState.CONNECTED)
         code, message = agent.ended
-        if code is None:
-            raise _StoppedError(None)
         served = self._status.state is SyncState.CONNECTED
+        if code is None:
+            return _Ended(None, Action.STOP, served)
         return _Ended(SessionError(code, message), agent.next_action or Action.STOP, served)
 
     async def _done(self, task: Task) -> list[Message]:

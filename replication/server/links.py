@@ -3,9 +3,9 @@
 Rule 1: one live session a client file: the newest. [SESSION-8]
 Rule 2: a link's user is what is known of them now: custom data that a commit changed, claims of a
         fresh token. Whoever derives something from a user looks whether `Link.user` is still the
-        same object; the link is woken when it is not.
+        same object; the link is woken when it is not. [IDENTITY-6]
 Rule 3: who is revoked is let in nowhere and out everywhere, also where that comes between the
-        check of their token and the begin of their session.
+        check of their token and the begin of their session. [IDENTITY-7]
 Rule 4: what can't be found out about a user ends the sessions it matters to: nobody goes on with
         what they were allowed before.
 

@@ -27,6 +27,8 @@ class User:
         id: names the user, in one server for ever.
         claims: what the token says about the user.
         expires: Unix seconds after which the token is no longer accepted; None: never.
+        provider: what vouches for the user: "custom-token", "api-key", "anon-user", "development",
+            or whatever an authenticator says.
         type: "server" for a program that holds an API key, "normal" for everybody else.
         custom_data: what the operator says about the user; empty where nothing is.
         token: names the token among all others, for revoking it; None: it can't be.
@@ -36,6 +38,7 @@ class User:
     id: str
     claims: Mapping[str, object] = field(default_factory=dict)
     expires: float | None = None
+    provider: str = ""
     type: Literal["normal", "server"] = "normal"
     custom_data: Mapping[str, object] = field(default_factory=dict)
     token: str | None = None
