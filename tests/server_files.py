@@ -27,6 +27,7 @@ from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
 from replication.model.values import Key
 from replication.protocol.messages import Ack
+from replication.rules.roles import Roles
 from replication.server.integrate import Integrated
 from replication.server.namespace import Namespace
 from replication.server.tables import load_ledger
@@ -77,6 +78,8 @@ class ClientFile:
         self.ms = WALL_MS
         self.sequence = 0
         self.changesets: list[bytes] = []
+        #: What its user may do; None: everything.
+        self.roles: Roles | None = None
 
     @property
     def digest(self) -> bytes:
@@ -132,7 +135,7 @@ class ClientFile:
         namespace = self.namespace
         with namespace.store.write() as writer:
             start = len(self.changesets) + 1 if first is None else first
-            out = namespace.integrate(writer, 1, self.ident, start, list(changesets))
+            out = namespace.integrate(writer, 1, self.ident, start, list(changesets), self.roles)
         with namespace.store.read() as reader:
             namespace.publish(load_ledger(reader))
         for answer in out.answers:

@@ -146,7 +146,7 @@ def _containers(held: dict[bytes, Any], access: Access, base: Fields) -> dict[by
     here = base.get(obj.CONTAINER) or {}
     out = {}
     for name, content in held.items():
-        owner = _owner(name, held, here)
+        owner = owner_of(name, held, here)
         if owner is None and held is not here:
             raise UnknownHomeError
         if owner is not None and access.of(owner).is_all:
@@ -154,8 +154,12 @@ def _containers(held: dict[bytes, Any], access: Access, base: Fields) -> dict[by
     return out
 
 
-def _owner(name: bytes, held: dict[bytes, Any], here: dict[bytes, Any]) -> str | None:
-    """The property that a container belongs to, as far as is known."""
+def owner_of(name: bytes, held: dict[bytes, Any], here: dict[bytes, Any]) -> str | None:
+    """The property that a container belongs to, as far as is known.
+
+    Args:
+        held, here: containers of a delta and of the state, by id.
+    """
     seen = set()
     while name not in seen:
         seen.add(name)
@@ -182,7 +186,7 @@ def _part(path: list[Any], data: bytes, access: Access, base: Fields | None) -> 
     if kind == obj.CONTAINER:
         if base is None:
             return data if access.is_all else None
-        owner = _owner(slot, base.get(obj.CONTAINER) or {}, {})
+        owner = owner_of(slot, base.get(obj.CONTAINER) or {}, {})
         return data if owner is not None and access.of(owner).is_all else None
     inner = access.of(slot)
     if inner.is_all:

@@ -13,7 +13,7 @@ Rule 3: with a schema, classes and fields have to be in it, and a filter's field
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from replication.errors import RulesError
@@ -152,6 +152,7 @@ class _Reader:
             self._change(item, "delete", path),
             access.union(self._access(item, "read"), writable),
             writable,
+            None if isinstance(item.get("write"), bool) else frozenset(_named(item)),
         )
 
     def _name(self, item: dict[str, Any], path: str) -> str:
@@ -278,3 +279,8 @@ class _Reader:
         problem = Problem(path, reason)
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+def _named(item: dict[str, Any]) -> Iterable[str]:
+    fields = item.get("fields")
+    return fields if type(fields) is dict else ()

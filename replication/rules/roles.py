@@ -34,6 +34,7 @@ class Role:
     Attributes:
         where: its place in the file, as in `rules.Book[0]`.
         readable, writable: fields; Rule 3 is applied already.
+        named: the fields that it names; None where `write` decides for all.
     """
 
     name: str
@@ -45,6 +46,17 @@ class Role:
     delete: Condition = ex.ALWAYS
     readable: Access = access.NONE
     writable: Access = access.NONE
+    named: frozenset[str] | None = None
+
+    def write_clause(self, field_name: str | None) -> str:
+        """The clause that says whether a field may be written; None: whether any, or all, may."""
+        if self.named is None:
+            return "write"
+        if field_name is None:
+            return "fields"
+        return (
+            f"fields.{field_name}.write" if field_name in self.named else "additional_fields.write"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,12 @@ from replication.history.log import Entry, encode_entry
 from replication.limits import CLOCK_SKEW_MS_MAX, DOWNLOAD_BYTES_TARGET, REFUSALS_MAX
 from replication.model.schema import Schema
 from replication.protocol.messages import Ack, Nack, clipped
+from replication.rules.roles import Roles
 from replication.server import tables
 from replication.server.authorship import check_authorship
 from replication.server.judge import Judge
 from replication.server.objects import Objects, Plan
+from replication.server.permit import Permit
 from replication.server.refusals import ATOMIC, MORE, SCHEMA, Refusal
 from replication.server.tables import File, Remembered
 from replication.server.types import Types
@@ -63,14 +65,18 @@ class Integration:
         namespace: how the data set is set up.
         writer: the transaction.
         wall_ms: the server's clock, in milliseconds since 2015.
+        roles: of the user who writes; None: everything may be written.
     """
 
-    def __init__(self, namespace: Namespace, writer: Writer, wall_ms: int) -> None:
+    def __init__(
+        self, namespace: Namespace, writer: Writer, wall_ms: int, roles: Roles | None = None
+    ) -> None:
         self._namespace = namespace
         self._writer = writer
         self._wall_ms = wall_ms
         self._time_max = time_from_ms(wall_ms + CLOCK_SKEW_MS_MAX + 1) - 1
         self._types = namespace.types(writer)
+        self._roles = roles
         self._ledger = tables.load_ledger(writer)
         self._objects = Objects(writer, self._ledger.horizon)
 
@@ -176,7 +182,8 @@ class Integration:
             )
         idents = (ident, *file.former)
         check_authorship(changeset, idents, self._time_max)
-        judge = Judge(self._types, changeset.time, idents)
+        permit = None if self._roles is None else Permit(self._roles, self._types)
+        judge = Judge(self._types, changeset.time, idents, permit)
         added: dict[str, Any] = {}
         if changeset.schema and (self._namespace.development or by_server):
             added = self._learn(changeset, judge)

@@ -37,6 +37,7 @@ from replication.model.values import ERASED, Key
 from replication.server.judge_containers import ContainerTrial
 from replication.server.judge_list import judged_list
 from replication.server.judge_text import judged_text
+from replication.server.permit import Permit
 from replication.server.refusals import (
     CAUSAL_LENGTH,
     DELETED,
@@ -64,16 +65,24 @@ class Judge:
         types: what is known of the schema; None: nothing is checked against one.
         time: of the changeset.
         idents: of the file it came from.
+        permit: what its user may write; None: everything.
 
     Attributes:
         refusals: what was refused so far; `omitted` counts what was refused past their limit.
     """
 
-    __slots__ = ("_class_name", "_idents", "_key", "_time", "omitted", "parts", "refusals",
-                 "trails", "types")  # fmt: skip
+    __slots__ = ("_class_name", "_idents", "_key", "_time", "omitted", "parts", "permit",
+                 "refusals", "trails", "types")  # fmt: skip
 
-    def __init__(self, types: Types | None, time: int, idents: Collection[int]) -> None:
+    def __init__(
+        self,
+        types: Types | None,
+        time: int,
+        idents: Collection[int],
+        permit: Permit | None = None,
+    ) -> None:
         self.types = types
+        self.permit = permit
         self.refusals: list[Refusal] = []
         self.omitted = 0
         self._time = time
@@ -94,8 +103,7 @@ class Judge:
             state: the server's, which is not changed.
             parts: where lists of it that are spread over parts are.
         """
-        self._class_name, self._key, self.parts = class_name, key, parts
-        self.trails.clear()
+        self.begin(class_name, key, parts)
         owner = None
         if self.types is not None:
             owner = self._owner(self.types.schema, class_name, key)
@@ -108,6 +116,20 @@ class Judge:
         if fields is delta[3]:
             return delta
         return [*delta[:3], fields] if fields or delta[0] else None
+
+    def begin(self, class_name: str, key: Key, parts: Parts | None) -> None:
+        """What is refused from now on is part of this object."""
+        self._class_name, self._key, self.parts = class_name, key, parts
+        self.trails.clear()
+
+    def mark(self) -> tuple[int, int]:
+        """How much was refused so far."""
+        return len(self.refusals), self.omitted
+
+    def back_to(self, mark: tuple[int, int]) -> None:
+        """Take back what was refused since."""
+        del self.refusals[mark[0] :]
+        self.omitted = mark[1]
 
     def _owner(self, schema: Schema, class_name: str, key: Key) -> ClassSchema | None:
         owner = schema.classes.get(class_name)

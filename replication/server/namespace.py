@@ -23,6 +23,7 @@ from replication.history.changeset import Changeset, ObjectDelta
 from replication.model.encoding import pack
 from replication.model.schema import Schema
 from replication.protocol.messages import Ack, Ident
+from replication.rules.roles import Roles
 from replication.server import tables
 from replication.server.integrate import Integrated, Integration, digest_at
 from replication.server.shared import Shared
@@ -209,11 +210,21 @@ class Namespace:
 
     # -- writing ---------------------------------------------------------------------------------
     def integrate(
-        self, writer: Writer, session: int, ident: int, first: int, changesets: list[bytes]
+        self,
+        writer: Writer,
+        session: int,
+        ident: int,
+        first: int,
+        changesets: list[bytes],
+        roles: Roles | None = None,
     ) -> Integrated:
-        """Integrate an upload of a client file; see `integrate.Integration.upload`."""
+        """Integrate an upload of a client file; see `integrate.Integration.upload`.
+
+        Args:
+            roles: of its user; None: everything may be written.
+        """
         file = self._file(writer, ident)
-        integration = Integration(self, writer, self._wall_ms())
+        integration = Integration(self, writer, self._wall_ms(), roles)
         return integration.upload(session, ident, file, first, changesets)
 
     def write(

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from replication.crdt import object as obj
 from replication.crdt.forget import forget
-from replication.crdt.object import ObjectState, absent, merge
+from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts
 from replication.crdt.view import column_values
 from replication.history.changeset import ObjectDelta
@@ -24,6 +24,7 @@ from replication.limits import OBJECT_BYTES_MAX
 from replication.model.encoding import pack, unpack_trusted
 from replication.server import tables
 from replication.server.judge import Judge
+from replication.server.permit import Permit, Target, Verdict, without
 from replication.server.refusals import TOO_LARGE
 from replication.storage.contract import StoredObject, Writer
 
@@ -53,6 +54,20 @@ class Plan(NamedTuple):
     parts_bytes: int | None
 
 
+class _Found(NamedTuple):
+    """An object as it is here, before anything is merged."""
+
+    row: StoredObject | None
+    state: ObjectState
+    parts: Parts | None
+    length: int
+
+    def target(self, item: ObjectDelta) -> Target:
+        return Target(
+            item.class_name, item.key, self.state, self.parts, self.length, is_alive(self.state)
+        )
+
+
 class Objects:
     """Reads, plans and writes objects.
 
@@ -76,18 +91,64 @@ class Objects:
         Args:
             cursor: the server version its author had seen.
         """
-        class_name, key, delta, blind = item
-        row = self._writer.get_object(class_name, key)
-        state = absent() if row is None else unpack_trusted(row.head)
-        parts = None if row is None else self._parts(class_name, row.row)
-        if row is not None and row.version < self._horizon:
+        found = self._found(item)
+        delta = self._started(item, cursor, found.length) if item.blind else item.delta
+        permit = judge.permit
+        if permit is None:
+            return self._merged(item, found, delta, judge)
+        judge.begin(item.class_name, item.key, found.parts)
+        target = found.target(item)
+        left = permit.before(target, delta, judge)
+        if left is None:
+            return None
+        mark = judge.mark()
+        plan = self._merged(item, found, left, judge)
+        verdict = None if plan is None else permit.after(target, left, plan.state)
+        if verdict is None:
+            return plan
+        return self._withdrawn(item, left, verdict, mark, judge, permit)
+
+    def _withdrawn(
+        self,
+        item: ObjectDelta,
+        delta: ObjectState,
+        verdict: Verdict,
+        mark: tuple[int, int],
+        judge: Judge,
+        permit: Permit,
+    ) -> Plan | None:
+        """What becomes of an object if as little is left out of a delta as has to be."""
+        for names in verdict.choices:
+            judge.back_to(mark)
+            found = self._found(item)
+            target = found.target(item)
+            permit.refuse(target, verdict.clause, names, judge)
+            left = without(delta, names)
+            plan = self._merged(item, found, left, judge) if left[3] or left[0] else None
+            if plan is None or permit.after(target, left, plan.state) is None:
+                return plan
+        judge.back_to(mark)
+        permit.refuse(self._found(item).target(item), verdict.clause, frozenset(), judge)
+        return None
+
+    def _found(self, item: ObjectDelta) -> _Found:
+        row = self._writer.get_object(item.class_name, item.key)
+        if row is None:
+            return _Found(None, absent(), None, 0)
+        state = unpack_trusted(row.head)
+        parts = self._parts(item.class_name, row.row)
+        if row.version < self._horizon:
             state = forget(state, parts)
-        if blind:
-            delta = self._started(item, cursor, state[0])
+        return _Found(row, state, parts, state[0])
+
+    def _merged(
+        self, item: ObjectDelta, found: _Found, delta: ObjectState, judge: Judge
+    ) -> Plan | None:
+        class_name, key = item[:2]
+        row, state, parts, length = found
         judged = judge.object(class_name, key, state, delta, parts)
         if judged is None:
             return None
-        length = state[0]
         if row is None and _SIMPLE.issuperset(judged[3]):
             merged = judged
         else:
@@ -97,19 +158,28 @@ class Objects:
         parts_bytes = None
         if parts is not None and parts.changes():
             parts_bytes = self._parts_bytes(item, row, parts.changes())
-        if parts_bytes is not None or len(head) > _HEAD_MATTERS:
-            size = parts_bytes
-            if size is None:
-                size = tables.load_size(self._writer, class_name, key)
-            size += len(head)
-            if size > OBJECT_BYTES_MAX:
-                message = f"would have {size} bytes, at most {OBJECT_BYTES_MAX} are allowed"
-                judge.refuse((), TOO_LARGE, f"{judge.name(())} {message}")
-                return None
+        if self._is_too_large(item, head, parts_bytes, judge):
+            return None
         rewritten = judged is not item.delta
         if rewritten:
             item = ObjectDelta(class_name, key, judged)
         return Plan(item, rewritten, row, length, merged, head, parts, parts_bytes)
+
+    def _is_too_large(
+        self, item: ObjectDelta, head: bytes, parts_bytes: int | None, judge: Judge
+    ) -> bool:
+        """Refuses the object if it has become larger than one message can carry."""
+        if parts_bytes is None and len(head) <= _HEAD_MATTERS:
+            return False
+        size = parts_bytes
+        if size is None:
+            size = tables.load_size(self._writer, item.class_name, item.key)
+        size += len(head)
+        if size <= OBJECT_BYTES_MAX:
+            return False
+        message = f"would have {size} bytes, at most {OBJECT_BYTES_MAX} are allowed"
+        judge.refuse((), TOO_LARGE, f"{judge.name(())} {message}")
+        return True
 
     def write(self, plan: Plan, version: int) -> None:
         """Write what was planned, as of a server version."""

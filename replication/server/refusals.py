@@ -21,6 +21,8 @@ WRONG_TYPE: Final = "wrong type"
 SCHEMA: Final = "schema"
 #: The object would pass what one message can carry.
 TOO_LARGE: Final = "too large"
+#: The user's role does not allow it.
+NOT_PERMITTED: Final = "not permitted"
 #: Nothing wrong with it, but its transaction was to be refused whole.
 ATOMIC: Final = "atomic"
 #: Stands for all refusals of a changeset past REFUSALS_PER_CHANGESET_MAX.
@@ -28,7 +30,7 @@ MORE: Final = "more"
 
 REASONS: Final = (
     DELETED, DEPENDS, REPLACED, CAUSAL_LENGTH, UNKNOWN_CLASS, UNKNOWN_PROPERTY, WRONG_TYPE, SCHEMA,
-    TOO_LARGE, ATOMIC, MORE,
+    TOO_LARGE, NOT_PERMITTED, ATOMIC, MORE,
 )  # fmt: skip
 
 

@@ -105,12 +105,12 @@ class View:
         self.queries: dict[str, Query] = {}
         self.readable: dict[str, Access] = {}
         for name, text in texts.items():
-            query = _read(_parsed(name, text), name, types)
+            query = as_read(_parsed(name, text), name, types)
             role = None if roles is None else roles.of(name)
             if role is not None:
                 if isinstance(role, Denied) or hidden(query, role):
                     continue
-                query = _both(query, _read(role.read, name, types))
+                query = _both(query, as_read(role.read, name, types))
                 if not role.readable.is_all:
                     self.readable[name] = role.readable
             self.queries[name] = query
@@ -131,7 +131,8 @@ def hidden(query: Query, role: Granted) -> list[str]:
     return sorted(name for name in names if not role.readable.of(name).is_all)
 
 
-def _read(query: Query, class_name: str, types: Types | None) -> Query:
+@lru_cache(maxsize=4096)
+def as_read(query: Query, class_name: str, types: Types | None) -> Query:
     """A query as the schema reads it, where that can be done."""
     if types is not None:
         with suppress(QueryError):

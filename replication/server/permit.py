@@ -1,0 +1,349 @@
+"""What a user's role lets an upload write: judged before anything else, and again after merging.
+
+Exactly what is forbidden is refused, and each refusal names the role and the clause.
+
+Rule 1: an edit needs the write filter on the object as it was; otherwise all of it is refused. An
+        object the user may not write is said nothing else about. [RULES-WRITE-1]
+Rule 2: each field that is written needs write permission; the others are taken. [RULES-WRITE-2]
+Rule 3: an edit needs the write filter on the object as it is afterwards, too; otherwise those
+        fields are refused that the filter asks about, one if that is enough. [RULES-WRITE-3]
+Rule 4: a delete needs the write filter on the object as it was, write permission for every field,
+        and `delete`; an insert the write filter on the object as it is afterwards, and `insert`.
+        Passing over a dead length is both. [RULES-WRITE-4]
+Rule 5: making, replacing and deleting an embedded object, and the structure of a collection of
+        them, need permission for all of its fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from replication.crdt import object as obj
+from replication.crdt.object import Fields, ObjectState, is_alive
+from replication.crdt.parts import Parts, Path
+from replication.crdt.view import object_view, queryable
+from replication.errors import RulesError
+from replication.model.types import KEY_NAME
+from replication.model.values import Key
+from replication.query import Query
+from replication.rules.access import Access
+from replication.rules.evaluate import Document
+from replication.rules.project import owner_of
+from replication.rules.roles import Denied, Granted, Roles
+from replication.server.refusals import NOT_PERMITTED
+from replication.server.types import Types
+from replication.server.view import as_read
+
+if TYPE_CHECKING:
+    from replication.server.judge import Judge
+
+
+class Target(NamedTuple):
+    """The object that a delta is about.
+
+    Attributes:
+        state: as it is here; merging changes it.
+        length, is_alive: its causal length before the delta, and whether it was alive.
+    """
+
+    class_name: str
+    key: Key
+    state: ObjectState
+    parts: Parts | None
+    length: int
+    is_alive: bool
+
+
+class Verdict(NamedTuple):
+    """A delta whose outcome is not permitted.
+
+    Attributes:
+        clause: which does not hold.
+        choices: names to leave out, any of which may be enough, the fewest first; none: the object
+            is refused whole.
+    """
+
+    clause: str
+    choices: list[frozenset[str]]
+
+
+class Permit:
+    """What one user may write.
+
+    Args:
+        roles: the user's.
+        types: what is known of the schema.
+    """
+
+    __slots__ = ("_roles", "_types")
+
+    def __init__(self, roles: Roles, types: Types | None) -> None:
+        self._roles = roles
+        self._types = types
+
+    def before(self, target: Target, delta: ObjectState, judge: Judge) -> ObjectState | None:
+        """What may be merged of a delta, as far as the object before it decides. Rules 1, 2, 4."""
+        role = self._roles.of(target.class_name)
+        if isinstance(role, Denied):
+            _refuse(judge, (), f"{judge.name(())} may not be written: {role.reason}")
+            return None
+        now, length = target.length, delta[0]
+        if target.is_alive and length <= now:
+            return self._edited(role, target, delta, judge)
+        if target.is_alive and not self._may_delete(role, target, judge):
+            return None
+        if length % 2 and length > now:
+            if role.writable.is_none:
+                clause = role.role.write_clause(None)
+                _refuse(judge, (), _told(judge, role, clause, "allows no field"))
+                return None
+            return _writable(role, delta, None, judge)
+        return delta
+
+    def after(self, target: Target, delta: ObjectState, merged: ObjectState) -> Verdict | None:
+        """What is wrong with what a delta makes of an object; None if nothing is. Rules 3, 4."""
+        role = self._granted(target)
+        if not is_alive(merged):
+            return None
+        write = self._write(role, target.class_name)
+        inserted = merged[0] != target.length
+        touched = write.fields & names(delta[3])
+        if not (inserted or (target.is_alive and touched)):
+            return None
+        if not _matches(write, target.key, merged):
+            single = [] if inserted else [frozenset((name,)) for name in sorted(touched)]
+            return Verdict("document_filters.write", [*single, touched] if single else [])
+        if inserted and not _allows(role, "insert", after=_document(target, merged)):
+            return Verdict("insert", [])
+        return None
+
+    def refuse(self, target: Target, clause: str, left_out: frozenset[str], judge: Judge) -> None:
+        """Refuse what was left out, or with no names the whole object."""
+        role = self._granted(target)
+        when = "does not hold after the write"
+        paths = [(obj.REGISTER, name) for name in sorted(left_out)] if left_out else [()]
+        for path in paths:
+            _refuse(judge, path, _told(judge, role, clause, when, path))
+
+    def _granted(self, target: Target) -> Granted:
+        role = self._roles.of(target.class_name)
+        assert isinstance(role, Granted), "`before` has let it through"
+        return role
+
+    def _edited(
+        self, role: Granted, target: Target, delta: ObjectState, judge: Judge
+    ) -> ObjectState | None:
+        if not _matches(self._write(role, target.class_name), target.key, target.state):
+            when = "does not hold before the write"
+            _refuse(judge, (), _told(judge, role, "document_filters.write", when))
+            return None
+        return _writable(role, delta, target.state[3], judge)
+
+    def _may_delete(self, role: Granted, target: Target, judge: Judge) -> bool:
+        if not _matches(self._write(role, target.class_name), target.key, target.state):
+            clause, when = "document_filters.write", "does not hold for it"
+        elif not self._writes_all(role, target.class_name):
+            clause, when = (
+                role.role.write_clause(None),
+                "does not allow every field, as deleting asks",
+            )
+        elif not _allows(role, "delete", before=_document(target, target.state)):
+            clause, when = "delete", "does not hold for it"
+        else:
+            return True
+        _refuse(judge, (), _told(judge, role, clause, when))
+        return False
+
+    def _writes_all(self, role: Granted, class_name: str) -> bool:
+        if role.writable.is_all:
+            return True
+        known = None if self._types is None else self._types.schema.classes.get(class_name)
+        return known is not None and all(role.writable.of(name).is_all for name in known.properties)
+
+    def _write(self, role: Granted, class_name: str) -> Query:
+        return as_read(role.write, class_name, self._types)
+
+
+def names(fields: Fields) -> frozenset[str]:
+    """The names of the properties that a delta writes to, but for containers'."""
+    out: set[str] = set()
+    for kind, held in fields.items():
+        if kind == obj.REGISTER:
+            out.update(name for group in held for name in group[2])
+        elif kind != obj.CONTAINER:
+            out.update(held)
+    return frozenset(out)
+
+
+def without(delta: ObjectState, left_out: Iterable[str]) -> ObjectState:
+    """A delta without what it writes to some properties."""
+    gone = frozenset(left_out)
+    fields: Fields = {}
+    for kind, held in delta[3].items():
+        kept: Any = held
+        if kind == obj.REGISTER:
+            kept = _groups_without(held, gone)
+        elif kind != obj.CONTAINER:
+            kept = {name: content for name, content in held.items() if name not in gone}
+        if kept:
+            fields[kind] = kept
+    return [*delta[:3], fields]
+
+
+def _groups_without(groups: list[Any], gone: Iterable[str]) -> list[Any]:
+    out = []
+    for group in groups:
+        kept = {name: value for name, value in group[2].items() if name not in gone}
+        if kept:
+            out.append([*group[:2], kept, *group[3:]])
+    return out
+
+
+# -- fields ----------------------------------------------------------------------------------------
+def _writable(
+    role: Granted, delta: ObjectState, base: Fields | None, judge: Judge
+) -> ObjectState | None:
+    """Rule 2. `base`: the fields here, of the same life."""
+    if role.writable.is_all:
+        return delta
+    trial = _Trial(role, judge)
+    fields = trial.fields(delta[3], role.writable, base or {}, ())
+    if not trial.refused:
+        return delta
+    return [*delta[:3], fields] if fields or delta[0] else None
+
+
+class _Trial:
+    def __init__(self, role: Granted, judge: Judge) -> None:
+        self.refused: set[Path] = set()
+        self._role = role
+        self._judge = judge
+
+    def fields(self, fields: Fields, access: Access, base: Fields | None, path: Path) -> Fields:
+        out: Fields = {}
+        for kind, held in fields.items():
+            kept: Any
+            if kind == obj.REGISTER:
+                gone = {name for group in held for name in group[2] if not access.of(name).is_all}
+                for name in sorted(gone):
+                    self._refuse((*path, kind, name))
+                kept = _groups_without(held, gone) if gone else held
+            elif kind == obj.CONTAINER:
+                kept = self._containers(held, access, base, path)
+            else:
+                inside = None if base is None else base.get(kind) or {}
+                kept = self._named(kind, held, access, inside, path)
+            if kept:
+                out[kind] = kept
+        return out
+
+    def _named(
+        self, kind: int, held: Mapping[str, Any], access: Access, base: Any, path: Path
+    ) -> dict[str, Any]:
+        out = {}
+        for name, content in held.items():
+            inner, here = access.of(name), (*path, kind, name)
+            if inner.is_all:
+                out[name] = content
+                continue
+            state = None if base is None else base.get(name)
+            kept = None if inner.is_none else self._partly(kind, content, inner, state, here)
+            if kept is None:
+                self._refuse(here)
+            else:
+                out[name] = kept
+        return out
+
+    def _partly(self, kind: int, content: Any, access: Access, base: Any, path: Path) -> Any:
+        """Rule 5: an embedded object, or a collection of them; None: it is not to be written."""
+        if kind == obj.EMBEDDED:
+            same = base is not None and content[1:3] == base[1:3]
+            if content[0] or not same:
+                return None
+            return [*content[:3], self.fields(content[3], access, base[3], path)]
+        if kind == obj.DICTIONARY:
+            return self._items(content, access, base, path)
+        if kind != obj.LIST or any(content[1][:4]) or (base is None or content[0] != base[0]):
+            return None
+        kept = [
+            [*item[:2], self.fields(item[2], access, None, (*path, (item[0], item[1])))]
+            for item in content[1][4]
+        ]
+        return [content[0], [*content[1][:4], [item for item in kept if item[2]]]]
+
+    def _items(self, content: Any, access: Access, base: Any, path: Path) -> Any:
+        if content[1] or base is None or content[0] != base[0]:
+            return None
+        out = {}
+        for key, item in content[2].items():
+            kept = self._partly(obj.EMBEDDED, item, access, base[2].get(key), (*path, key))
+            if kept is None:
+                self._refuse((*path, key))
+            else:
+                out[key] = kept
+        return [*content[:2], out]
+
+    def _containers(
+        self, held: dict[bytes, Any], access: Access, base: Fields | None, path: Path
+    ) -> dict[bytes, Any]:
+        here = {} if base is None else base.get(obj.CONTAINER) or {}
+        out = {}
+        for name, content in held.items():
+            owner = owner_of(name, held, here)
+            # One whose property is not known is refused by the judge.
+            if owner is None or access.of(owner).is_all:
+                out[name] = content
+            else:
+                self._refuse((*path, obj.REGISTER, owner))
+        return out
+
+    def _refuse(self, path: Path) -> None:
+        named = tuple(step for step in path if type(step) is not int)
+        if named in self.refused:
+            return
+        self.refused.add(named)
+        clause = self._role.role.write_clause(str(named[0]))
+        _refuse(self._judge, path, _told(self._judge, self._role, clause, "", path))
+
+
+# -- conditions ------------------------------------------------------------------------------------
+def _matches(query: Query, key: Key, state: ObjectState) -> bool:
+    values = queryable(state)
+    values[KEY_NAME] = key
+    return query.matches(values.get)
+
+
+def _document(target: Target, state: ObjectState) -> Document:
+    """A state as expressions see it; made when that is asked for."""
+    held: list[dict[str, Any]] = []
+
+    def look(path: tuple[str, ...]) -> Any:
+        if not held:
+            view = object_view(state, target.parts) or {}
+            held.append({**view, KEY_NAME: target.key})
+        found: Any = held[0]
+        for step in path:
+            found = found.get(step) if type(found) is dict else None
+        return found
+
+    return look
+
+
+def _allows(role: Granted, clause: str, **documents: Document) -> bool:
+    try:
+        return role.allows(clause, **documents)
+    except RulesError:
+        return False
+
+
+# -- refusing --------------------------------------------------------------------------------------
+def _told(judge: Judge, role: Granted, clause: str, when: str, path: Path = ()) -> str:
+    return (
+        f"{judge.name(path)} may not be written by role {role.name!r}: "
+        f"{role.role.where}.{clause} {when}".rstrip()
+    )
+
+
+def _refuse(judge: Judge, path: Path, message: str) -> None:
+    judge.refuse(path, NOT_PERMITTED, message)
