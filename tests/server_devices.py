@@ -148,9 +148,11 @@ class Device:
     # -- connecting ------------------------------------------------------------------------------
     def position(self) -> Position:
         """What it identifies itself with."""
+        resume = self.staged and self.active and self.staged_for[0] == self.query_version
+        base, position = (self.staged_for[1], self.staged_position) if resume else (0, b"")
         return Position(
             self.ident, self.salt, self.cursor, self.cursor_salt, self.acknowledged, self.digest,
-            self.written, self.query_version, self.active,
+            self.written, self.query_version, self.active, 0, base, position,
         )  # fmt: skip
 
     def connect(self) -> None:

@@ -152,6 +152,25 @@ def test_subscriptions_that_make_no_sense(imported: Path) -> None:
     assert "no subscription is to 'Pen'" in refused("subscribe", imported, "Pen", "--unsubscribe")
 
 
+def test_progress_is_told(tmp_path: Path, imported: Path) -> None:
+    """BOOT-6"""
+    other = tmp_path / "bob.db"
+    small = ("--development", "--message-bytes=500", "--message-entries=7")
+    with serving(tmp_path / "served", *small) as url:
+        where = ("--url", url, "--namespace=n")
+        ok("sync", imported, *where, "--token=dev:ada")
+        ok("subscribe", other, "Book", "year < 1950")
+        ran = ok("sync", other, *where, "--token=dev:bob", "--json", "--progress")
+        told = [json.loads(line)["progress"] for line in ran.err.splitlines()]
+        assert len(told) > 5
+        assert [each["fraction"] for each in told] == sorted({each["fraction"] for each in told})
+        assert told[-1]["fraction"] == 1.0
+        assert ran.json["downloaded"] == {"objects": 50, "bytes": told[-1]["bytes"]}
+        ok("subscribe", other, "Book", "year > 1990", "--name=late")
+        ran = ok("sync", other, *where, "--token=dev:bob", "--progress")
+        assert "downloading: 100 %, 9 objects" in ran.err.splitlines()[-1]
+
+
 def test_subscriptions_come_and_go(imported: Path) -> None:
     def held() -> list[str | None]:
         found = ok("subscribe", imported, "--json").json["subscriptions"]

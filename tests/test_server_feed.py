@@ -15,6 +15,7 @@ from server_devices import Device, World
 
 from replication.crdt.view import query_values
 from replication.errors import ErrorCode
+from replication.model.encoding import pack
 from replication.protocol import messages
 from replication.protocol.body import EvictOp, SchemaOp, StateOp
 from replication.storage.contract import Store
@@ -466,20 +467,28 @@ def hostile(device: Device, message: messages.Message) -> ErrorCode | None:
     return device.ended
 
 
+#: In positions, where the client stands.
+HERE = "here"
+
+
 @pytest.mark.parametrize(
     "position",
     [
-        b"\xc1", b"\x90", b"\xc0", b"\x95", b"\x94\xa1A\x02\x00\x00", b"\x94\xa1A\x00\xff\x00",
-        b"\x94\x01\x00\x00\x00", b"\x93\x00\x00\x00", b"\x93\x7f\x00\x00", b"\x93\x02\xff\x00",
-        b"\x93\x02\x00\xff", b"\x93\xa1A\x00\x00",
+        b"\xc1", [], None, b"\x95", ["A", 2, 0, 0, HERE], ["A", 0, -1, 0, HERE],
+        [1, 0, 0, 0, HERE], [0, 0, 0, HERE], [2**40, 0, 0, HERE], [2, -1, 0, HERE],
+        [2, 0, -1, HERE], ["A", 0, 0, HERE], ["A", 0, 0, 0, 0], ["A", 0, 0, 0, 2**40],
+        ["A", 0, 0, 0, -1], ["A", 0, 0, 0],
     ],
 )  # fmt: skip
-def test_a_position_that_no_server_gave_out_is_an_error(position: bytes) -> None:
+def test_a_position_that_no_server_gave_out_is_an_error(position: Any) -> None:
     _, first, second = pair()
     for value in range(3):
         first.write(setting("r", 6 + value), BOOK)
     first.run()
     second.run()
+    if type(position) is not bytes:
+        here = [second.cursor if each == HERE else each for each in position or ()]
+        position = pack(None if position is None else here)
     query = messages.Query(1, 9, {"Book": "r > 7"}, second.cursor, position)
     assert hostile(second, query) is ErrorCode.BAD_MESSAGE
     second.connect()
@@ -493,15 +502,16 @@ def test_positions_of_another_download_do_no_harm_to_others() -> None:
     for key in range(6):
         first.write(setting("r", key + 3), ("Book", key))
     first.run()
-    for position in (
-        b"\x94\xa4Book\x00\x03\x00",
-        b"\x94\xa4Book\x01\xce\xff\xff\xff\xff\x00",
-        b"\x94\xa3Zoo\x00\x00\x00",
-        b"\x94\xa0\x00\x00\xcf\x7f\xff\xff\xff\xff\xff\xff\xff",
+    for lie in (
+        ["Book", 0, 3, 0],
+        ["Book", 1, 2**32 - 1, 0],
+        ["Zoo", 0, 0, 0],
+        ["", 0, 0, 2**63 - 1],
     ):
         device = Device(world)
         device.subscribe(Book="TRUEPREDICATE")
         device.run()
+        position = pack([*lie, device.cursor])
         query = messages.Query(1, 9, {"Book": "r > 7"}, device.cursor, position)
         device.wanted[9] = {"Book": "r > 7"}
         assert device.session is not None

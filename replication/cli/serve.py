@@ -65,6 +65,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.IntRange(min=1),
     help="Begin another message of a download past that size; for experiments.",
 )
+@click.option(
+    "--message-entries",
+    type=click.IntRange(min=1),
+    help="Look at no more entries of the log for one message; for experiments.",
+)
 def command(directory: Path, listen: str, **options: Any) -> None:
     """Serve the data sets in PATH, a directory, to devices.
 
@@ -102,6 +107,7 @@ class Settings:
     as_json: bool
     stop_with_stdin: bool
     message_bytes: int | None
+    message_entries: int | None
 
 
 def _place(listen: str) -> tuple[str, int]:
@@ -173,7 +179,7 @@ class _Files:
 
 def _host(settings: Settings, doors: Doors) -> Host:
     from replication.clock import ms_from_unix
-    from replication.limits import DOWNLOAD_BYTES_TARGET
+    from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX
     from replication.server.host import Host
 
     schema = _schema(settings)
@@ -191,6 +197,7 @@ def _host(settings: Settings, doors: Doors) -> Host:
         revoked=doors.tokens.revoked,
         custom_data=doors.custom_data,
         bytes_target=settings.message_bytes or DOWNLOAD_BYTES_TARGET,
+        entries_max=settings.message_entries or DOWNLOAD_ENTRIES_MAX,
     )
 
 

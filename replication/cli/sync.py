@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from replication.errors import Action, SessionError, UsageError
 
 if TYPE_CHECKING:
     from replication.client.database import Database
+    from replication.client.progress import DownloadProgress
     from replication.net.facade import Sync
 
 #: Seconds between looks at how a session stands.
@@ -51,6 +53,7 @@ def server_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("store", type=click.Path(exists=True, dir_okay=False))
 @server_options
 @click.option("--timeout", default=60.0, show_default=True, help="Give up after that many seconds.")
+@click.option("--progress", is_flag=True, help="Say on stderr how far a long download is.")
 @click.option("--watch", is_flag=True, help="Stay connected until interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(
@@ -61,6 +64,7 @@ def command(
     token_file: Path | None,
     ca: str | None,
     timeout: float,
+    progress: bool,
     watch: bool,
     as_json: bool,
 ) -> None:
@@ -78,16 +82,44 @@ def command(
     started = time.monotonic()
     with writing(store) as db, connected(db, url, namespace, token, token_file, ca) as sync:
         before = db.synced.acknowledged
+        received = _Received(db, said=progress, as_json=as_json)
         in_step(sync, url, timeout)
         outcome = {
             "uploaded": db.synced.acknowledged - before,
             "cursor": db.synced.cursor,
+            "downloaded": received.total,
             "refusals": len(db.refusals()),
             "seconds": round(time.monotonic() - started, 3),
         }
         _print(outcome, as_json)
         if watch:
             _watch(db, sync)
+
+
+class _Received:
+    """Counts what long downloads and new subscription sets bring, and says so if asked to."""
+
+    def __init__(self, db: Database, *, said: bool, as_json: bool) -> None:
+        self._before = db.progress
+        self._said = said
+        self._as_json = as_json
+        self.total = {"objects": 0, "bytes": 0}
+        db.on_progress(self._tell)
+
+    def _tell(self, now: DownloadProgress) -> None:
+        before = self._before
+        if before.query_version != now.query_version or before.objects > now.objects:
+            before = now._replace(objects=0, bytes=0)
+        self._before = now
+        self.total["objects"] += now.objects - before.objects
+        self.total["bytes"] += now.bytes - before.bytes
+        if not self._said:
+            return
+        if self._as_json:
+            click.echo(json.dumps({"progress": now._asdict()}), err=True)
+        else:
+            share = f"{100 * now.fraction:.0f} %"
+            remark(f"downloading: {share}, {count(now.objects, 'object')}, {now.bytes:,} bytes")
 
 
 def connected(

@@ -86,8 +86,10 @@ class Agent:
     def start(self) -> list[Message]:
         """Open the session."""
         synced = self.db.synced
-        if synced.staged_count and synced.staged_query <= synced.query_version:
-            # The server starts over, and what it sends then may lean on what is here, not staged.
+        catching_up = synced.staged_query == synced.query_version
+        idle = catching_up and not self.db.subscriptions.active.subscriptions
+        if synced.staged_count and (synced.staged_query < synced.query_version or idle):
+            # The server starts over, or from somewhere else.
             with self.db.integrating() as work:
                 apply.discard_staged(work)
         return self._perform(self._session.start(self.namespace, self._token, self._position()))
@@ -180,6 +182,7 @@ class Agent:
     # -- effects -------------------------------------------------------------------------------
     def _position(self) -> Position:
         local, synced = self.db.local, self.db.synced
+        resume = synced.staged_count and synced.staged_query == synced.query_version
         return Position(
             0 if local.forking else local.ident,
             local.salt,
@@ -191,6 +194,8 @@ class Agent:
             synced.query_version,
             self.db.subscriptions.get(synced.query_version).queries(),
             synced.horizon,
+            synced.staged_base if resume else 0,
+            synced.staged_position if resume else b"",
         )
 
     def _perform(self, effects: list[session.Effect]) -> list[Message]:
@@ -243,7 +248,8 @@ class Agent:
                 self._uploading.append((target, done))
 
     def _apply(self, download: Download) -> list[Message]:
-        fresh = download.query_version > self.db.synced.query_version
+        before = self.db.synced
+        fresh = download.query_version > before.query_version
         try:
             self._take(download, fresh=fresh)
         except RemoteProtocolError:
@@ -253,6 +259,8 @@ class Agent:
             raise
         if fresh:
             self.db.subscriptions.reload()
+        if self.db.synced.progress != before.progress:
+            self.db.progressed.tell(self.db.synced.progress)
         if not download.last:
             return []
         synced = self.db.synced

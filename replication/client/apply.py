@@ -22,6 +22,7 @@ from typing import Any
 from replication.client import horizons
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
+from replication.client.progress import DownloadProgress, advanced
 from replication.client.records import JOURNAL, PENDING, STAGED
 from replication.client.replica import Change, fields_of, head_of, state_of
 from replication.client.retype import Rewrite, retype
@@ -170,10 +171,12 @@ def stage(work: Integration, download: Download) -> None:
     if (synced.staged_query, synced.staged_base) != (download.query_version, download.base):
         discard_staged(work)
     rows = _StagedRows(work)
+    states = 0
     rest: list[Any] = []
     mixed = work.synced.staged_mixed
     latest = 0
     for operation, state in decode_with_states(download.size, download.body):
+        states += type(operation) is StateOp
         if type(operation) is StateOp and not operation.parts and not mixed:
             assert state is not None, "it comes with a head"
             latest = max(latest, latest_time(state))
@@ -195,7 +198,12 @@ def stage(work: Integration, download: Download) -> None:
         staged_position=download.position,
         staged_count=count,
         staged_mixed=mixed,
+        progress=_progress(work, download, states),
     )
+
+
+def _progress(work: Integration, download: Download, states: int) -> DownloadProgress:
+    return advanced(work.synced.progress, download, states, work.synced.query_version)
 
 
 class _StagedRows:
@@ -254,7 +262,7 @@ def apply(work: Integration, download: Download) -> None:
     before = horizons.begin(work, passed, download.version)
     if belongs and synced.staged_count:
         _operate_staged(work)
-    _operate(work, operations)
+    states = _operate(work, operations)
     for name, key in horizons.end(work, before, download.mark).items():
         rebuild(work, name, key)
     if work.received > work.local.received:
@@ -262,6 +270,7 @@ def apply(work: Integration, download: Download) -> None:
         work.local = work.local._replace(clock=clock, received=work.received)
     discard_staged(work)
     work.synced = work.synced._replace(
+        progress=_progress(work, download, states),
         cursor=download.version,
         cursor_salt=download.salt,
         folded=max(download.mark, work.synced.folded),
@@ -310,13 +319,15 @@ def _merge_base(
     work.replica.put_base(class_name, key, held if version is None else version, state, parts)
 
 
-def _operate(work: Integration, operations: Iterable[tuple[Operation, Any]]) -> None:
-    """Do what the operations say, each with its decoded head or delta."""
+def _operate(work: Integration, operations: Iterable[tuple[Operation, Any]]) -> int:
+    """Do what the operations say, each with its decoded head or delta; how many are states."""
+    states = 0
     for operation, state in operations:
         match operation:
             case DeltaOp():
                 _delta(work, operation, state)
             case StateOp():
+                states += 1
                 _state(work, operation, state)
             case EvictOp():
                 _evict(work, operation)
@@ -324,6 +335,7 @@ def _operate(work: Integration, operations: Iterable[tuple[Operation, Any]]) -> 
                 work.learn(Schema.from_packed(operation.schema))
             case ForgetOp(version):
                 raise DecodeError(f"horizon {version} behind other operations")
+    return states
 
 
 def _operate_staged(work: Integration) -> None:

@@ -19,10 +19,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from replication.client import records
+from replication.client.callbacks import Callbacks
 from replication.client.changes import net_changes
 from replication.client.entities import Entities, ObjectName
 from replication.client.objects import Handle, Handles
 from replication.client.open_lists import OpenLists
+from replication.client.progress import DownloadProgress
 from replication.client.records import Local, Synced
 from replication.client.replica import Change, Replica
 from replication.client.text_editor import Texts
@@ -92,6 +94,8 @@ class Database:
         self._owner = 0  # the thread it runs in
         self._closed = False
         self._outgoing: list[Callable[[], None]] = []
+        #: Told how far a download is that takes several messages or brings a subscription set.
+        self.progressed: Callbacks[DownloadProgress] = Callbacks(self._callback_failed)
         self._refused: list[Callable[[list[Any]], None]] = []
         self._sequence = 0
         self._observations: list[Observation] = []
@@ -404,6 +408,23 @@ class Database:
                 callback(refusals)
             except Exception as error:
                 self.on_callback_error(error)
+
+    def on_progress(self, callback: Callable[[DownloadProgress], object]) -> Callable[[], None]:
+        """Call ``callback`` with how far a download is, whenever more of it is durable here.
+
+        That is of those that take several messages or bring a subscription set; `progress` tells
+        of the last one at any time. It is called in the thread that synchronises, and must not
+        write. Returns how to stop it.
+        """
+        return self.progressed.add(callback)
+
+    @property
+    def progress(self) -> DownloadProgress:
+        """How far the last download is, as `on_progress` tells it."""
+        return self.synced.progress
+
+    def _callback_failed(self, error: Exception) -> None:
+        self.on_callback_error(error)
 
     def refusals(self) -> list[Any]:
         """Everything the server refused and nobody dismissed yet, oldest first."""

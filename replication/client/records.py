@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from replication.client.progress import DownloadProgress
 from replication.history.changeset import DIGEST_START, decode_trusted
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Key
@@ -60,7 +61,8 @@ class Synced(NamedTuple):
     `folded` is the last mark: pending up to there is gone. `acknowledged` and `digest` are the
     last ACK. `staged_query`, `staged_base`, `staged_position`, `staged_count` describe a staged
     download that is under way; `staged_mixed`: nothing more of it becomes staged rows.
-    `horizon` is the last server version as of which everything dead is forgotten.
+    `horizon` is the last server version as of which everything dead is forgotten. `progress` is
+    that of the last download in several messages.
     """
 
     cursor: int = 0
@@ -75,6 +77,7 @@ class Synced(NamedTuple):
     staged_count: int = 0
     staged_mixed: bool = False
     horizon: int = 0
+    progress: DownloadProgress = DownloadProgress()
 
 
 def load_local(reader: Reader) -> Local:
@@ -102,12 +105,15 @@ def store_local(writer: Writer, local: Local) -> None:
 def load_synced(reader: Reader) -> Synced:
     """The stored `Synced`, or a fresh one."""
     data = reader.record(META, b"synced")
-    return Synced() if data is None else Synced(*unpack_trusted(data))
+    if data is None:
+        return Synced()
+    *items, progress = unpack_trusted(data)
+    return Synced(*items)._replace(progress=DownloadProgress(*progress))
 
 
 def store_synced(writer: Writer, synced: Synced) -> None:
     """Write it."""
-    writer.put_record(META, b"synced", pack(list(synced)))
+    writer.put_record(META, b"synced", pack([*synced[:-1], list(synced.progress)]))
 
 
 def object_key(class_name: str, key: Key) -> bytes:

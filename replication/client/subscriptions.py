@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from replication.client.callbacks import Callbacks
 from replication.client.records import SUBSCRIPTIONS
 from replication.client.subscription_set import (
     MutableSubscriptions,
@@ -38,7 +39,7 @@ class Subscriptions:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._callbacks: list[Callable[[], None]] = []
+        self._changed: Callbacks[None] = Callbacks(db._callback_failed)
         with db.reading() as reader:
             self._sets = list(load_sets(reader))
 
@@ -77,8 +78,7 @@ class Subscriptions:
 
         It is called in the thread that changed it, after that is durable. It must not write.
         """
-        self._callbacks.append(callback)
-        return lambda: self._callbacks.remove(callback)
+        return self._changed.add(lambda _none: callback())
 
     @contextmanager
     def edit(self) -> Iterator[MutableSubscriptions]:
@@ -170,11 +170,7 @@ class Subscriptions:
             if fresh == self._sets:
                 return
             self._sets = fresh
-            for callback in list(self._callbacks):
-                try:
-                    callback()
-                except Exception as error:
-                    db.on_callback_error(error)
+            self._changed.tell(None)
 
 
 def load_sets(reader: Reader) -> Iterator[SubscriptionSet]:

@@ -58,6 +58,9 @@ class Position:
     queries: dict[str, str]
     #: The last horizon it has passed; not sent.
     horizon: int = 0
+    #: Of a staged download for the active set that goes on; see `Ident`.
+    base: int = 0
+    position: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,8 @@ class ClientSession:
                 position.last_version,
                 position.query_version,
                 position.queries,
+                position.base,
+                position.position,
             )
         )
 

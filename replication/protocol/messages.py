@@ -72,7 +72,8 @@ class Ident:
 
     `client_version` is the last one it knows to be acknowledged, `digest` the chain there,
     `last_version` the last changeset it has. `query_version` and `queries` are the set its synced
-    objects belong to.
+    objects belong to. `base` and `position` are those of the last staged DOWNLOAD for that set, to
+    go on after a cut; 0 and empty if there is none.
     """
 
     number: ClassVar[int] = 3
@@ -85,6 +86,8 @@ class Ident:
     last_version: int
     query_version: int
     queries: dict[str, str]
+    base: int = 0
+    position: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,10 @@ class Feed:
         self._target: _Target | None = None
         self._staging: Staging | None = None
         self._needs_schema = message.cursor == 0
+        if message.position and message.base == message.cursor and not self._fresh:
+            self._staging = self._staged(
+                self._view, message.base, position=message.position, latest=namespace.version
+            )
 
     @property
     def staging(self) -> bool:

@@ -15,7 +15,9 @@ Rule 2: phase 2 evicts what it finds outside of the new view if any image the ch
 Rule 3: the message that reaches the latest version of its own snapshot is the last.
 Rule 4: a state has all its parts. How a list is spread over parts depends on the order of merges,
         so a part of the same name at the client need not be the same part.
-Rule 5: a message of phase 2 begins with the authors of what it read that touched a state it sends.
+Rule 5: phase 1 begins at some version. What enters and was not touched past that version was sent
+        by phase 1 as it still is, so phase 2 leaves it out. [BOOT-1]
+Rule 6: a message of phase 2 begins with the authors of what it read that touched a state it sends.
         [DOWN-10]
 """
 
@@ -114,9 +116,11 @@ class Staging:
         ]
         self._done = 0
         self._total: int | None = None
+        #: The version at which phase 1 began, once it did. Rule 5.
+        self._began: int | None = None
         self._at: _Scanning | _Reading = _Reading(base + 1, 0)
         if position:
-            self._at, self._done = _read_position(position, base, latest)
+            self._at, self._done, self._began = _read_position(position, base, latest)
         elif self._plan:
             self._at = _Scanning(*self._plan[0], 0)
 
@@ -128,7 +132,7 @@ class Staging:
     @property
     def position(self) -> bytes:
         """Where to go on after the messages so far."""
-        return pack([*self._at, self._done])
+        return pack([*self._at, self._done, self._began])
 
     def next(self, reader: Reader, latest: int, *, bytes_target: int, entries_max: int) -> Message:
         """The next message.
@@ -139,11 +143,13 @@ class Staging:
             entries_max: log entries looked at for one message.
         """
         out = _Batch(bytes_target)
+        if self._began is None:
+            self._began = latest if self._plan else self.base
         if isinstance(self._at, _Scanning) and not self._scan(reader, out):
             return Message(out.operations, False, self._progress(reader))
         done = self._read(reader, latest, out, entries_max)
-        progress = 1.0 if done or self._plan else self._read_share(latest)
-        return Message(out.operations, done, progress)
+        share = self._progress(reader) if self._plan else self._read_share(latest)
+        return Message(out.operations, done, 1.0 if done else share)
 
     def reread(self, old: View, new: View) -> None:
         """The schema has grown: the same views, read as it says now."""
@@ -183,10 +189,14 @@ class Staging:
 
     def _progress(self, reader: Reader) -> float:
         if self._total is None:
-            self._total = sum(
-                reader.count(name, query) for name, query in self._new.queries.items()
-            )
-        return min(1.0, self._done / max(1, self._total))
+            self._total = sum(self._count(reader, *each) for each in self._plan)
+        # What was sent may have gone since; and the log is still to be read.
+        return min(self._done, self._total) / (self._total + 1)
+
+    def _count(self, reader: Reader, class_name: str, side: int) -> int:
+        old, new = self._old.queries.get(class_name), self._new.queries.get(class_name)
+        query, but_not = (new, old) if side == 0 else (old, new)
+        return reader.count(class_name, query, but_not=but_not)
 
     # -- phase 2 ---------------------------------------------------------------------------------
     def _read(self, reader: Reader, latest: int, out: _Batch, entries_max: int) -> bool:
@@ -238,6 +248,9 @@ class Staging:
         now = Image(key, None if stored is None else stored.head)
         old, new = self._old, self._new
         if stored is not None and new.sees(class_name, now):
+            assert self._began is not None, "it began with the first message"
+            if stored.version <= self._began and not old.sees(class_name, now):
+                return None  # Rule 5
             return state_op(reader, class_name, stored)
         seen = any(
             old.sees(class_name, each) or new.sees(class_name, each) for each in touched.before
@@ -285,17 +298,19 @@ class _Batch:
         return True
 
 
-def _read_position(data: bytes, base: int, latest: int) -> tuple[_Scanning | _Reading, int]:
+def _read_position(data: bytes, base: int, latest: int) -> tuple[_Scanning | _Reading, int, int]:
     try:
         items = unpack(data)
     except DecodeError:
         items = None
     match items:
-        case [str(name), 0 | 1 as side, int(row), int(done)] if min(row, done) >= 0:
-            return _Scanning(name, int(side), row), done
-        case [int(version), int(offset), int(done)] if min(offset, done) >= 0:
+        case [*_, int(done), int(began)] if done < 0 or not base <= began <= latest:
+            pass
+        case [str(name), 0 | 1 as side, int(row), int(done), int(began)] if row >= 0:
+            return _Scanning(name, int(side), row), done, began
+        case [int(version), int(offset), int(done), int(began)] if offset >= 0:
             if base < version <= latest + 1:
-                return _Reading(version, offset), done
+                return _Reading(version, offset), done, began
     raise RemoteProtocolError(
         f"QUERY goes on from {items!r:.80}, which is no position in a download from {base}",
         ErrorCode.BAD_MESSAGE,

@@ -120,7 +120,9 @@ class Reader(Protocol):
     def all_objects(self, class_name: str, *, after_row: int = 0) -> Iterator[StoredObject]:
         """Every row, dead ones included, by row: for inspection, back-fill and comparison."""
 
-    def count(self, class_name: str, query: Query | None = None) -> int:
+    def count(
+        self, class_name: str, query: Query | None = None, *, but_not: Query | None = None
+    ) -> int:
         """How many rows `scan` would return."""
 
     def staged_objects(self, class_name: str) -> Iterator[StoredObject]:

@@ -231,9 +231,11 @@ class _Reader:
         found = (stored for _row, (stored, _values) in rows)
         return self._walk(("class", class_name), found)
 
-    def count(self, class_name: str, query: Query | None = None) -> int:
+    def count(
+        self, class_name: str, query: Query | None = None, *, but_not: Query | None = None
+    ) -> int:
         held = self._classes.get(class_name)
-        return 0 if held is None else sum(1 for _ in self._matching(held, query, None, 0))
+        return 0 if held is None else sum(1 for _ in self._matching(held, query, but_not, 0))
 
     def staged_objects(self, class_name: str) -> Iterator[StoredObject]:
         held = self._classes.get(class_name)

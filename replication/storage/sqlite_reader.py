@@ -292,14 +292,16 @@ class SQLiteReader:
         cursor = self._start(table.select_all, [0])
         return self._walk(("staged", class_name), [cursor], map(_stored, cursor))
 
-    def count(self, class_name: str, query: Query | None = None) -> int:
+    def count(
+        self, class_name: str, query: Query | None = None, *, but_not: Query | None = None
+    ) -> int:
         table = self._catalog.classes.get(class_name)
         if table is None:
             self._check_alive()
             return 0
-        conditions, bindings, left = _conditions(table, query, None)
+        conditions, bindings, left = _conditions(table, query, but_not)
         if left:
-            return sum(1 for _ in self.scan(class_name, query))
+            return sum(1 for _ in self.scan(class_name, query, but_not=but_not))
         return int(self._one(table.count(conditions), tuple(bindings)))
 
     def _judge(self, left: list[tuple[Query, bool]]) -> Callable[[StoredObject], bool]:

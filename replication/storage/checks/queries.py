@@ -76,6 +76,7 @@ def scans_are_cut(store: Store) -> None:
             left = [key for key in _QUESTIONS[question] if key not in _QUESTIONS[other]]
             both: dict[str, Any] = {"query": parse(question), "but_not": parse(other)}
             assert keys(txn.scan("Book", **both)) == left
+            assert txn.count("Book", **both) == len(left)
             for after, limit in itertools.product("abf", (None, 0, 1, 2, 9)):
                 cut = [key for key in left if key > after][:limit]
                 found = txn.scan("Book", **both, after_row=rows[after], limit=limit)
