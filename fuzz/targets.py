@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from replication.client.loaded_text import LoadedText
 from replication.crdt import object as obj
+from replication.crdt import updates as texts
 from replication.crdt.check import check_object
+from replication.crdt.document import Document
 from replication.crdt.parts import Parts
 from replication.crdt.view import object_view, queryable
 from replication.errors import DecodeError, QueryError
@@ -102,8 +105,57 @@ def _is_text(data: bytes) -> bool:
     return True
 
 
+#: What stands between the updates that are fuzzed together.
+SEPARATOR: Final = b"\xff\xfe"
+
+
+def updates(data: bytes) -> None:
+    """UPDATE-1 to UPDATE-5."""
+    found = []
+    for each in data.split(SEPARATOR)[:4]:
+        try:
+            update = texts.read_update(each)
+        except DecodeError:
+            continue
+        canonical = texts.write_update(update)
+        assert texts.read_update(canonical) == update, "UPDATE-2"
+        found.append(update)
+    together = texts.union(found)
+    written = texts.write_update(together)
+    assert texts.write_update(texts.union(found[::-1])) == written, "UPDATE-3"
+    assert texts.write_update(texts.union([together, *found[:1]])) == written, "UPDATE-3"
+    shown = texts.causal(together, {})
+    document = Document([])
+    document.take(texts.write_update(shown))  # UPDATE-4: what it panics on is a DecodeError
+    ends = {client: shown.end(client) for client in shown.runs}
+    assert texts.read_state(document.doc.get_state()) == ends, "UPDATE-4"
+    _is_told_alike(document, found)
+
+
+def _is_told_alike(document: Document, found: list[texts.Update]) -> None:
+    """A text that takes update after update shows the same, and its deltas tell its length."""
+    loaded, length = LoadedText(), 0
+    for number in range(len(found)):
+        tail = [texts.write_update(each) for each in found[: number + 1]]
+        state = [[], [each for each in tail if each != texts.EMPTY], [], 0]
+        news = loaded.news(state, _no_parts)
+        if news is None:
+            loaded, length = LoadedText(), 0
+            news = loaded.news(state, _no_parts)
+        assert news is not None, "UPDATE-5"
+        for step in loaded.document.take_told(news, loaded.document.pieces()):
+            length += len(step.get("insert", "")) - step.get("delete", 0)
+    assert loaded.document.pieces() == document.pieces(), "UPDATE-5"
+    assert length == sum(len(piece) for piece, _ in document.pieces()), "UPDATE-5"
+
+
+def _no_parts(_number: int) -> bytes:
+    raise AssertionError("a tail has no parts")
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "frames": frames,
     "changesets": changesets,
     "queries": queries,
+    "updates": updates,
 }

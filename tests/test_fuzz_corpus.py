@@ -24,7 +24,7 @@ def test_corpus(target: str) -> None:
 def test_every_invariant_is_stated() -> None:
     text = (ROOT / "fuzz" / "README.md").read_text()
     source = (ROOT / "fuzz" / "targets.py").read_text()
-    for name in ("FRAME", "CHANGESET", "QUERY"):
+    for name in ("FRAME", "CHANGESET", "QUERY", "UPDATE"):
         for number in range(2, 4):
             assert f"{name}-{number}:" in text
             assert f'"{name}-{number}"' in source

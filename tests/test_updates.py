@@ -195,7 +195,7 @@ def test_half_a_character_whose_other_half_is_gone_is_read_as_it_is_written() ->
         assert "\ufffd" in [run[4] for run in update.runs[5]]
 
 
-def _steps(work: Callable[[], object]) -> int:
+def steps(work: Callable[[], object]) -> int:
     """How many lines of the module a call runs."""
     import sys
 
@@ -222,7 +222,7 @@ def test_ranges_cost_nothing() -> None:
     wide = Update({5: [(0, TEXT_CLOCK_MAX, None, None, None)]}, {5: [(0, TEXT_CLOCK_MAX)]})
     data = write_update(wide)
     assert len(data) < 32
-    assert _steps(lambda: canonical(data, data, HELLO)) < 1500
+    assert steps(lambda: canonical(data, data, HELLO)) < 1500
 
 
 def test_work_grows_with_the_bytes() -> None:
@@ -233,7 +233,7 @@ def test_work_grows_with_the_bytes() -> None:
         holes = Update({}, {5: [(clock, clock + 1) for clock in range(0, size, 2)]})
         single = [(clock, 1, (5, clock - 1) if clock else None, None, "b") for clock in range(size)]
         backwards = [(clock, 1, (6, size), None, "b") for clock in range(size)]
-        return _steps(
+        return steps(
             lambda: (
                 union([whole, holes]),
                 union([whole, Update({5: list(single)})]),

@@ -2,31 +2,42 @@
 
 Rule 1: what a document shows is told by the updates that were loaded: the tail of a state and its
         parts. What a later state adds to them is taken; what was loaded is not read again.
-Rule 2: a state that lacks something of what is shown (refused, restored, a new life) needs another
-        document. So does one some of which can't be shown yet.
+Rule 2: a state that lacks something of what is shown (refused, restored, a new life), or has other
+        units of its ids, needs another document. So does one some of which can't be shown yet.
+Rule 3: native code counts in characters what has units of UTF-16: it can't split a pair that it
+        holds already. What parts the halves of one needs another document.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
 from replication.crdt.document import Document
 from replication.crdt.text import Text
 from replication.crdt.updates import (
     EMPTY,
+    UnitId,
+    Update,
     causal,
     is_whole,
+    joined,
     read_state,
     read_update,
     union,
     write_update,
 )
+from replication.limits import TEXT_CLOCK_MAX
 
 #: Gives the update in the part of that number.
 Load: TypeAlias = Callable[[int], bytes]
 #: Entries of a text's directory: part number, bytes, CRC-32.
 _Entry: TypeAlias = tuple[int, int, int]
+
+
+_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class LoadedText:
@@ -36,12 +47,14 @@ class LoadedText:
         document: shows it. What `news` returns is for the caller to apply there.
     """
 
-    __slots__ = ("_parts", "_tail", "_whole", "document")
+    __slots__ = ("_halves", "_parts", "_tail", "_whole", "document")
 
     def __init__(self, client: int = 0) -> None:
         self.document = Document([], client)
         self._tail: list[bytes] = []
         self._parts: dict[_Entry, bytes] = {}
+        #: Second halves of surrogate pairs. Rule 3.
+        self._halves: set[UnitId] = set()
         #: Whether all that was loaded is shown.
         self._whole = True
 
@@ -58,14 +71,38 @@ class LoadedText:
         news = [*(parts[entry] for entry in entries if entry not in self._parts), *tail[same:]]
         gone = [*(self._parts[entry] for entry in self._parts if entry not in parts)]
         gone += self._tail[same:]
-        update = union(map(read_update, news))
-        if not self._whole or (gone and union([update, *map(read_update, gone)]) != update):
-            return None
+        update, old = union(map(read_update, news)), union(map(read_update, gone))
         known = self.state()
+        if not self._whole or union([update, old]) != update or _rivals(update, old, known):
+            return None
+        if _splits(update, self._halves):
+            return None
+        self.made(update)
         following = causal(update, known)
         self._whole = is_whole(following, update, known)
         self._tail, self._parts = tail, parts
         return write_update(following)
+
+    def again(self, client: int, made: list[bytes]) -> LoadedText:
+        """The same in another document, with what was made in this one besides.
+
+        Raises:
+            DecodeError: the native code does not take it.
+        """
+        other = LoadedText(client)
+        update = union(map(read_update, [*self._parts.values(), *self._tail, *made]))
+        other.document.take(write_update(causal(update, {})))
+        other._tail, other._parts = self._tail, self._parts
+        other._halves, other._whole = self._halves, self._whole
+        return other
+
+    def made(self, update: Update) -> None:
+        """Units are about to be shown, or are already: they were made in the document."""
+        for client, runs in update.runs.items():
+            for run in runs:
+                if isinstance(run[4], str) and not run[4].isascii():
+                    for pair in _PAIR.finditer(run[4]):
+                        self._halves.add((client, run[0] + pair.start() + 1))
 
     def shows(self, state: Text, load: Load) -> None:
         """A state is what the document shows already: it was edited there."""
@@ -78,6 +115,36 @@ class LoadedText:
     def state(self) -> dict[int, int]:
         """The clock after the last unit of each client that is shown."""
         return read_state(self.document.doc.get_state())
+
+
+def _splits(update: Update, halves: set[UnitId]) -> bool:
+    """Whether an update comes between two halves of a pair, or deletes one of them."""
+    if not halves:
+        return False
+    for client, ranges in update.deleted.items():
+        if any((client, clock) in halves for bounds in ranges for clock in bounds):
+            return True
+    for runs in update.runs.values():
+        for _, _, left, right, _ in runs:
+            if right in halves or (left is not None and (left[0], left[1] + 1) in halves):
+                return True
+    return False
+
+
+def _rivals(update: Update, old: Update, known: Mapping[int, int]) -> bool:
+    """Whether an update has units of ids that are shown, others than those of ``old``.
+
+    They may be other units, and the lesser ones.
+    """
+    for client, runs in update.runs.items():
+        end = known.get(client, 0)
+        held = joined([(run[0], run[0] + run[1]) for run in old.runs.get(client, [])])
+        for run in runs:
+            last = min(run[0] + run[1], end)
+            at = bisect_right(held, (run[0], TEXT_CLOCK_MAX + 1)) - 1
+            if run[0] < last and (at < 0 or held[at][1] < last):
+                return True
+    return False
 
 
 def _layout(state: Text) -> tuple[list[bytes], list[_Entry]]:

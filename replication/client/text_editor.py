@@ -44,14 +44,19 @@ class TextEditor:
         edited: by a transaction that goes on, or that failed.
     """
 
-    __slots__ = ("_document", "_kept", "_loaded", "_written", "client", "edited")
+    __slots__ = ("_document", "_kept", "_loaded", "_made", "_written", "client", "edited")
 
     def __init__(self, client: int) -> None:
         self.client = client
         self.edited = False
-        self._loaded = LoadedText(client)
-        self._document = self._loaded.document
         self._written: list[bytes] = []
+        #: All that was written since the last commit.
+        self._made: list[bytes] = []
+        self._use(LoadedText(client))
+
+    def _use(self, loaded: LoadedText) -> None:
+        self._loaded = loaded
+        self._document = loaded.document
         written = self._written
         self._kept = self._document.doc.observe(lambda event: written.append(event.update))
 
@@ -71,6 +76,7 @@ class TextEditor:
     def written(self, state: State, load: Load) -> None:
         """What was edited is committed, in this state of the text."""
         self._loaded.shows(state, load)
+        self._made.clear()
         self.edited = False
 
     def __str__(self) -> str:
@@ -137,8 +143,15 @@ class TextEditor:
         except BaseException as error:
             if not is_failure(error):
                 raise
+            self.close()
+            self._use(self._loaded.again(self.client, self._made))
             raise UsageError(f"a text that can't be edited so: {error}") from None
-        return [write_update(read_update(data)) for data in self._written]
+        written = [read_update(data) for data in self._written]
+        for update in written:
+            self._loaded.made(update)
+        out = [write_update(update) for update in written]
+        self._made += out
+        return out
 
     def _offset(self, index: int) -> int:
         """Where a character is in UTF-8, as the document counts."""

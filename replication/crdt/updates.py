@@ -160,7 +160,7 @@ def read_update(data: bytes) -> Update:
         raise DecodeError(f"an update with {len(data) - reader.at} bytes after its end")
     update = Update(
         {client: found for client, found in runs.items() if found},
-        {client: _joined(found) for client, found in deleted.items() if found},
+        {client: joined(found) for client, found in deleted.items() if found},
     )
     _normalise(update)
     return update
@@ -295,7 +295,7 @@ def _unit_key(unit: str) -> tuple[str, str]:
 
 
 # -- one form ----------------------------------------------------------------------------------
-def _joined(ranges: Ranges) -> Ranges:
+def joined(ranges: Ranges) -> Ranges:
     """Ranges in order, what touches or overlaps joined."""
     if len(ranges) == 1:
         return ranges
@@ -460,7 +460,7 @@ def typed(client: int, clock: int, left: UnitId, right: UnitId | None, text: str
 
 def erased(client: int, ranges: Ranges) -> bytes:
     """The canonical update of deletions among the units of one client."""
-    return write_update(Update({}, {client: _joined(ranges)}))
+    return write_update(Update({}, {client: joined(ranges)}))
 
 
 # -- union -------------------------------------------------------------------------------------
@@ -478,7 +478,7 @@ def union(updates: Iterable[Update]) -> Update:
             deleted.setdefault(client, []).extend(ranges)
     out = Update(
         {client: _apart(client, found) for client, found in runs.items()},
-        {client: _joined(ranges) for client, ranges in deleted.items()},
+        {client: joined(ranges) for client, ranges in deleted.items()},
     )
     _normalise(out)
     return out
