@@ -21,6 +21,7 @@ COMMANDS = [
     "sync",
     "subscribe",
     "query",
+    "rules",
     "scenario",
     "forget",
     "inspect",

@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "sync": "Synchronise a client file with a server.",
     "subscribe": "Choose which objects a client file asks the server for.",
     "query": "Print the objects of a store that match a query.",
+    "rules": "Check a rules file, begin one, explain what it allows.",
     "scenario": "Run divergence scenarios and print how they end.",
     "forget": "Forget what is dead in a namespace.",
     "inspect": "Show what a store holds: objects, history, cursors, schema.",

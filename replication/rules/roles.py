@@ -130,6 +130,10 @@ class Granted:
         """The fields that may be written."""
         return self.role.writable
 
+    def because(self, clause: str, when: str = "") -> str:
+        """The end of a sentence that says what a clause decided."""
+        return f"role {self.name!r}: {self.role.where}.{clause} {when}".rstrip()
+
     def allows(
         self, clause: str, *, before: Document | None = None, after: Document | None = None
     ) -> bool:

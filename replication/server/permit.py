@@ -339,10 +339,7 @@ def _allows(role: Granted, clause: str, **documents: Document) -> bool:
 
 # -- refusing --------------------------------------------------------------------------------------
 def _told(judge: Judge, role: Granted, clause: str, when: str, path: Path = ()) -> str:
-    return (
-        f"{judge.name(path)} may not be written by role {role.name!r}: "
-        f"{role.role.where}.{clause} {when}".rstrip()
-    )
+    return f"{judge.name(path)} may not be written by {role.because(clause, when)}"
 
 
 def _refuse(judge: Judge, path: Path, message: str) -> None:

@@ -1,0 +1,142 @@
+"""What a user may do with an object, and which rule says so, without doing it.
+
+Rule 1: a write is explained by planning it and writing nothing: the answer is that of an upload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
+
+from replication.crdt import object as obj
+from replication.crdt.object import Fields
+from replication.crdt.view import queryable
+from replication.errors import UsageError
+from replication.history.changeset import ObjectDelta
+from replication.limits import TIME_MAX
+from replication.model.encoding import sorted_map, unpack_trusted
+from replication.model.types import KEY_NAME
+from replication.model.values import Key, Value
+from replication.rules.access import Access
+from replication.rules.roles import Denied, Granted, Roles
+from replication.server import tables
+from replication.server.judge import Judge
+from replication.server.objects import Objects
+from replication.server.permit import Permit
+from replication.server.types import Types
+from replication.server.view import Image, as_read
+from replication.storage.contract import Reader, Writer
+
+Operation = Literal["read", "edit", "insert", "delete"]
+OPERATIONS: Final[tuple[Operation, ...]] = ("read", "edit", "insert", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What came of a question.
+
+    Attributes:
+        allowed: whether all of it is.
+        role: the user's for that class; None: there is none.
+        reasons: sentences: why not, or by what.
+        readable, writable: the object's fields of which that is true; those of the schema, too.
+    """
+
+    allowed: bool
+    role: str | None
+    reasons: list[str]
+    readable: list[str]
+    writable: list[str]
+
+
+def explain(
+    reader: Reader,
+    types: Types | None,
+    roles: Roles,
+    class_name: str,
+    key: Key,
+    operation: Operation,
+    values: Mapping[str, Value] | None = None,
+) -> Explanation:
+    """What a user may do with an object.
+
+    Args:
+        types: what is known of the schema.
+        roles: the user's; see `Rules.bind`.
+        values: what an edit or insert writes.
+
+    Raises:
+        UsageError: the object is not there to be read, edited or deleted.
+    """
+    role = roles.of(class_name)
+    row = reader.get_object(class_name, key)
+    image = Image(key, None if row is None else row.head)
+    if operation != "insert" and not image.is_alive:
+        raise UsageError(f"there is no {class_name} {key!r} to {operation}")
+    if isinstance(role, Denied):
+        return Explanation(False, None, [f"{class_name} {key!r}: {role.reason}"], [], [])
+    readable, writable = _fields(image, class_name, types, role)
+    if operation == "read":
+        allowed, reason = _read(image, class_name, types, role)
+        return Explanation(allowed, role.name, [reason], readable, writable)
+    reasons = _refusals(reader, types, roles, ObjectDelta(
+        class_name, key, _delta(image, operation, values or {}), False
+    ))  # fmt: skip
+    allowed = not reasons
+    return Explanation(allowed, role.name, reasons or [_by(role)], readable, writable)
+
+
+def _by(role: Granted) -> str:
+    return f"role {role.name!r} of {role.role.where} allows it"
+
+
+def _read(image: Image, class_name: str, types: Types | None, role: Granted) -> tuple[bool, str]:
+    what = f"{class_name} {image.key!r}"
+    if role.readable.is_none:
+        return False, f"{what} may not be read by {role.because('fields', 'allows no field')}"
+    if as_read(role.write, class_name, types).matches(image.get):
+        return True, f"{what} may be read by {role.because('document_filters.write', 'holds')}"
+    if as_read(role.read, class_name, types).matches(image.get):
+        return True, f"{what} may be read by {role.because('document_filters.read', 'holds')}"
+    clause = role.because("document_filters.read", "does not hold")
+    return False, f"{what} may not be read by {clause}"
+
+
+def _fields(
+    image: Image, class_name: str, types: Types | None, role: Granted
+) -> tuple[list[str], list[str]]:
+    names = set(queryable(unpack_trusted(image.head))) if image.head is not None else set()
+    known = None if types is None else types.schema.classes.get(class_name)
+    names.update(() if known is None else known.properties)
+    names.discard(KEY_NAME)
+
+    def some(access: Access) -> list[str]:
+        return sorted(name for name in names if not access.of(name).is_none)
+
+    return some(role.readable), some(role.writable)
+
+
+#: A stamp of nobody's transaction: nothing of it is kept.
+_IDENT: Final = tables.SERVER_IDENT
+
+
+def _delta(image: Image, operation: Operation, values: Mapping[str, Value]) -> list[Any]:
+    now = 0 if image.head is None else unpack_trusted(image.head)[0]
+    if operation == "delete":
+        return [now + 1, 0, [], {}]
+    if operation == "insert" and image.is_alive:
+        raise UsageError(f"{image.key!r} is there already; ask about an edit")
+    fields: Fields = {}
+    if values:
+        fields[obj.REGISTER] = [[TIME_MAX, _IDENT, sorted_map(dict(values))]]
+    length = now + 1 if operation == "insert" else 0
+    return [length, length or now, [], fields]
+
+
+def _refusals(reader: Reader, types: Types | None, roles: Roles, item: ObjectDelta) -> list[str]:
+    judge = Judge(types, TIME_MAX, (_IDENT,), Permit(roles, types))
+    ledger = tables.load_ledger(reader)
+    # Planning reads only.
+    Objects(cast(Writer, reader), ledger.horizon).plan(item, ledger.version, judge)
+    return [refusal.message for refusal in judge.refusals]

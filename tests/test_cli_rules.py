@@ -1,0 +1,161 @@
+"""`replication rules`: every mistake told, templates, imports, and answers that name the rule."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import ok, refused, run
+from server_files import SCHEMA, ClientFile, new_namespace
+from test_rules_writes import FIELDWISE, filtered, setting
+
+from replication.cli.rules import load_rules
+from replication.crdt.view import query_values
+from replication.errors import RulesError
+from replication.rules.templates import TEMPLATES
+from replication.storage.sqlite import SQLiteStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A namespace with a book of ann's and one of bob's."""
+    path = tmp_path / "books.db"
+    held = SQLiteStore(path, query_values)
+    file = ClientFile(new_namespace(held, schema=SCHEMA), "owner")
+    for key, name in [(1, "ann"), (2, "bob")]:
+        file.write(setting(title=name, year=1), key=key)
+    held.close()
+    return path
+
+
+def rules_file(folder: Path, *roles: Any) -> Path:
+    path = folder / "rules.json"
+    path.write_text(json.dumps({"default_roles": list(roles)}))
+    return path
+
+
+def explain(
+    file: Path, store: Path, key: int, operation: str, *more: str, user: str = "ann"
+) -> Any:
+    ran = run("rules", "explain", file, "--store", store, "--user", user, "--class", "Book",
+              "--key", key, "--operation", operation, "--json", *more)  # fmt: skip
+    assert ran.status == (0 if ran.json["allowed"] else 1)
+    return ran.json
+
+
+def test_check_tells_every_mistake(tmp_path: Path) -> None:
+    """R18 [RULES-FILE-1]: file, path and reason."""
+    path = rules_file(tmp_path, {"name": "", "apply_when": {"x": 1}, "document_filters": {}})
+    ran = run("rules", "check", path)
+    assert ran.status == 1
+    assert ran.out.splitlines() == [
+        f"{path}: default_roles[0].name: a role needs a name: refusals say it",
+        f"{path}: default_roles[0].apply_when.x: apply_when has no document, so there is no "
+        "field 'x'",
+        *(
+            f"{path}: default_roles[0].document_filters.{clause}: is missing: true, false or an "
+            "expression"
+            for clause in ("read", "write")
+        ),
+    ]
+    assert run("rules", "check", path, "--json").json[0]["path"] == "default_roles[0].name"
+    with pytest.raises(RulesError, match=r"rules\.json: default_roles\[0\]\.name: a role needs"):
+        load_rules(path)
+
+
+def test_check_against_a_schema(tmp_path: Path, store: Path) -> None:
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps({"rules": {"Shelf": []}}))
+    assert ok("rules", "check", path).out == f"{path} has no mistakes.\n"
+    ran = run("rules", "check", path, "--store", store)
+    assert ran.out == f"{path}: rules.Shelf: the schema has no class Shelf\n"
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_templates(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "rules.json"
+    path.write_text(ok("rules", "template", name).out)
+    ok("rules", "check", path)
+    assert name in ok("rules", "template").out
+    assert "there are own-data" in refused("rules", "template", "nothing")
+
+
+def test_import_of_the_legacy_format(tmp_path: Path) -> None:
+    """R17 [RULES-FILE-2]"""
+    path, out = tmp_path / "legacy.json", tmp_path / "unified.json"
+    role = {"name": "a", "applyWhen": {}, "read": True, "write": {"owner": "%%user.id"}}
+    path.write_text(json.dumps({"defaultRoles": [role], "rules": {}}))
+    out.write_text(ok("rules", "import", path).out)
+    assert load_rules(out) == load_rules(path)
+    assert ok("rules", "import", out).out == out.read_text()
+
+
+def test_explain_names_role_and_clause(tmp_path: Path, store: Path) -> None:
+    """R19: what a refusal would say."""
+    file = rules_file(tmp_path, filtered(read={"title": "%%user.id"}))
+    where = "default_roles[0].document_filters"
+    assert explain(file, store, 1, "read")["reasons"] == [
+        f"Book 1 may be read by role 'writer': {where}.write holds"
+    ]
+    assert explain(file, store, 2, "read")["reasons"] == [
+        f"Book 2 may not be read by role 'writer': {where}.read does not hold"
+    ]
+    assert explain(file, store, 2, "read", user="bob")["allowed"]
+    assert explain(file, store, 1, "edit", "--set", "year=5") == {
+        "allowed": True,
+        "role": "writer",
+        "reasons": ["role 'writer' of default_roles[0] allows it"],
+        "readable": sorted(SCHEMA.classes["Book"].properties),
+        "writable": sorted(SCHEMA.classes["Book"].properties),
+    }
+    assert explain(file, store, 1, "edit", "--set", 'title="bob"')["reasons"] == [
+        f"Book 1.title may not be written by role 'writer': {where}.write does not hold after "
+        "the write"
+    ]
+    assert not explain(file, store, 1, "edit", "--set", "year=true")["allowed"], "it is an int"
+    assert not explain(file, store, 2, "delete")["allowed"]
+    assert explain(file, store, 1, "delete")["allowed"]
+    assert explain(file, store, 3, "insert", "--set", 'title="ann"')["allowed"]
+    assert not explain(file, store, 3, "insert", "--set", 'title="bob"')["allowed"]
+
+
+def test_explain_fields(tmp_path: Path, store: Path) -> None:
+    file = rules_file(tmp_path, FIELDWISE)
+    found = explain(file, store, 1, "edit", "--set", 'title="x"')
+    assert found["reasons"] == [
+        "Book 1.title may not be written by role 'reader': default_roles[0].additional_fields.write"
+    ]
+    assert found["writable"] == ["home", "year"]
+    out = run("rules", "explain", file, "--store", store, "--user", "ann", "--class", "Book",
+              "--key", 1, "--operation", "delete").out  # fmt: skip
+    assert out.startswith("refused\n  Book 1 may not be written by role 'reader': default_roles[0]")
+
+
+def test_explain_without_a_role(tmp_path: Path, store: Path) -> None:
+    admins = {**filtered(), "apply_when": {"%%user.custom_data.admin": True}}
+    file = rules_file(tmp_path, admins)
+    assert explain(file, store, 1, "read") == {
+        "allowed": False, "role": None, "readable": [], "writable": [],
+        "reasons": ["Book 1: no role in default_roles applies to you"],
+    }  # fmt: skip
+    assert explain(file, store, 1, "read", "--custom-data", '{"admin": true}')["allowed"]
+
+
+def test_explain_says_what_it_can_not_answer(tmp_path: Path, store: Path) -> None:
+    file = rules_file(tmp_path, filtered())
+    asked = ["rules", "explain", file, "--store", store, "--user", "a", "--operation"]
+    book = ["--class", "Book", "--key"]
+    assert "there is no Book 9 to read" in refused(*asked, "read", *book, 9)
+    assert "1 is there already" in refused(*asked, "insert", *book, 1)
+    assert "has no class 'Shelf'" in refused(*asked, "read", "--class", "Shelf", "--key", 1)
+    assert "--set 'year'" in refused(*asked, "edit", *book, 1, "--set", "year")
+    assert "no JSON" in refused(*asked, "read", *book, 1, "--custom-data", "{")
+
+
+def test_explaining_writes_nothing(tmp_path: Path, store: Path) -> None:
+    file = rules_file(tmp_path, filtered())
+    before = store.read_bytes()
+    explain(file, store, 1, "delete")
+    assert store.read_bytes() == before
