@@ -36,35 +36,58 @@ class Touched:
 
     Attributes:
         before: as it was before the first touch.
-        row: as it is now; None where no row was ever made.
+        row: as it is at the end; None where no row was ever made.
         now: the same, to look at.
+        gapless: every touch of the stretch is here. Otherwise the object was out of the view in
+            between, where what happened to it is not known.
+        spread: objects of its class have parts, which are not here.
     """
 
-    __slots__ = ("_deltas", "before", "class_name", "key", "now", "row")
+    __slots__ = ("_deltas", "before", "class_name", "gapless", "key", "now", "row", "spread")
 
-    def __init__(self, class_name: str, key: Key, before: bytes | None) -> None:
+    def __init__(self, class_name: str, key: Key, before: Image) -> None:
         self.class_name = class_name
         self.key = key
-        self.before = Image(key, before)
+        self.before = before
         self.row: StoredObject | None = None
         self.now = Image(key, None)
-        self._deltas: list[tuple[int, int, bytes]] = []
+        self.gapless = True
+        self.spread = False
+        self._deltas: list[tuple[AuthorOp, bytes]] = []
 
-    def add(self, version: int, origin: int, delta: bytes) -> None:
+    def add(self, author: AuthorOp, delta: bytes) -> None:
         """One more touch."""
-        self._deltas.append((version, origin, delta))
+        self._deltas.append((author, delta))
 
     def is_by(self, ident: int) -> bool:
         """Whether a file is among those who touched it."""
-        return any(origin == ident for _, origin, _ in self._deltas)
+        return any(author.origin == ident for author, _ in self._deltas)
 
-    def versions(self, ident: int) -> list[int]:
-        """The versions that touched it and are not this file's."""
-        return [version for version, origin, _ in self._deltas if origin != ident]
+    @property
+    def origins(self) -> set[int]:
+        """The files that touched it."""
+        return {author.origin for author, _ in self._deltas}
+
+    def authors(self, ident: int) -> list[AuthorOp]:
+        """Who made the versions that touched it and are not this file's."""
+        return [author for author, _ in self._deltas if author.origin != ident]
 
     def others(self, ident: int) -> list[tuple[int, bytes]]:
         """Version and bytes of the deltas that are not this file's."""
-        return [(version, delta) for version, origin, delta in self._deltas if origin != ident]
+        return [(by.version, delta) for by, delta in self._deltas if by.origin != ident]
+
+    def followed_by(self, later: Touched, *, gapless: bool) -> Touched:
+        """Both in one.
+
+        Args:
+            later: the same object in a later stretch.
+            gapless: whether nothing touched it in between.
+        """
+        both = Touched(self.class_name, self.key, self.before)
+        both.row, both.now, both.spread = later.row, later.now, later.spread
+        both.gapless = self.gapless and gapless
+        both._deltas = [*self._deltas, *later._deltas]
+        return both
 
 
 class Changes:
@@ -72,20 +95,18 @@ class Changes:
 
     Attributes:
         touched: the objects, in the order of their first touch.
-        origins: the files that wrote.
+        origins: the files that wrote, each with the last of its changesets.
         schemas: what entries added to the schema, in order.
-        authors: who made each version that touched an object.
         horizons: the versions as of which everything dead is forgotten.
         size: bytes of the changesets.
     """
 
-    __slots__ = ("authors", "horizons", "origins", "schemas", "size", "touched")
+    __slots__ = ("horizons", "origins", "schemas", "size", "touched")
 
     def __init__(self) -> None:
         self.touched: list[Touched] = []
-        self.origins: frozenset[int] = frozenset()
+        self.origins: dict[int, int] = {}
         self.schemas: list[dict[str, Any]] = []
-        self.authors: dict[int, AuthorOp] = {}
         self.horizons: list[int] = []
         self.size = 0
 
@@ -102,29 +123,29 @@ def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Chang
         last: the latest version of the transaction.
     """
     changes = Changes()
-    origins = set()
     found: dict[tuple[str, bytes], Touched] = {}
     for entry in tables.entries(reader, after + 1, last):
         changes.size += len(entry.changeset)
         if changes.size > bytes_max:
             return None
-        origins.add(entry.origin)
+        changes.origins[entry.origin] = entry.client_version
         if entry.schema:
             changes.schemas.append(entry.schema)
         changeset = outline_trusted(entry.changeset)
         if changeset.horizon == entry.version:
             changes.horizons.append(entry.version)
-        changes.authors[entry.version] = author_of(entry, changeset)
+        author = author_of(entry, changeset)
         for (class_name, key, delta), before in zip(changeset.objects, entry.before, strict=True):
             name = (class_name, key_bytes(key))
             touched = found.get(name)
             if touched is None:
-                touched = found[name] = Touched(class_name, key, before)
-            touched.add(entry.version, entry.origin, delta)
-    for touched in found.values():
+                touched = found[name] = Touched(class_name, key, Image(key, before))
+            touched.add(author, delta)
+    changes.touched = list(found.values())
+    spread = {name: tables.has_parts(reader, name) for name in {name for name, _ in found}}
+    for touched in changes.touched:
+        touched.spread = spread[touched.class_name]
         touched.row = reader.get_object(touched.class_name, touched.key)
         if touched.row is not None:
             touched.now = Image(touched.key, touched.row.head)
-    changes.origins = frozenset(origins)
-    changes.touched = list(found.values())
     return changes

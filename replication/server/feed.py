@@ -23,31 +23,28 @@ Rule 6: for a session that asked for nothing so far, a set is staged from the la
 Rule 7: before what another file did to an object comes who did it and what they had seen by then,
         so that the receiver can tell who overwrote it unseen. [DOWN-9]
 Rule 8: a horizon is told to every session that passes it, whatever it asked for. [DOWN-11]
+Rule 9: where `fanout` knows what concerns the session, nothing is read for an exact message; it
+        ends at the last version that was published. Otherwise the log is read, up to its end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from replication.errors import ErrorCode, QueryError, RemoteProtocolError
 from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX
 from replication.model.values import Key
-from replication.protocol.body import (
-    DeltaOp,
-    EvictOp,
-    ForgetOp,
-    Operation,
-    SchemaOp,
-    encode_operations,
-)
+from replication.protocol.body import EvictOp, ForgetOp, Operation, SchemaOp, encode_operations
 from replication.protocol.messages import Download, Ident, Query, QueryState, clipped
 from replication.server import tables
-from replication.server.changes import Changes, Touched, objects_in, read_changes
+from replication.server.changes import Changes, objects_in, read_changes
+from replication.server.exact import Exact, StoreNeeded
+from replication.server.fanout import News, Seat
 from replication.server.namespace import Namespace
-from replication.server.shared import Body, BodyKey
-from replication.server.staging import Staging, cost, state_op
+from replication.server.shared import Body
+from replication.server.staging import Staging
 from replication.server.tables import File, Ledger
 from replication.server.view import Image, View, check_queries, declare_columns
 from replication.storage.contract import Reader, Writer
@@ -69,6 +66,7 @@ class Feed:
         reader: to read the schema.
         message: where the client file stands; it was held against the history.
         mark: the client version up to which its changesets are integrated.
+        wake: called, from any thread, when there may be something to look for.
         bytes_target: bytes of operations after which a staged message ends.
         entries_max: log entries that one message may cover.
 
@@ -82,6 +80,7 @@ class Feed:
         reader: Reader,
         message: Ident,
         mark: int,
+        wake: Callable[[], None],
         *,
         bytes_target: int = DOWNLOAD_BYTES_TARGET,
         entries_max: int = DOWNLOAD_ENTRIES_MAX,
@@ -101,10 +100,15 @@ class Feed:
         self._target: _Target | None = None
         self._staging: Staging | None = None
         self._needs_schema = message.cursor == 0
+        self._seat = Seat(message.ident, wake)
         if message.position and message.base == message.cursor and not self._fresh:
             self._staging = self._staged(
                 self._view, message.base, position=message.position, latest=namespace.version
             )
+
+    def close(self) -> None:
+        """The session is over. Idempotent."""
+        self._namespace.fanout.leave(self._seat)
 
     @property
     def staging(self) -> bool:
@@ -113,8 +117,9 @@ class Feed:
 
     @property
     def behind(self) -> int:
-        """How many log entries it has not looked at yet."""
-        return self._namespace.version - self._reached
+        """How many log entries have to be read for the next message."""
+        known = self._namespace.fanout.knows(self._seat, self._reached)
+        return 0 if known else self._namespace.version - self._reached
 
     def subscribe(self, writer: Writer, query: Query) -> QueryState | None:
         """Begin to serve a new subscription set, or say why not.
@@ -162,22 +167,23 @@ class Feed:
                 wait for its ACK.
             flush: don't pass over in silence what holds nothing for this session.
         """
+        fanout = self._namespace.fanout
+        fanout.sit(self._seat, self._view if self._target is None else self._target.view)
         if not self.staging:
             if self._fresh and not flush and self._namespace.horizon <= self._cursor:
                 return None
-            version = self._namespace.version
-            if self._reached == version:
+            if self._reached == self._namespace.version:
                 behind = flush and self._reached > self._cursor
-                nothing = Body(version, self._reached_salt, frozenset(), 0, *_NOTHING)
+                nothing = Body(self._reached, self._reached_salt, frozenset(), 0, *_NOTHING)
                 return self._exact(nothing) if behind else None
-            shared = self._namespace.shared.bodies.get(self._body_key(version))
-            if shared is not None and self._ident not in shared.origins:
-                return self._unless_silent(shared, self._mark, flush=flush)
+            news = None if self._fresh else fanout.since(self._seat, self._reached)
+            body = None if news is None else self._news(news)
+            if news is not None and body is not None:
+                if news.client_version > acknowledged:
+                    return None
+                return self._unless_silent(body, max(self._mark, news.client_version), flush=flush)
         with self._namespace.store.read() as reader:
             return self._read(reader, acknowledged, flush=flush)
-
-    def _body_key(self, last: int) -> BodyKey:
-        return (self._view.key, self._reached, last)
 
     def _read(self, reader: Reader, acknowledged: int, *, flush: bool) -> Download | None:
         ledger = tables.load_ledger(reader)
@@ -202,6 +208,7 @@ class Feed:
         if types is self._types:
             return
         self._types = types
+        # Its seat follows at the next look, which the message that tells of the schema leads to.
         self._view = View(self._view.texts, types)
         if self._target is not None:
             self._target = _Target(self._target.query_version, View(self._target.view.texts, types))
@@ -210,6 +217,29 @@ class Feed:
             self._staging.reread(self._view, new)
 
     # -- exact -----------------------------------------------------------------------------------
+    def _news(self, news: News) -> Body | None:
+        """What an exact message says of what is known; None if the store has to be asked."""
+        if not self._cursor or len(news.touched) > self._entries_max:
+            return None
+        if not news.touched:
+            return Body(news.version, news.salt, frozenset(), 0, *_NOTHING)
+        shared = self._namespace.shared.bodies
+        key = (self._view.key, news.start, news.version)
+        body = None if news.is_own else shared.get(key)
+        if body is None:
+            exact = Exact(self._view, self._ident, None)
+            try:
+                operations = exact.operations(exact.joined(news.touched), self._bytes_target)
+            except StoreNeeded:
+                return None
+            if operations is None:
+                return None
+            origins = frozenset[int]().union(*(touched.origins for touched in news.touched))
+            body = self._encoded(news.version, news.salt, operations, origins)
+            if not news.is_own:
+                shared.put(key, body, len(body.body) + 100)
+        return body
+
     def _body(self, reader: Reader, ledger: Ledger, file: File) -> Body | None:
         """What an exact message up to the latest version holds; None if it takes several."""
         if self._fresh:
@@ -218,19 +248,26 @@ class Feed:
                 return None
             gone = self._letting_go(reader, own, self._view)
             first = [*self._horizon(ledger), *self._first_schema()]
-            return self._encoded(ledger, [*first, *gone], frozenset((self._ident,)))
+            operations = [*first, *gone]
+            return self._encoded(ledger.version, ledger.salt, operations, frozenset((self._ident,)))
         # At version 0 nothing could tell this message from one of a staged download.
         if ledger.version - self._reached > self._entries_max or not self._cursor:
             return None
         changes = self._changes(reader, ledger)
-        operations = None if changes is None else self._operations(reader, changes)
-        if changes is None or operations is None:
+        if changes is None:
             return None
-        operations[:0] = [SchemaOp(schema) for schema in changes.schemas]
-        operations[:0] = [ForgetOp(version) for version in changes.horizons]
-        body = self._encoded(ledger, operations, changes.origins)
-        if self._ident not in changes.origins:
-            key = self._body_key(ledger.version)
+        told = Exact(self._view, self._ident, reader).operations(
+            changes.touched, self._bytes_target
+        )
+        if told is None:
+            return None
+        forget = [ForgetOp(version) for version in changes.horizons]
+        schemas = [SchemaOp(schema) for schema in changes.schemas]
+        operations = [*forget, *schemas, *told]
+        origins = frozenset(changes.origins)
+        body = self._encoded(ledger.version, ledger.salt, operations, origins)
+        if self._ident not in origins:
+            key = (self._view.key, self._reached, ledger.version)
             self._namespace.shared.bodies.put(key, body, len(body.body) + 100)
         return body
 
@@ -239,11 +276,11 @@ class Feed:
         return [ForgetOp(ledger.horizon)] if ledger.horizon > self._cursor else []
 
     def _encoded(
-        self, ledger: Ledger, operations: list[Operation], origins: frozenset[int]
+        self, version: int, salt: int, operations: list[Operation], origins: frozenset[int]
     ) -> Body:
         self._namespace.shared.encoded += 1
         size, data = encode_operations(operations) if operations else _NOTHING
-        return Body(ledger.version, ledger.salt, origins, len(operations), size, data)
+        return Body(version, salt, origins, len(operations), size, data)
 
     def _changes(self, reader: Reader, ledger: Ledger) -> Changes | None:
         shared = self._namespace.shared.changes
@@ -254,37 +291,6 @@ class Feed:
             if changes is not None:
                 shared.put(key, changes, changes.size)
         return changes
-
-    def _operations(self, reader: Reader, changes: Changes) -> list[Operation] | None:
-        """Rules 1, 2 and 7; None if they are too large for one message."""
-        out: list[Operation] = []
-        told: set[int] = set()
-        left = self._bytes_target
-        for touched in changes.touched:
-            operation: Operation | None = None
-            for operation in self._about(reader, touched):
-                left -= cost(operation)
-                if left < 0 and out:
-                    return None
-                out.append(operation)
-            if operation is not None and type(operation) is not EvictOp:
-                told.update(touched.versions(self._ident))
-        return [*(changes.authors[version] for version in sorted(told)), *out]
-
-    def _about(self, reader: Reader, touched: Touched) -> list[Operation]:
-        class_name, key, row = touched.class_name, touched.key, touched.row
-        own = touched.is_by(self._ident)
-        was = self._view.sees(class_name, touched.before)
-        if was and (self._view.sees(class_name, touched.now) or not touched.now.is_alive):
-            return [
-                DeltaOp(class_name, key, version, delta)
-                for version, delta in touched.others(self._ident)
-            ]
-        if row is not None and self._view.sees(class_name, touched.now):
-            if own and touched.before.head is None and not touched.others(self._ident):
-                return []
-            return [state_op(reader, class_name, row)]
-        return [EvictOp(class_name, key)] if was or own else []
 
     def _own(self, reader: Reader, file: File, last: int) -> list[tuple[str, Key]] | None:
         """What the file itself wrote up to a version; None if that is too much for one message."""

@@ -157,14 +157,15 @@ class Host:
 
     def _publish(self, name: str, namespace: Namespace, ledger: Ledger) -> None:
         since = namespace.version
-        if not namespace.publish(ledger):
+        seats = namespace.publish(ledger)
+        if seats is None:
             return
         try:
             self._links.tell_users(name, namespace, since)
         except Exception as error:
             self._report(error)
-        for link in self._links.of(name):
-            link.wake()
+        for seat in seats:
+            seat.wake()
 
     def end_revoked(self) -> int:
         """End the sessions of all users who are not welcome any more; returns how many.
@@ -288,6 +289,7 @@ class Host:
                 writer,
                 effect.ident,
                 acknowledged,
+                link.wake,
                 bytes_target=self._bytes_target,
                 entries_max=self._entries_max,
             )

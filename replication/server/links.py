@@ -148,6 +148,8 @@ class Links:
                 links = self._open.get(link.namespace[0], {})
                 if links.get(link.session.ident) is link:
                     del links[link.session.ident]
+            if link.feed is not None:
+                link.feed.close()
             link.feed = None
             if link.ended is None:
                 link.ended = SessionError(ErrorCode.SHUTTING_DOWN, "the session is over")

@@ -13,23 +13,31 @@ Rule 3: where a schema is given, it is what is checked against; in development m
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Final, NamedTuple
 
 from replication.clock import HybridClock
 from replication.crdt.edit import Author
-from replication.errors import ErrorCode, SchemaError, SessionError
+from replication.errors import ErrorCode, SchemaError, SessionError, StoreError
 from replication.history.changeset import Changeset, ObjectDelta
+from replication.limits import DOWNLOAD_BYTES_TARGET
 from replication.model.encoding import pack
 from replication.model.schema import Schema
 from replication.protocol.messages import Ack, Ident
 from replication.rules.roles import Roles
 from replication.server import tables
+from replication.server.changes import read_changes
+from replication.server.fanout import Fanout, Seat
 from replication.server.integrate import Integrated, Integration, digest_at
 from replication.server.shared import Shared
 from replication.server.tables import SERVER_IDENT, File, Ledger
 from replication.server.types import Types
 from replication.storage.contract import Reader, Store, Writer
+
+#: Bytes of changesets that are matched at a time; what is more, everybody reads.
+_MATCHED_BYTES_MAX: Final = 2 * DOWNLOAD_BYTES_TARGET
 
 
 class Opened(NamedTuple):
@@ -63,6 +71,7 @@ class Namespace:
         version: the server version up to which everything is durable and may be sent.
         horizon: the last one as of which everything dead is forgotten.
         shared: what feeds share.
+        fanout: which sessions hear of what.
 
     Raises:
         SchemaError: the schema contradicts that of the store.
@@ -81,7 +90,9 @@ class Namespace:
         self.entropy = entropy
         self.development = development
         self.shared = Shared()
+        self.fanout = Fanout()
         self._wall_ms = wall_ms
+        self._publishing = threading.Lock()
         self._types: tuple[bytes, Types] | None = None
         self.version = self.horizon = 0
         with store.write() as writer:
@@ -127,12 +138,20 @@ class Namespace:
         """The latest server version a transaction sees."""
         return tables.load_ledger(reader).version
 
-    def publish(self, ledger: Ledger) -> bool:
-        """Up to there all is durable: feeds may go on. Whether that is news."""
-        fresh = ledger.version > self.version
-        if fresh:
+    def publish(self, ledger: Ledger) -> list[Seat] | None:
+        """Up to there all is durable and may be sent. Whom to wake; None if it is no news."""
+        with self._publishing:
+            if ledger.version <= self.version:
+                return None
+            changes = None
+            if len(self.fanout):
+                with suppress(StoreError), self.store.read() as reader:
+                    ledger = tables.load_ledger(reader)
+                    changes = read_changes(reader, self.version, ledger.version, _MATCHED_BYTES_MAX)
+            woken = self.fanout.publish(changes, ledger.version, ledger.salt)
+            # Only now, as who waits for a version has to be told when it is there.
             self.horizon, self.version = ledger.horizon, ledger.version
-        return fresh
+            return woken
 
     # -- client files ----------------------------------------------------------------------------
     def open_file(self, writer: Writer, user: str, ident: int, salt: int) -> Opened:

@@ -1,0 +1,350 @@
+"""Fan-out: which sessions a commit concerns, and what of it.
+
+Sessions whose views show the same are one **group**. Each commit is matched once: every object it
+touched, as it was and as it is, against the queries of all groups through an index. The groups it
+concerns remember what touched them for a while, and only their sessions are woken; so a commit
+costs what the interested sessions cost, not what all do.
+
+Rule 1: a session that looks for what happened first takes its **seat**, then reads: what was
+        published before is there to be read, whatever is published after wakes it.
+Rule 2: a group knows what touched it from the version on at which it was made, as long as that is
+        remembered. Who stands before that reads the log: `since` says None.
+Rule 3: what a file wrote itself concerns its session, whether its view shows it or not.
+Rule 4: what concerns everybody (a schema that grew, a horizon) and what is too much to be matched
+        wakes everybody, and nobody knows it: all read the log.
+Rule 5: a group with a query that depends on other objects than the one it is asked about is woken
+        by every commit, and always reads the log.
+Rule 6: nobody is left behind too far: in turn, each session is woken once in so many versions.
+Rule 7: what is remembered is bounded in bytes, whoever still has to see it.
+
+Threads may share it; one publishes at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from replication.limits import DOWNLOAD_ENTRIES_MAX, SHARED_BYTES_MAX
+from replication.query.index import Indexed, MatchingIndex
+from replication.server.changes import Changes, Touched
+from replication.server.view import View
+
+
+class _Stretch(NamedTuple):
+    """What concerns a topic of a stretch of the log."""
+
+    #: The version before it, and its last.
+    start: int
+    end: int
+    touched: list[Touched]
+
+
+class _Topic:
+    """What some sessions are to hear of: a group's objects, or a file's own writes.
+
+    Attributes:
+        floor: what came after this version is known.
+        seats: who is to hear.
+        stretches: what is known, by version.
+    """
+
+    __slots__ = ("floor", "seats", "stretches")
+
+    def __init__(self, floor: int) -> None:
+        self.floor = floor
+        self.seats: dict[Seat, None] = {}
+        self.stretches: list[_Stretch] = []
+
+    def knows(self, reached: int) -> bool:
+        """Whether all is known that came after a version. Rule 2."""
+        if reached < self.floor:
+            return False
+        return not any(item.start < reached < item.end for item in self.stretches)
+
+    def after(self, reached: int) -> list[_Stretch]:
+        """What came after a version, which it knows."""
+        held = self.stretches
+        at = len(held)
+        while at and held[at - 1].start >= reached:
+            at -= 1
+        return held[at:]
+
+
+class _Group(_Topic):
+    """The sessions whose views show the same."""
+
+    __slots__ = ("indexed", "is_local", "key")
+
+    def __init__(self, floor: int, view: View) -> None:
+        super().__init__(floor)
+        self.key = view.key
+        self.is_local = all(query.is_local for query in view.queries.values())
+        #: Its queries in the indexes, by class.
+        self.indexed: dict[str, Indexed[_Group]] = {}
+
+
+class _File(_Topic):
+    """What one client file wrote itself. Rule 3."""
+
+    __slots__ = ("client_version",)
+
+    def __init__(self, floor: int) -> None:
+        super().__init__(floor)
+        self.client_version = 0
+
+
+class Seat:
+    """A session's place among those that are to hear of changes.
+
+    Args:
+        ident: of its client file.
+        wake: called, from any thread, when there may be something to look for.
+    """
+
+    __slots__ = ("closed", "file", "group", "ident", "view", "wake")
+
+    def __init__(self, ident: int, wake: Callable[[], None]) -> None:
+        self.ident = ident
+        self.wake = wake
+        self.view: View | None = None
+        self.group: _Group | None = None
+        self.file: _File | None = None
+        self.closed = False
+
+
+class News(NamedTuple):
+    """What happened since a session looked last.
+
+    Attributes:
+        version, salt: up to where.
+        start: the version before the first change to what its view shows.
+        touched: what concerns it, in order; an object may be there once for each commit.
+        is_own: whether its own file touched any of it.
+        client_version: the last of its file's changesets that is integrated; 0 for not known.
+    """
+
+    version: int
+    salt: int
+    start: int
+    touched: list[Touched]
+    is_own: bool
+    client_version: int
+
+
+class Fanout:
+    """The seats of one namespace's sessions.
+
+    Args:
+        bytes_max: of changesets that are remembered. Rule 7.
+        period: versions within which each session is woken once. Rule 6.
+    """
+
+    def __init__(
+        self, *, bytes_max: int = SHARED_BYTES_MAX // 8, period: int = DOWNLOAD_ENTRIES_MAX // 4
+    ) -> None:
+        self._bytes_max = bytes_max
+        self._period = period
+        self._lock = threading.Lock()
+        self._seats: dict[Seat, None] = {}
+        self._groups: dict[Any, _Group] = {}
+        self._files: dict[int, _File] = {}
+        self._indexes: dict[str, MatchingIndex[_Group]] = {}
+        #: The groups of Rule 5.
+        self._not_local: dict[_Group, None] = {}
+        self._version = self._salt = 0
+        #: What is made from now on knows what comes after this version.
+        self._floor = 0
+        self._remembered: deque[tuple[int, int, list[_Topic]]] = deque()
+        self._bytes = 0
+        self._turn: deque[Seat] = deque()
+        self._due = 0.0
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are."""
+        return len(self._groups)
+
+    # -- seats -----------------------------------------------------------------------------------
+    def sit(self, seat: Seat, view: View) -> None:
+        """Take the seat of a view, and leave the one before."""
+        if seat.view is view:
+            return
+        with self._lock:
+            if seat.closed:
+                return
+            if seat not in self._seats:
+                self._seats[seat] = None
+                self._turn.append(seat)
+                seat.file = self._files.setdefault(seat.ident, _File(self._floor))
+                seat.file.seats[seat] = None
+            seat.view = view
+            if seat.group is None or seat.group.key != view.key:
+                self._stand_up(seat)
+                seat.group = self._group(view)
+                seat.group.seats[seat] = None
+
+    def leave(self, seat: Seat) -> None:
+        """The session is over. Idempotent."""
+        with self._lock:
+            seat.closed = True
+            if seat not in self._seats:
+                return
+            del self._seats[seat]
+            self._stand_up(seat)
+            file = seat.file
+            assert file is not None
+            del file.seats[seat]
+            if not file.seats:
+                del self._files[seat.ident]
+
+    def _stand_up(self, seat: Seat) -> None:
+        group, seat.group = seat.group, None
+        if group is None:
+            return
+        del group.seats[seat]
+        if not group.seats:
+            del self._groups[group.key]
+            self._not_local.pop(group, None)
+            for class_name, indexed in group.indexed.items():
+                self._indexes[class_name].remove(indexed)
+                if not self._indexes[class_name]:
+                    del self._indexes[class_name]
+
+    def _group(self, view: View) -> _Group:
+        group = self._groups.get(view.key)
+        if group is None:
+            group = self._groups[view.key] = _Group(self._floor, view)
+            if not group.is_local:
+                self._not_local[group] = None
+                return group
+            for class_name, query in view.queries.items():
+                index = self._indexes.setdefault(class_name, MatchingIndex())
+                group.indexed[class_name] = index.add(group, query)
+        return group
+
+    # -- looking ---------------------------------------------------------------------------------
+    def knows(self, seat: Seat, reached: int) -> bool:
+        """Whether `since` has an answer."""
+        with self._lock:
+            return self._knows(seat, reached)
+
+    def _knows(self, seat: Seat, reached: int) -> bool:
+        group, file = seat.group, seat.file
+        if group is None or file is None or not group.is_local:
+            return False
+        return group.knows(reached) and file.knows(reached)
+
+    def since(self, seat: Seat, reached: int) -> News | None:
+        """What concerns a session and came after a version; None where that is not known."""
+        with self._lock:
+            if not self._knows(seat, reached) or reached > self._version:
+                return None
+            group, file = seat.group, seat.file
+            assert group is not None
+            assert file is not None
+            stretches, own = group.after(reached), file.after(reached)
+            start = stretches[0].start if stretches else self._version
+            touched = _flat([*stretches, *own])
+            at = (self._version, self._salt, start)
+            return News(*at, touched, bool(own), file.client_version)
+
+    # -- publishing ------------------------------------------------------------------------------
+    def publish(self, changes: Changes | None, version: int, salt: int) -> list[Seat]:
+        """Match a stretch of the log up to its latest version; returns whom to wake.
+
+        Args:
+            changes: what it did, from where the last one ended; None where that is too much.
+        """
+        if changes is None or changes.schemas or changes.horizons:
+            return self._tell_everybody(version, salt)
+        with self._lock:
+            start, self._floor = self._version, version
+        concerned = self._matched(changes)
+        with self._lock:
+            for topic, touched in concerned.items():
+                topic.stretches.append(_Stretch(start, version, touched))
+            for ident, client_version in changes.origins.items():
+                file = self._files.get(ident)
+                if file is not None:
+                    file.client_version = client_version
+            self._remember(version, changes.size, list(concerned))
+            self._version, self._salt = version, salt
+            woken = {seat: None for topic in concerned for seat in topic.seats}
+            woken.update(dict.fromkeys(self._whose_turn(version - start)))
+            for group in self._not_local:
+                woken.update(group.seats)
+            return list(woken)
+
+    def _tell_everybody(self, version: int, salt: int) -> list[Seat]:
+        """Rule 4."""
+        with self._lock:
+            self._version, self._salt, self._floor = version, salt, version
+            for topic in (*self._groups.values(), *self._files.values()):
+                topic.floor = version
+                topic.stretches.clear()
+            self._remembered.clear()
+            self._bytes = 0
+            return list(self._seats)
+
+    def _matched(self, changes: Changes) -> dict[_Topic, list[Touched]]:
+        out: dict[_Topic, list[Touched]] = {}
+        for touched in changes.touched:
+            with self._lock:
+                concerned = self._concerned(touched)
+            for topic in concerned:
+                out.setdefault(topic, []).append(touched)
+        return out
+
+    def _concerned(self, touched: Touched) -> dict[_Topic, None]:
+        """Before and after: who saw it is told that it is gone."""
+        out: dict[_Topic, None] = {}
+        index = self._indexes.get(touched.class_name)
+        if index is not None:
+            for image in (touched.before, touched.now):
+                if image.is_alive:
+                    out.update(dict.fromkeys(index.match(image.get)))
+        for origin in touched.origins:
+            file = self._files.get(origin)
+            if file is not None:
+                out[file] = None
+        return out
+
+    def _remember(self, version: int, size: int, topics: list[_Topic]) -> None:
+        """Rule 7."""
+        if not topics:
+            return
+        self._remembered.append((version, size, topics))
+        self._bytes += size
+        while self._bytes > self._bytes_max and len(self._remembered) > 1:
+            end, gone, topics = self._remembered.popleft()
+            self._bytes -= gone
+            for topic in topics:
+                topic.floor = end
+                del topic.stretches[0]
+
+    def _whose_turn(self, versions: int) -> list[Seat]:
+        """Rule 6."""
+        out: list[Seat] = []
+        self._due += versions * len(self._seats) / self._period
+        count = min(int(self._due), len(self._seats))
+        self._due -= int(self._due)
+        while len(out) < count and self._turn:
+            seat = self._turn.popleft()
+            if not seat.closed:
+                self._turn.append(seat)
+                out.append(seat)
+        return out
+
+
+def _flat(stretches: list[_Stretch]) -> list[Touched]:
+    """What was touched, by stretch, each object once in it."""
+    by_start: dict[int, dict[Touched, None]] = {}
+    for stretch in stretches:
+        by_start.setdefault(stretch.start, {}).update(dict.fromkeys(stretch.touched))
+    return [touched for _, items in sorted(by_start.items()) for touched in items]
