@@ -180,6 +180,32 @@ def test_a_delta_the_object_has_reached_is_skipped(writing: bool) -> None:
     assert found["copies"] == 5
 
 
+@pytest.mark.parametrize("writing", [False, True], ids=["synced", "pending"])
+def test_deltas_that_follow_one_another_merge_as_one_by_one(writing: bool) -> None:
+    """CLIENT-11 CLIENT-12 DOWN-6: those of one object together, but none it has reached."""
+
+    def added(version: int, key: int = 1) -> DeltaOp:
+        return DeltaOp("Book", key, version, pack([0, 1, [], {obj.COUNTER: {"copies": version}}]))
+
+    operations = [added(4), added(5), delta_op(6, year=6), added(5), added(7), added(6, key=2),
+                  added(8)]  # fmt: skip
+    files = []
+    for messages in ([operations], [[operation] for operation in operations]):
+        db = client_file()
+        take(db, download(4, state_op(4, title="a")))
+        take(db, download(4, state_op(4, 2, title="b")))
+        if writing:
+            set_fields(db, year=3)
+        for message in messages:
+            take(db, download(9, *message))
+        check(db)
+        files.append(contents(db))
+        found = view(db)
+        assert found is not None
+        assert found["copies"] == 5 + 7 + 8
+    assert files[0] == files[1]
+
+
 def test_an_eviction_leaves_what_is_pending() -> None:
     """CLIENT-1: what left the view is forgotten, not deleted; a state brings it back."""
     db = client_file()

@@ -29,7 +29,7 @@ from replication.crdt import check
 from replication.crdt import list as lists
 from replication.crdt.check import check_object, unpack_object
 from replication.crdt.incarnation import clone
-from replication.crdt.object import absent, merge
+from replication.crdt.object import absent, merge, merge_all
 from replication.crdt.view import object_view, queryable
 from replication.model.encoding import pack, unpack_trusted
 
@@ -65,6 +65,7 @@ def test_any_order_and_grouping_in_many_larger_worlds() -> None:
         assert pack(shown) == modelled(deltas), f"Random({seed})"
         assert pack(folded(deltas)) == expected, f"Random({seed})"
         assert pack(grouped_merge(rng, deltas)) == expected, f"Random({seed})"
+        assert pack(merge_all([clone(delta) for delta in deltas])) == expected, f"Random({seed})"
 
 
 @given(WORLDS)

@@ -17,6 +17,7 @@ Rule 5: a staged state without parts becomes a staged row of the store, and all 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 from replication.client import horizons
@@ -28,7 +29,7 @@ from replication.client.replica import Change, fields_of, head_of, state_of
 from replication.client.retype import Rewrite, retype
 from replication.crdt.container import Slot
 from replication.crdt.incarnation import clone
-from replication.crdt.object import ObjectState, absent, merge
+from replication.crdt.object import ObjectState, absent, merge, merge_all
 from replication.crdt.stamps import latest_in_part, latest_time
 from replication.crdt.view import column_values
 from replication.errors import DecodeError
@@ -287,11 +288,11 @@ def _fold(work: Integration, mark: int) -> None:
     if mark > work.synced.acknowledged:
         raise DecodeError(f"a mark of {mark}, but {work.synced.acknowledged} is acknowledged")
     for version in range(work.synced.folded + 1, mark + 1):
-        for class_name, key, delta in work.outline(version).objects:
+        for class_name, key, data in work.outline(version).objects:
             name = (class_name, key_bytes(key))
             folding[name] = key
             if pending[name][-1] > mark:
-                deltas.setdefault(name, []).append(delta)
+                deltas.setdefault(name, []).append(data)
         work.writer.delete_record(PENDING, int_key(version))
     for name, key in folding.items():
         folded = deltas.get(name)
@@ -300,32 +301,29 @@ def _fold(work: Integration, mark: int) -> None:
             work.replica.drop_base(name[0], key)
         else:
             pending[name] = [version for version in pending[name] if version > mark]
-            _merge_base(work, name[0], key, None, map(unpack_trusted, folded))
+            delta = merge_all(list(map(unpack_trusted, folded)))
+            _merge_base(work, name[0], key, None, delta)
 
 
 def _merge_base(
-    work: Integration,
-    class_name: str,
-    key: Key,
-    version: int | None,
-    deltas: Iterable[ObjectState],
+    work: Integration, class_name: str, key: Key, version: int | None, delta: ObjectState
 ) -> None:
     """Merge into the synced state of an object that keeps pending deltas."""
     horizon = 0 if version is None else horizons.before(work, version)
     row = work.replica.row(class_name, key)
     held, state, parts = work.replica.settled_base(class_name, key, row, horizon)
-    for delta in deltas:
-        state = merge(state, delta, parts)
+    state = merge(state, delta, parts)
     work.replica.put_base(class_name, key, held if version is None else version, state, parts)
 
 
 def _operate(work: Integration, operations: Iterable[tuple[Operation, Any]]) -> int:
     """Do what the operations say, each with its decoded head or delta; how many are states."""
     states = 0
-    for operation, state in operations:
+    for _, group in groupby(operations, _joins_with):
+        (operation, state), *more = group
         match operation:
-            case DeltaOp():
-                _delta(work, operation, state)
+            case DeltaOp(class_name, key, version):
+                _deltas(work, class_name, key, [(version, state), *map(_version_and_delta, more)])
             case StateOp():
                 states += 1
                 _state(work, operation, state)
@@ -336,6 +334,20 @@ def _operate(work: Integration, operations: Iterable[tuple[Operation, Any]]) -> 
             case ForgetOp(version):
                 raise DecodeError(f"horizon {version} behind other operations")
     return states
+
+
+def _version_and_delta(item: tuple[Operation, Any]) -> tuple[int, ObjectState]:
+    operation, delta = item
+    assert type(operation) is DeltaOp
+    return operation.version, delta
+
+
+def _joins_with(item: tuple[Operation, Any]) -> Any:
+    """Equal for deltas of one object, which are merged together where they follow one another."""
+    operation = item[0]
+    if type(operation) is DeltaOp:
+        return operation[:2]
+    return object()
 
 
 def _operate_staged(work: Integration) -> None:
@@ -369,29 +381,49 @@ def _known_class(work: Integration, class_name: str) -> None:
         work.declare(class_name)
 
 
-def _delta(work: Integration, operation: DeltaOp, delta: ObjectState) -> None:
-    class_name, key, version, _ = operation
+def _deltas(
+    work: Integration, class_name: str, key: Key, news: list[tuple[int, ObjectState]]
+) -> None:
+    """Merge deltas of one object, each with its version."""
+    if len(work.horizons) > 1 and len(news) > 1:  # it may be forgotten in between
+        for item in news:
+            _deltas(work, class_name, key, [item])
+        return
     _known_class(work, class_name)
     name = (class_name, key_bytes(key))
     row = work.replica.row(class_name, key)
-    if name in work.pending:
+    pending = name in work.pending
+    if pending:
         base = work.replica.base(class_name, key)
-        if base is not None and version <= base[0]:
-            return
-        _merge_base(work, class_name, key, version, [clone(delta)])
-        work.received = max(work.received, latest_time(delta))
+        news = _later(news, 0 if base is None else base[0])
+    else:
+        news = _later(news, 0 if row is None else row.version)
+    if not news:
+        return
+    version = news[-1][0]
+    delta = merge_all([delta for _, delta in news])
+    work.received = max(work.received, latest_time(delta))
+    if pending:
+        _merge_base(work, class_name, key, version, clone(delta))
         if len(work.horizons) > 1:
             return  # the view is computed again at the end
-    elif row is not None and version <= row.version:
-        return
     settled, parts = work.replica.settled(class_name, row, horizons.before(work, version))
     state = merge(state_of(settled), delta, parts)
     head = pack(state)
-    if name in work.pending:  # the view may be spread over other parts than the base
+    if pending:  # the view may be spread over other parts than the base
         work.replica.keep_base_parts(class_name, key, row, parts.changes())
     work.replica.put_head(class_name, key, version, state, head, parts)
-    work.received = max(work.received, latest_time(delta))
     work.changes.append(Change(class_name, key, head_of(row), head, fields_of(parts.changes())))
+
+
+def _later(news: list[tuple[int, ObjectState]], reached: int) -> list[tuple[int, ObjectState]]:
+    """What is later than a version, and than all before it. Rule 3."""
+    out = []
+    for version, delta in news:
+        if version > reached:
+            out.append((version, delta))
+            reached = version
+    return out
 
 
 def _state(work: Integration, operation: StateOp, state: ObjectState) -> None:

@@ -71,6 +71,18 @@ def merge(state: ObjectState, delta: ObjectState, parts: Parts | None = None) ->
     return merge_object(state, delta, parts, ())
 
 
+def merge_all(deltas: list[ObjectState]) -> ObjectState:
+    """Some deltas as one; consumes them.
+
+    Neighbours are merged until one is left, so that none of them is merged with more than as much
+    again: many small ones take little longer than one large one.
+    """
+    while len(deltas) > 1:
+        pairs = zip(deltas[::2], deltas[1::2], strict=False)
+        deltas = [merge(left, right) for left, right in pairs] + deltas[len(deltas) & ~1 :]
+    return deltas[0]
+
+
 def merge_object(
     state: ObjectState, delta: ObjectState, parts: Parts | None, path: Path
 ) -> ObjectState:

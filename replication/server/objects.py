@@ -46,12 +46,22 @@ class Plan(NamedTuple):
     #: Whether that is not what was uploaded.
     rewritten: bool
     row: StoredObject | None
+    #: Its causal length before and after.
     length_before: int
-    state: ObjectState
+    length: int
     head: bytes
+    #: The queryable fields it was planned with, and their values; None where it is not alive.
+    columns: list[str]
+    values: dict[str, Any] | None
     parts: Parts | None
     #: Bytes of all its parts; None where that has not changed.
     parts_bytes: int | None
+
+    @property
+    def state(self) -> ObjectState:
+        """As it will be, decoded anew at each call: a changeset has many plans at once."""
+        state: ObjectState = unpack_trusted(self.head)
+        return state
 
 
 class _Found(NamedTuple):
@@ -76,12 +86,13 @@ class Objects:
         horizon: the last version as of which everything dead is forgotten.
     """
 
-    __slots__ = ("_columns", "_horizon", "_looked", "_writer")
+    __slots__ = ("_columns", "_declared", "_horizon", "_looked", "_writer")
 
     def __init__(self, writer: Writer, horizon: int) -> None:
         self._writer = writer
         self._horizon = horizon
         self._columns: dict[str, list[str]] = {}
+        self._declared = set(writer.classes())
         #: Chunks that were looked at, by class, row and name: lists get many changesets at a time.
         self._looked: dict[tuple[str, int, bytes], Any] = {}
 
@@ -163,7 +174,11 @@ class Objects:
         rewritten = judged is not item.delta
         if rewritten:
             item = ObjectDelta(class_name, key, judged)
-        return Plan(item, rewritten, row, length, merged, head, parts, parts_bytes)
+        columns = self._columns_of(class_name)
+        values = column_values(merged, columns)
+        return Plan(
+            item, rewritten, row, length, merged[0], head, columns, values, parts, parts_bytes
+        )
 
     def _is_too_large(
         self, item: ObjectDelta, head: bytes, parts_bytes: int | None, judge: Judge
@@ -185,12 +200,15 @@ class Objects:
         """Write what was planned, as of a server version."""
         writer = self._writer
         class_name, key = plan.item[:2]
-        columns = self._columns.get(class_name)
-        if columns is None:
-            columns = self._declared(class_name)
-        values = column_values(plan.state, columns)
+        columns = self._columns_of(class_name)
+        values = plan.values
+        if columns != plan.columns:  # its changeset made more fields queryable
+            values = column_values(plan.state, columns)
+        if class_name not in self._declared:
+            writer.declare(class_name)
+            self._declared.add(class_name)
         row = writer.put_object(class_name, key, version, plan.head, values)
-        if plan.length_before and plan.state[0] > plan.length_before:
+        if plan.length_before and plan.length > plan.length_before:
             name = tables.object_key(class_name, key)
             tables.store_length(writer, name, version, plan.length_before)
         if plan.parts_bytes is None:
@@ -204,10 +222,10 @@ class Objects:
                 writer.put_part(class_name, row, part, version, data)
         tables.store_size(writer, class_name, key, plan.parts_bytes)
 
-    def _declared(self, class_name: str) -> list[str]:
-        if class_name not in self._writer.classes():
-            self._writer.declare(class_name)
-        columns = self._columns[class_name] = self._writer.columns(class_name)
+    def _columns_of(self, class_name: str) -> list[str]:
+        columns = self._columns.get(class_name)
+        if columns is None:
+            columns = self._columns[class_name] = self._writer.columns(class_name)
         return columns
 
     def _started(self, item: ObjectDelta, cursor: int, now: int) -> ObjectState:
