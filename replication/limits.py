@@ -77,6 +77,10 @@ FRAME_BYTES_MAX: Final = 24 * 1024 * 1024
 BODY_BYTES_MAX: Final = 24 * 1024 * 1024
 #: A body is compressed above this many bytes.
 COMPRESS_BYTES_MIN: Final = 512
+#: Connections a server has open, unless it is told otherwise.
+CONNECTIONS_MAX: Final = 10_000
+#: Bytes a connection may send before one of its sessions was let in: room for a few tokens.
+STRANGER_BYTES_MAX: Final = 256 * 1024
 #: Sessions of one connection.
 SESSIONS_PER_CONNECTION_MAX: Final = 1000
 #: UTF-8 bytes of a token.

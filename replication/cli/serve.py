@@ -57,6 +57,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=_FILE,
     help="What data must look like, as `replication inspect STORE schema --json` prints it.",
 )
+@click.option(
+    "--connections",
+    type=click.IntRange(min=1),
+    help="How many connections there may be. [default: 10000]",
+)
 @click.option("--verbose", is_flag=True, help="Log connections, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print where it listens as JSON.")
 @click.option("--stop-with-stdin", is_flag=True, help="End when stdin is closed, too.")
@@ -103,6 +108,7 @@ class Settings:
     tls_cert: Path | None
     tls_key: Path | None
     schema: Path | None
+    connections: int | None
     verbose: bool
     as_json: bool
     stop_with_stdin: bool
@@ -220,11 +226,17 @@ async def _until_told(
 ) -> None:
     import trio
 
+    from replication.limits import CONNECTIONS_MAX
     from replication.net.server import serve
     from replication.net.watched import watch
 
     serving = partial(
-        serve, host, listen_host=settings.listen_host, port=settings.port, ssl_context=tls
+        serve,
+        host,
+        listen_host=settings.listen_host,
+        port=settings.port,
+        ssl_context=tls,
+        connections_max=settings.connections or CONNECTIONS_MAX,
     )
     failure: UsageError | None = None
     async with trio.open_nursery() as nursery:

@@ -5,6 +5,9 @@ Rule 1: what goes wrong with one connection is that connection's: it is logged a
 Rule 2: cancelling `serve` is the graceful shutdown: nobody is let in any more, all are told
         SHUTTING_DOWN and have SHUTDOWN_GRACE_S to go; what was acknowledged is durable in any
         case. [CONN-4]
+Rule 3: there are at most so many connections. For one more the oldest of those makes room where no
+        session was let in yet; if there is none, the new one is turned away. So strangers cost each
+        other their place, and nobody who was let in. [CONN-9]
 """
 
 from __future__ import annotations
@@ -20,7 +23,12 @@ from typing import Final, NamedTuple
 import trio
 
 from replication.errors import ErrorCode, UsageError
-from replication.limits import HANDSHAKE_TIMEOUT_S, SHUTDOWN_GRACE_S
+from replication.limits import (
+    CLOSE_TIMEOUT_S,
+    CONNECTIONS_MAX,
+    HANDSHAKE_TIMEOUT_S,
+    SHUTDOWN_GRACE_S,
+)
 from replication.net.serving import Connection, Shell
 from replication.net.websocket import DisconnectedError, WebSocket, accept
 from replication.server.host import Host
@@ -40,21 +48,55 @@ class Place(NamedTuple):
 
 
 class Server:
-    """Serves streams, however they came about. Made by `open_server`."""
+    """Serves streams, however they came about. Made by `open_server`.
 
-    def __init__(self, shell: Shell) -> None:
+    Args:
+        connections_max: how many connections there may be.
+    """
+
+    def __init__(self, shell: Shell, connections_max: int = CONNECTIONS_MAX) -> None:
         self._shell = shell
+        self._connections_max = connections_max
+        self._open = 0
+        #: Of connections where nobody was let in yet, in the order they came.
+        self._strangers: dict[trio.CancelScope, None] = {}
         self._connections: set[Connection] = set()
         self._leaving = False
 
     async def handle(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until it ends. Raises nothing but Cancelled."""
+        if not self._has_room():
+            _log.warning("%s was turned away: %d connections", _peer(stream), self._open)
+            await _turn_away(stream)
+            return
+        scope = trio.CancelScope()
+        self._open += 1
+        self._strangers[scope] = None
+        try:
+            with scope:
+                await self._serve(stream, lambda: self._strangers.pop(scope, None))
+        finally:
+            self._open -= 1
+            self._strangers.pop(scope, None)
+
+    def _has_room(self) -> bool:
+        """Rule 3."""
+        if self._open < self._connections_max:
+            return True
+        if not self._strangers:
+            return False
+        longest = next(iter(self._strangers))
+        del self._strangers[longest]
+        longest.cancel()
+        return True
+
+    async def _serve(self, stream: trio.abc.Stream, let_in: Callable[[], object]) -> None:
         try:
             socket = None
             with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
                 socket = await accept(stream)
             if socket is not None:
-                await self._converse(socket, _peer(stream))
+                await self._converse(socket, _peer(stream), let_in)
         except DisconnectedError as error:
             _log.debug("a connection did not come about: %s", error)
         except Exception:
@@ -62,8 +104,8 @@ class Server:
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _converse(self, socket: WebSocket, peer: str) -> None:
-        connection = Connection(self._shell, socket, peer)
+    async def _converse(self, socket: WebSocket, peer: str, let_in: Callable[[], object]) -> None:
+        connection = Connection(self._shell, socket, peer, let_in)
         self._connections.add(connection)
         if self._leaving:
             connection.say_goodbye(ErrorCode.SHUTTING_DOWN, _LEAVING)
@@ -81,17 +123,21 @@ class Server:
 
 @asynccontextmanager
 async def open_server(
-    host: Host, *, wall: Callable[[], float] = time.time
+    host: Host,
+    *,
+    connections_max: int = CONNECTIONS_MAX,
+    wall: Callable[[], float] = time.time,
 ) -> AsyncIterator[Server]:
     """A server whose streams the caller brings, with its commit thread.
 
     Args:
         host: the namespaces; closed by the caller, afterwards.
+        connections_max: how many connections there may be.
         wall: the clock that tokens are held against, in Unix seconds.
     """
     committing = CommitThread(host)
     try:
-        yield Server(Shell(host, committing.submit, agent=AGENT, wall=wall))
+        yield Server(Shell(host, committing.submit, agent=AGENT, wall=wall), connections_max)
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(committing.close)
@@ -103,6 +149,7 @@ async def serve(
     listen_host: str | None = "127.0.0.1",
     port: int,
     ssl_context: ssl.SSLContext | None = None,
+    connections_max: int = CONNECTIONS_MAX,
     wall: Callable[[], float] = time.time,
     task_status: trio.TaskStatus[list[Place]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -113,6 +160,7 @@ async def serve(
         listen_host: the interface; None for all of them.
         port: 0 for any that is free.
         ssl_context: serve wss instead of ws.
+        connections_max: how many connections there may be.
         wall: the clock that tokens are held against, in Unix seconds.
         task_status: told where it listens, once it does.
 
@@ -124,7 +172,10 @@ async def serve(
     except OSError as error:
         raise UsageError(f"can't listen on {listen_host or '*'}:{port}: {error}") from None
     leave = trio.Event()
-    async with open_server(host, wall=wall) as server, trio.open_nursery() as nursery:
+    async with (
+        open_server(host, connections_max=connections_max, wall=wall) as server,
+        trio.open_nursery() as nursery,
+    ):
         await nursery.start(_serve_listeners, server, listeners, ssl_context, leave)
         task_status.started([Place(*item.socket.getsockname()[:2]) for item in listeners])
         try:
@@ -164,6 +215,16 @@ async def _serve_listeners(
             server.say_goodbye()
 
 
+async def _turn_away(stream: trio.abc.Stream) -> None:
+    """There is no room: say so where that costs nothing, and close."""
+    try:
+        if not isinstance(stream, trio.SSLStream):
+            with trio.move_on_after(CLOSE_TIMEOUT_S), suppress(trio.BrokenResourceError):
+                await stream.send_all(_NO_ROOM)
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
 def _peer(stream: trio.abc.Stream) -> str:
     """Where a stream comes from, for the log."""
     while isinstance(stream, trio.SSLStream):
@@ -175,4 +236,7 @@ def _peer(stream: trio.abc.Stream) -> str:
     return "a peer"
 
 
+_NO_ROOM: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+)
 _LEAVING: Final = "the server is shutting down; connect again in a while"

@@ -12,6 +12,9 @@ Rule 4: what a peer breaks in a session ends that session, what it breaks in the
         that; what we break ends the session it happened in. Nobody else is disturbed. [ERR-4]
 Rule 5: a token that expires ends its session, unless a fresh one came before.
 Rule 6: whoever is refused is logged, with where they came from and who they said they were.
+Rule 7: a peer of whom no session was let in is a stranger: it may send STRANGER_BYTES_MAX bytes,
+        after which nothing is read until a session that waits to be let in is, or the connection
+        ends. [CONN-9]
 """
 
 from __future__ import annotations
@@ -29,8 +32,10 @@ from websockets.frames import CloseCode
 from replication.errors import ErrorCode, RemoteProtocolError
 from replication.limits import (
     CLOSE_TIMEOUT_S,
+    FRAME_BYTES_MAX,
     HANDSHAKE_TIMEOUT_S,
     SILENCE_MAX_S,
+    STRANGER_BYTES_MAX,
     UPLOADS_IN_FLIGHT_MAX,
 )
 from replication.net.websocket import DisconnectedError, WebSocket
@@ -147,15 +152,22 @@ class Connection:
     """One connection, from the first frame to its end."""
 
     __slots__ = (
-        "_connection", "_expires", "_large", "_last_words", "_nursery", "_opened", "_peer",
-        "_reader", "_reading", "_scope", "_sender", "_sessions", "_shell", "_socket",
-        "_waiting", "_why",
+        "_admission", "_connection", "_expires", "_large", "_last_words", "_let_in", "_nursery",
+        "_opened", "_peer", "_reader", "_reading", "_scope", "_sender", "_sessions", "_shell",
+        "_socket", "_waiting", "_why", "_working",
     )  # fmt: skip
 
-    def __init__(self, shell: Shell, socket: WebSocket, peer: str) -> None:
+    def __init__(
+        self, shell: Shell, socket: WebSocket, peer: str, let_in: Callable[[], object]
+    ) -> None:
         self._shell = shell
         self._socket = socket
         self._peer = peer
+        self._let_in = let_in
+        #: The reader waits until a session was let in, or refused. Rule 7.
+        self._admission: trio.Event | None = None
+        #: How many sessions have a task, those included that are about to end.
+        self._working = 0
         self._connection = ServerConnection(shell.agent)
         self._sessions: dict[int, _Session] = {}
         self._scope = trio.CancelScope()
@@ -188,7 +200,8 @@ class Connection:
             for session in self._sessions.values():
                 self._shell.host.disconnect(session.link)
             self._sessions.clear()
-            await self._socket.close(*self._why, last=self._last_words)
+            left = STRANGER_BYTES_MAX if self._opened < math.inf else FRAME_BYTES_MAX
+            await self._socket.close(*self._why, last=self._last_words, read_max=left)
 
     def say_goodbye(self, code: ErrorCode, message: str) -> None:
         """End the connection, and tell the peer why."""
@@ -221,6 +234,20 @@ class Connection:
                     await self._take(event)
                 if self._connection.over:
                     return
+            while self._opened < math.inf and self._socket.received > STRANGER_BYTES_MAX:
+                await self._wait_for_admission()
+
+    async def _wait_for_admission(self) -> None:
+        """Rule 7. No ERROR: what a refused session had on its way is nobody's mistake."""
+        if not self._working:
+            reason = f"{self._socket.received} bytes, and no session was let in"
+            self._why = (CloseCode.POLICY_VIOLATION, reason)
+            raise DisconnectedError("lost", reason)
+        self._admission = trio.Event()
+        with trio.move_on_at(self._opened) as scope:
+            await self._admission.wait()
+        if scope.cancelled_caught:
+            self._time_passed(math.inf)
 
     def _time_passed(self, silent: float) -> None:
         now = trio.current_time()
@@ -330,6 +357,7 @@ class Connection:
     # -- a session's task --------------------------------------------------------------------------
     def _start(self, session: _Session, effects: list[Effect]) -> None:
         session.busy = True
+        self._working += 1
         self._nursery.start_soon(self._guarded, partial(self._work, session, effects))
 
     async def _work(self, session: _Session, effects: list[Effect]) -> None:
@@ -344,6 +372,8 @@ class Connection:
             except Exception:
                 more = _failed(session)
         session.busy = False
+        self._working -= 1
+        self._look_again()
 
     async def _next(self, session: _Session) -> list[Effect] | None:
         """What is to be performed next, None for nothing."""
@@ -431,8 +461,16 @@ class Connection:
 
     def _admitted(self, session: _Session) -> None:
         if session.link.user is not None:
-            self._opened = math.inf
+            if self._opened < math.inf:
+                self._opened = math.inf
+                self._let_in()
             self._arm(session)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        if self._admission is not None:
+            self._admission.set()
+            self._admission = None
 
     def _close(self, session: _Session) -> None:
         number = session.link.session.number

@@ -85,9 +85,13 @@ def address(url: str) -> Address:
 
 
 class WebSocket:
-    """An open connection, either end."""
+    """An open connection, either end.
 
-    __slots__ = ("_broken", "_lock", "_partial", "_protocol", "_stream")
+    Attributes:
+        received: how many bytes the peer has sent since the handshake.
+    """
+
+    __slots__ = ("_broken", "_lock", "_partial", "_protocol", "_stream", "received")
 
     def __init__(self, stream: trio.abc.Stream, protocol: ServerProtocol | ClientProtocol) -> None:
         self._stream = stream
@@ -95,6 +99,7 @@ class WebSocket:
         self._lock = trio.Lock()
         self._partial: bytearray | None = None
         self._broken = False
+        self.received = 0
 
     async def send(self, *messages: bytes) -> None:
         """Send messages, in order, nothing of others between them.
@@ -127,6 +132,7 @@ class WebSocket:
             data = await self._stream.receive_some(READ_BYTES)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise DisconnectedError("lost", f"the connection broke: {_cause(error)}") from error
+        self.received += len(data)
         self._feed(bytes(data))
         messages = self._complete(self._protocol.events_received())
         if self._protocol.writes:
@@ -137,7 +143,12 @@ class WebSocket:
         return messages
 
     async def close(
-        self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "", *, last: Iterable[bytes] = ()
+        self,
+        code: int = CloseCode.NORMAL_CLOSURE,
+        reason: str = "",
+        *,
+        last: Iterable[bytes] = (),
+        read_max: int = FRAME_BYTES_MAX,
     ) -> None:
         """Say goodbye, wait a little for the peer's, and close. Never raises; idempotent.
 
@@ -145,10 +156,13 @@ class WebSocket:
 
         Args:
             last: messages to send before, if that is still possible.
+            read_max: bytes among which to look for the peer's goodbye; what comes behind them is
+                only taken off the wire, so that a reset does not swallow our last words.
         """
         try:
             with trio.move_on_after(CLOSE_TIMEOUT_S):
                 await self._goodbye(code, reason, last)
+                await self._hear_goodbye(self.received + read_max)
         except (DisconnectedError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         finally:
@@ -165,9 +179,16 @@ class WebSocket:
             elif self._protocol.state is State.CONNECTING and not self._protocol.eof_sent:
                 return  # nothing was agreed on, nothing can be said
             await self._flush()
+
+    async def _hear_goodbye(self, received_max: int) -> None:
+        if self._broken or self._protocol.state is State.CONNECTING:
+            return
         while self._protocol.close_rcvd is None and self._protocol.state is not State.CLOSED:
-            self._feed(bytes(await self._stream.receive_some(READ_BYTES)))
-            self._protocol.events_received()
+            data = await self._stream.receive_some(READ_BYTES)
+            self.received += len(data)
+            if self.received <= received_max or not data:
+                self._feed(bytes(data))
+                self._protocol.events_received()
 
     # -- inside --------------------------------------------------------------------------------
     def _feed(self, data: bytes) -> None:
