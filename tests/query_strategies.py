@@ -116,11 +116,13 @@ numbers: Final = _ints | _doubles | _floats32 | _decimals
 values: Final = st.none() | st.one_of(*_by_type.values())
 
 
-def values_of(spelled: str) -> st.SearchStrategy[Any]:
-    """Values that a field of a type may hold."""
+def values_of(spelled: str, *, spelled_out: bool = False) -> st.SearchStrategy[Any]:
+    """Values that a field of a type may hold; only those that a query can spell, if asked for."""
     collection, _, inner = spelled.removesuffix(">").rpartition("<")
     base = inner.removesuffix("?").partition(":")[0]
-    one = values | st.sampled_from(_CONTAINERS) if base == "mixed" else _by_type[base]
+    one = values if base == "mixed" else _by_type[base]
+    if base == "mixed" and not spelled_out:
+        one |= st.sampled_from(_CONTAINERS)
     if inner.endswith("?") or base == "link":
         one = st.none() | one
     return st.lists(one, max_size=3) if collection else one
@@ -142,7 +144,7 @@ def comparisons(draw: st.DrawFn) -> str:
     pool = values
     if draw(st.integers(0, 2)):  # two times out of three: of the field's own type
         spelled = TYPES[name].removesuffix(">").rpartition("<")[2].removesuffix("?")
-        pool = values_of(spelled) | st.none()
+        pool = values_of(spelled, spelled_out=True) | st.none()
     quantifier = draw(st.sampled_from(["", "", "", "ANY ", "some ", "ALL ", "none "]))
     field = quantifier + name_text(name)
     shape = draw(st.integers(0, 9))
