@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import bootstrap, live, merging, scenarios, writes
+from bench import bootstrap, fanout, live, merging, scenarios, writes
 from bench.harness import Figure
 
 BENCHES: dict[str, Callable[..., list[Figure]]] = {
@@ -26,6 +26,7 @@ BENCHES: dict[str, Callable[..., list[Figure]]] = {
     "at_rest": writes.at_rest,
     "merging": merging.merging,
     "lists": merging.lists,
+    "fanout": fanout.fanout,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import ssl
 import sys
@@ -128,12 +129,18 @@ def latency(runs: int, *, quick: bool) -> list[Figure]:
     return out
 
 
-def _rss(process: int) -> int:
+def rss(process: int) -> int:
     """KiB that a process holds in memory."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     raise OSError("no VmRSS: this figure needs Linux")
+
+
+def cpu(process: int) -> float:
+    """Seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 #: The clients of the idle sessions, in a process of their own.
@@ -168,9 +175,9 @@ async def _idle(url: str, server: int, count: int, authority: str) -> float:
     """KiB of the server process for each of ``count`` sessions."""
     # A first batch stays connected: what is paid once is paid, and nothing is free for reuse.
     first = await _clients(url, count // 5, authority)
-    before = _rss(server)
+    before = rss(server)
     second = await _clients(url, count, authority)
-    size = (_rss(server) - before) / count
+    size = (rss(server) - before) / count
     for process in (first, second):
         process.kill()
         await process.wait()
