@@ -125,6 +125,8 @@ QUERY_DEPTH_MAX: Final = 100
 QUERY_LIST_MAX: Final = 10_000
 #: Subscriptions of one file.
 SUBSCRIPTIONS_MAX: Final = 1000
+#: Queryable fields of a namespace in legacy mode.
+QUERYABLE_LEGACY_MAX: Final = 10
 #: Columns of one class that a server makes by itself, at a field's first use in a query.
 QUERIED_COLUMNS_MAX: Final = 64
 

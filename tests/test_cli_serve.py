@@ -152,6 +152,32 @@ def test_subscriptions_that_make_no_sense(imported: Path) -> None:
     assert "no subscription is to 'Pen'" in refused("subscribe", imported, "Pen", "--unsubscribe")
 
 
+def test_queryable_fields_change_while_serving(tmp_path: Path, imported: Path) -> None:
+    """QUERYABLE-6: with the file that says so."""
+    jwt = pytest.importorskip("jwt")
+    secret = "0123456789abcdef0123456789abcdef"
+    (tmp_path / "secret").write_text(secret)
+    (tmp_path / "schema.json").write_text(ok("inspect", imported, "schema", "--json").out)
+    fields = tmp_path / "fields.json"
+    fields.write_text('{"classes": {"Book": ["year"]}}')
+    token = jwt.encode({"sub": "ada", "exp": int(time.time()) + 600}, secret, algorithm="HS256")
+    keyed = ("--jwt-secret-file", tmp_path / "secret", "--schema", tmp_path / "schema.json")
+    ok("subscribe", imported, "Book", "title == 'title 7'", "--clear")
+    with serving(tmp_path / "served", "--namespace=n", *keyed, "--queryable", fields) as url:
+        where = ("sync", imported, "--url", url, "--namespace=n", "--token", token)
+        assert "Book.title is not queryable" in refused(*where)
+        fields.write_text('{"global": ["title"]}')
+        ends = time.monotonic() + 20
+        while run(*where).status:
+            ok("subscribe", imported, "Book", "title == 'title 7'", "--clear")
+            assert time.monotonic() < ends
+        found = ok("subscribe", imported, "--json").json
+        assert (found["state"], found["active"]) == ("complete", found["version"])
+    fields.write_text('{"global": ["limit"]}')
+    said = refused("serve", tmp_path / "served", "--namespace=n", *keyed, "--queryable", fields)
+    assert "'limit' means something in queries" in said
+
+
 def test_progress_is_told(tmp_path: Path, imported: Path) -> None:
     """BOOT-6"""
     other = tmp_path / "bob.db"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from replication.model.schema import Schema
     from replication.net.server import Place
     from replication.server.host import Host
+    from replication.server.queryable import Queryable
     from replication.storage.contract import Store
 
 _PORT: Final = 7700
@@ -61,6 +62,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--connections",
     type=click.IntRange(min=1),
     help="How many connections there may be. [default: 10000]",
+)
+@click.option(
+    "--queryable",
+    type=_FILE,
+    help="What subscriptions may ask for, in JSON; read again whenever it changes.",
 )
 @click.option("--verbose", is_flag=True, help="Log connections, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print where it listens as JSON.")
@@ -109,6 +115,7 @@ class Settings:
     tls_key: Path | None
     schema: Path | None
     connections: int | None
+    queryable: Path | None
     verbose: bool
     as_json: bool
     stop_with_stdin: bool
@@ -157,6 +164,28 @@ def _schema(settings: Settings) -> Schema | None:
         raise UsageError(f"{path}: {error}") from None
 
 
+class _QueryableFile:
+    """The queryable fields that the operator configures, as they stand in a file by now."""
+
+    def __init__(self, path: Path) -> None:
+        from replication.net.watched import WatchedFile
+
+        self.fields: Queryable | None = None
+        self.file = WatchedFile(path, self._take)
+
+    def of(self, _name: str) -> Queryable | None:
+        """Those of a namespace."""
+        return self.fields
+
+    def _take(self, data: bytes) -> None:
+        from replication.server.queryable import Queryable
+
+        try:
+            self.fields = Queryable.from_json(json.loads(data))
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"no queryable fields: {error}") from None
+
+
 class _Files:
     """The files of the namespaces. Rule 2."""
 
@@ -183,7 +212,7 @@ class _Files:
         return SQLiteStore(path, query_values)
 
 
-def _host(settings: Settings, doors: Doors) -> Host:
+def _host(settings: Settings, doors: Doors, queryable: _QueryableFile | None) -> Host:
     from replication.clock import ms_from_unix
     from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX
     from replication.server.host import Host
@@ -199,6 +228,7 @@ def _host(settings: Settings, doors: Doors) -> Host:
         wall_ms=lambda: ms_from_unix(time.time()),
         schema=lambda _name: schema,
         development=settings.identity.development,
+        queryable=queryable.of if queryable is not None else lambda _name: None,
         report=lambda error: log.error("a session failed", exc_info=error),
         revoked=doors.tokens.revoked,
         custom_data=doors.custom_data,
@@ -213,16 +243,21 @@ def _serve(settings: Settings) -> None:
 
     tls = _tls(settings)
     let_in = doors(settings.identity, settings.directory)
-    host = _host(settings, let_in)
+    queryable = None if settings.queryable is None else _QueryableFile(settings.queryable)
+    host = _host(settings, let_in, queryable)
     with ExitStack() as stack:
         stack.callback(host.close)
         for name in settings.namespaces:
             host.namespace(name)
-        trio.run(_until_told, settings, host, tls, let_in)
+        trio.run(_until_told, settings, host, tls, let_in, queryable)
 
 
 async def _until_told(
-    settings: Settings, host: Host, tls: ssl.SSLContext | None, let_in: Doors
+    settings: Settings,
+    host: Host,
+    tls: ssl.SSLContext | None,
+    let_in: Doors,
+    queryable: _QueryableFile | None,
 ) -> None:
     import trio
 
@@ -242,6 +277,8 @@ async def _until_told(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_on_signal, nursery.cancel_scope)
         nursery.start_soon(watch, let_in.files, host.end_revoked)
+        if queryable is not None:
+            nursery.start_soon(watch, [queryable.file], partial(_requery, host))
         try:
             _announce(settings, await nursery.start(serving))
         except UsageError as error:  # which must not leave wrapped in the nursery's group
@@ -252,6 +289,13 @@ async def _until_told(
             nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+def _requery(host: Host) -> None:
+    try:
+        host.queryable_changed()
+    except UsageError as error:
+        logging.getLogger(__name__).warning("not all queryable fields were taken over: %s", error)
 
 
 def _drain_stdin() -> None:

@@ -92,6 +92,7 @@ class Agent:
             # The server starts over, or from somewhere else.
             with self.db.integrating() as work:
                 apply.discard_staged(work)
+        self._served_again(synced.query_version)  # or the server says that it still is not
         return self._perform(self._session.start(self.namespace, self._token, self._position()))
 
     def receive(self, message: Message) -> list[Message]:
@@ -175,8 +176,18 @@ class Agent:
         return self._perform(self._session.mark(self._request))
 
     def _completed(self, version: int) -> None:
+        self._marking = 0
+        if self.db.subscriptions.get(version).state is SubscriptionState.AWAITING_MARK:
+            self._set_state(version, SubscriptionState.COMPLETE)
+
+    def _served_again(self, version: int) -> None:
+        active = self.db.subscriptions.active
+        if active.version == version and active.state is SubscriptionState.ERROR:
+            self._set_state(version, SubscriptionState.AWAITING_MARK)
+
+    def _set_state(self, version: int, state: SubscriptionState, message: str = "") -> None:
         with self.db.integrating() as work:
-            set_state(work.writer, version, SubscriptionState.COMPLETE)
+            set_state(work.writer, version, state, message)
         self.db.subscriptions.reload()
 
     # -- effects -------------------------------------------------------------------------------
@@ -216,9 +227,9 @@ class Agent:
                 case session.Restamp(nack):
                     self._pull_back(nack)
                 case session.QueryFailed(version, _, message):
-                    with self.db.integrating() as work:
-                        set_state(work.writer, version, SubscriptionState.ERROR, message)
-                    self.db.subscriptions.reload()
+                    self._set_state(version, SubscriptionState.ERROR, message)
+                case session.QueryServed(version):
+                    self._served_again(version)
                 case session.Passed(request):
                     self._passed(request)
                 case session.Ended(code, message):

@@ -109,6 +109,13 @@ class QueryFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryServed:
+    """The server serves the active subscription set again."""
+
+    query_version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Passed:
     """Everything the server had when MARK reached it is here."""
 
@@ -123,7 +130,9 @@ class Ended:
     message: str
 
 
-Effect: TypeAlias = Send | Adopt | Acknowledge | Restamp | Apply | QueryFailed | Passed | Ended
+Effect: TypeAlias = (
+    Send | Adopt | Acknowledge | Restamp | Apply | QueryFailed | QueryServed | Passed | Ended
+)
 
 
 class ClientSession:
@@ -268,11 +277,14 @@ class ClientSession:
         raise AssertionError(f"{message} is legal but unheard of")
 
     def _query_failed(self, message: QueryState) -> list[Effect]:
-        if not self._active < message.query_version <= self.query_version:
+        least = max(1, self._active)
+        if not least <= message.query_version <= self.query_version:
             raise RemoteProtocolError(
                 f"QUERY_STATE of query version {message.query_version}, but {self._active} is "
                 f"active and {self.query_version} was sent"
             )
+        if message.code == 0:
+            return [QueryServed(message.query_version)]
         return [QueryFailed(message.query_version, error_of(message), message.message)]
 
     def _acknowledged(self, ack: Ack) -> list[Effect]:

@@ -188,7 +188,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class QueryState:
-    """The server can't serve a subscription set; the one before stays active."""
+    """The server can't serve a subscription set; the one before stays active.
+
+    Of the active set: it is not served any more; with code 0, it is again.
+    """
 
     number: ClassVar[int] = 11
     session: int

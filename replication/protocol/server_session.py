@@ -10,11 +10,12 @@ Rule 2: durable before acknowledged: only `integrated`, called after the commit,
         [SESSION-1]
 Rule 3: the ACK of a changeset is sent before any DOWNLOAD whose mark covers it. [SESSION-2]
 Rule 4: a MARK is answered when the cursor has passed the version the server had on its receipt
-        and no staged download is under way. [SESSION-3]
+        and no staged download is under way, or nothing more will come. [SESSION-3]
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -128,6 +129,7 @@ class ServerSession:
         self.acknowledged = 0
         self._refused_from: int | None = None
         self._staging = False
+        self._stalled = False
         self._barriers: list[tuple[int, int]] = []
 
     def receive(self, message: Message) -> list[Effect]:
@@ -193,6 +195,15 @@ class ServerSession:
         """The set will be served from the next DOWNLOAD on, or can't be."""
         return [] if refused is None else [Send(refused)]
 
+    def noticed(self, notices: list[QueryState], *, stalled: bool) -> list[Effect]:
+        """The active set can't be served any more, or is again, or one that is under way can't be.
+
+        Args:
+            stalled: there is no set that can be served: every MARK is answered. [SESSION-3]
+        """
+        self._stalled = stalled
+        return [*map(Send, notices), *self._passed()]
+
     def barrier(self, request: int, latest: int) -> list[Effect]:
         """The server's latest version on receipt of a MARK."""
         self._barriers.append((request, latest))
@@ -210,6 +221,7 @@ class ServerSession:
         self._staging = staging or not download.last
         if download.last:
             self.cursor = download.version
+            self._stalled = False
         return [Send(download), *self._passed()]
 
     def idle(self, *, staging: bool) -> list[Effect]:
@@ -255,6 +267,7 @@ class ServerSession:
     def _passed(self) -> list[Effect]:
         if self._staging:
             return []
-        done = [request for request, target in self._barriers if target <= self.cursor]
-        self._barriers = [item for item in self._barriers if item[1] > self.cursor]
+        most = math.inf if self._stalled else self.cursor
+        done = [request for request, target in self._barriers if target <= most]
+        self._barriers = [item for item in self._barriers if item[1] > most]
         return [Send(Mark(self.number, request)) for request in done]

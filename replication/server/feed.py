@@ -25,6 +25,9 @@ Rule 7: before what another file did to an object comes who did it and what they
 Rule 8: a horizon is told to every session that passes it, whatever it asked for. [DOWN-11]
 Rule 9: where `fanout` knows what concerns the session, nothing is read for an exact message; it
         ends at the last version that was published. Otherwise the log is read, up to its end.
+Rule 10: a set that asks for a field that is not queryable any more is withdrawn: the session is
+         told, and sent nothing until the field is queryable again or another set takes over.
+         Nothing is lost: the other set is served from where the session stands. [QUERYABLE-6]
 """
 
 from __future__ import annotations
@@ -33,8 +36,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from replication.errors import ErrorCode, QueryError, RemoteProtocolError
+from replication.errors import ErrorCode, QueryError, RemoteProtocolError, SchemaError
 from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX
+from replication.model.types import KEY_NAME
 from replication.model.values import Key
 from replication.protocol.body import EvictOp, ForgetOp, Operation, SchemaOp, encode_operations
 from replication.protocol.messages import Download, Ident, Query, QueryState, clipped
@@ -46,7 +50,7 @@ from replication.server.namespace import Namespace
 from replication.server.shared import Body
 from replication.server.staging import Staging
 from replication.server.tables import File, Ledger
-from replication.server.view import Image, View, check_queries, declare_columns
+from replication.server.view import Image, View, check_queries, declare_columns, unqueryable
 from replication.storage.contract import Reader, Writer
 
 
@@ -101,6 +105,10 @@ class Feed:
         self._staging: Staging | None = None
         self._needs_schema = message.cursor == 0
         self._seat = Seat(message.ident, wake)
+        #: Whether the active set can't be served. Rule 10.
+        self.withdrawn = False
+        self._notices: list[QueryState] = []
+        self._check_served()
         if message.position and message.base == message.cursor and not self._fresh:
             self._staging = self._staged(
                 self._view, message.base, position=message.position, latest=namespace.version
@@ -138,9 +146,11 @@ class Feed:
         try:
             check_queries(query.queries, types, development=namespace.development)
             view = View(query.queries, types)
-        except QueryError as error:
-            message = clipped(str(error))
-            return QueryState(self._session, query.query_version, ErrorCode.BAD_QUERY, message)
+            if namespace.development:
+                fields = {name: each.fields - {KEY_NAME} for name, each in view.queries.items()}
+                namespace.queried(writer, fields)
+        except (QueryError, SchemaError) as error:
+            return self._refusal(query.query_version, str(error))
         if types is None or namespace.development:
             declare_columns(writer, view, types)
         self._target = _Target(query.query_version, view)
@@ -150,6 +160,33 @@ class Feed:
         if query.position and fits:
             self._staging = self._staged(view, query.base, position=query.position, latest=latest)
         return None
+
+    def _refusal(self, query_version: int, message: str) -> QueryState:
+        code = ErrorCode.BAD_QUERY
+        return QueryState(self._session, query_version, code, clipped(message))
+
+    def notices(self) -> list[QueryState]:
+        """What there is to say about sets, once. Rule 10."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    def _check_served(self) -> None:
+        """Whether the sets can be served, as things stand now. Rule 10."""
+        target = self._target
+        if target is not None:
+            reason = self._unservable(target.view)
+            if reason is not None:
+                self._notices.append(self._refusal(target.query_version, reason))
+                self._target = self._staging = None
+        reason = self._unservable(self._view)
+        if reason is not None and not self.withdrawn:
+            self._notices.append(self._refusal(self._query_version, reason))
+        elif reason is None and self.withdrawn:
+            self._notices.append(QueryState(self._session, self._query_version, 0, ""))
+        self.withdrawn = reason is not None
+
+    def _unservable(self, view: View) -> str | None:
+        return unqueryable(view.texts, self._types, development=self._namespace.development)
 
     @property
     def _fresh(self) -> bool:
@@ -167,8 +204,13 @@ class Feed:
                 wait for its ACK.
             flush: don't pass over in silence what holds nothing for this session.
         """
+        if self._types is not None and self._types.queryable is not self._namespace.queryable:
+            with self._namespace.store.read() as reader:
+                self._reread_views(reader)
         fanout = self._namespace.fanout
         fanout.sit(self._seat, self._view if self._target is None else self._target.view)
+        if self.withdrawn and self._target is None:
+            return None
         if not self.staging:
             if self._fresh and not flush and self._namespace.horizon <= self._cursor:
                 return None
@@ -215,6 +257,7 @@ class Feed:
         if self._staging is not None:
             new = self._view if self._target is None else self._target.view
             self._staging.reread(self._view, new)
+        self._check_served()
 
     # -- exact -----------------------------------------------------------------------------------
     def _news(self, news: News) -> Body | None:
@@ -367,6 +410,7 @@ class Feed:
             self._mark = file.client_version
             if self._target is not None:
                 self._query_version, self._view = query_version, self._target.view
+                self.withdrawn = False
             self._arrived(ledger.version, ledger.salt)
             self._target = self._staging = None
         size, body = encode_operations(operations)

@@ -49,6 +49,7 @@ from replication.server.custom_data import CustomData
 from replication.server.feed import Feed
 from replication.server.links import Link, Links
 from replication.server.namespace import Namespace
+from replication.server.queryable import Queryable
 from replication.server.tables import Ledger, load_ledger
 from replication.server.users import Authenticate, Revoked, User, nobody
 from replication.storage.contract import Store, Writer
@@ -85,6 +86,8 @@ class Host:
         wall_ms: the server's clock, in milliseconds since 2015.
         schema: of a namespace, beside what its store holds; None where nothing is checked.
         development: clients may add classes and properties.
+        queryable: the fields of a namespace that subscriptions may ask for; None where its schema,
+            or what was configured before, says so.
         report: told of exceptions that are defects of this package or of a store.
         revoked: why a user is not welcome any more; see `end_revoked`.
         custom_data: where the data sets say more about users; None where tokens do.
@@ -100,6 +103,7 @@ class Host:
         wall_ms: Callable[[], int],
         schema: Callable[[str], Schema | None] = lambda _name: None,
         development: bool = False,
+        queryable: Callable[[str], Queryable | None] = lambda _name: None,
         report: Callable[[Exception], None] = lambda _error: None,
         revoked: Revoked = lambda _user: None,
         custom_data: CustomData | None = None,
@@ -112,6 +116,7 @@ class Host:
         self._wall_ms = wall_ms
         self._schema = schema
         self._development = development
+        self._queryable = queryable
         self._report = report
         self._bytes_target = bytes_target
         self._entries_max = entries_max
@@ -137,8 +142,36 @@ class Host:
                     wall_ms=self._wall_ms,
                     schema=self._schema(name),
                     development=self._development,
+                    queryable=self._queryable(name),
                 )
             return found
+
+    def set_queryable(self, name: str, queryable: Queryable) -> None:
+        """Change which fields of a namespace subscriptions may ask for, while it is served.
+
+        Only sessions that ask for one that is gone are told.
+
+        Raises:
+            SchemaError: there is no schema, or it names a field of a class that can't be asked for.
+            SessionError: BAD_NAMESPACE.
+            StoreError: it could not be stored.
+        """
+        self.namespace(name).set_queryable(queryable)
+        for link in self._links.of(name):
+            link.wake()
+
+    def queryable_changed(self) -> None:
+        """What is configured has changed: see it done for every namespace that is open.
+
+        Raises:
+            SchemaError: it does not fit a namespace; those before it have taken it over.
+        """
+        with self._lock:
+            names = list(self._namespaces)
+        for name in names:
+            queryable = self._queryable(name)
+            if queryable is not None:
+                self.set_queryable(name, queryable)
 
     def close(self) -> None:
         """Close all stores. No link may be in use."""
@@ -299,7 +332,8 @@ class Host:
         def outcome() -> list[Effect]:
             link.feed = feed
             link.wake()
-            return link.session.resumed(cursor, acknowledged)
+            effects = link.session.resumed(cursor, acknowledged)
+            return [*effects, *link.session.noticed(feed.notices(), stalled=feed.withdrawn)]
 
         return outcome
 
@@ -359,10 +393,15 @@ class Host:
             download = feed.next(session.acknowledged, flush=link.barrier > session.cursor)
         except Exception as error:
             return self._failure(link, error)
-        staging = feed.staging
-        if download is None:
-            return lambda: session.idle(staging=staging)
-        return lambda: session.downloading(download, staging=staging)
+        staging, notices, stalled = feed.staging, feed.notices(), feed.withdrawn
+
+        def outcome() -> list[Effect]:
+            effects = session.noticed(notices, stalled=stalled) if notices else []
+            if download is None:
+                return [*effects, *session.idle(staging=staging)]
+            return [*effects, *session.downloading(download, staging=staging)]
+
+        return outcome
 
 
 def check_name(name: str) -> None:

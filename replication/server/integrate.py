@@ -257,7 +257,8 @@ class Integration:
             judge.add(Refusal(item.class_name, None, path, SCHEMA, str(item)))
         added = merged.additions(known)
         if added.classes:
-            judge.types = Types(merged)
+            queryable = self._namespace.queryable
+            judge.types = Types(merged, queryable)
         return added.to_packed()
 
     def _adopt(self, judge: Judge) -> None:

@@ -14,7 +14,7 @@ Rule 3: where a schema is given, it is what is checked against; in development m
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -31,6 +31,7 @@ from replication.server import tables
 from replication.server.changes import read_changes
 from replication.server.fanout import Fanout, Seat
 from replication.server.integrate import Integrated, Integration, digest_at
+from replication.server.queryable import UNCONFIGURED, Queryable, is_column
 from replication.server.shared import Shared
 from replication.server.tables import SERVER_IDENT, File, Ledger
 from replication.server.types import Types
@@ -66,15 +67,17 @@ class Namespace:
         wall_ms: the server's clock, in milliseconds since 2015.
         schema: what is checked against, beside what the store knows already.
         development: clients may add classes and properties.
+        queryable: the fields that subscriptions may ask for, in place of what the store knows.
 
     Attributes:
         version: the server version up to which everything is durable and may be sent.
         horizon: the last one as of which everything dead is forgotten.
         shared: what feeds share.
         fanout: which sessions hear of what.
+        queryable: the fields that subscriptions may ask for.
 
     Raises:
-        SchemaError: the schema contradicts that of the store.
+        SchemaError: the schema contradicts that of the store; see also `set_queryable`.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Namespace:
         wall_ms: Callable[[], int],
         schema: Schema | None = None,
         development: bool = False,
+        queryable: Queryable | None = None,
     ) -> None:
         self.store = store
         self.entropy = entropy
@@ -95,8 +99,14 @@ class Namespace:
         self._publishing = threading.Lock()
         self._types: tuple[bytes, Types] | None = None
         self.version = self.horizon = 0
+        self.queryable = UNCONFIGURED
         with store.write() as writer:
             self._set_up(writer, schema)
+            stored = writer.record(tables.META, tables.QUERYABLE)
+            if stored is not None:
+                self.queryable = Queryable.from_stored(stored)
+            if queryable is not None:
+                self._store_queryable(writer, queryable)
             self.publish(tables.load_ledger(writer))
 
     # -- schema ----------------------------------------------------------------------------------
@@ -123,8 +133,9 @@ class Namespace:
         if data is None:
             return None
         held = self._types
-        if held is None or held[0] != data:
-            held = self._types = (data, Types(Schema.from_stored(data)))
+        queryable = self.queryable
+        if held is None or held[0] != data or held[1].queryable is not queryable:
+            held = self._types = (data, Types(Schema.from_stored(data), queryable))
         return held[1]
 
     def store_schema(self, writer: Writer, schema: Schema) -> None:
@@ -133,6 +144,41 @@ class Namespace:
         for item in schema:
             if not item.embedded:
                 writer.declare(item.name, item.queryable)
+
+    def set_queryable(self, queryable: Queryable) -> None:
+        """From now on these are the fields that subscriptions may ask for; feeds notice.
+
+        Raises:
+            SchemaError: there is no schema, or it names a field of a class that can't be asked for.
+            StoreError: it could not be stored.
+        """
+        with self.store.write() as writer:
+            self._store_queryable(writer, queryable)
+
+    def queried(self, writer: Writer, names: Mapping[str, Collection[str]]) -> None:
+        """In development mode: clients ask for these fields of these classes.
+
+        Raises:
+            SchemaError: they are too many.
+        """
+        queryable = self.queryable
+        for class_name, each in names.items():
+            queryable = queryable.with_names(class_name, each)
+        if queryable is not self.queryable:
+            self._store_queryable(writer, queryable)
+
+    def _store_queryable(self, writer: Writer, queryable: Queryable) -> None:
+        types = self.types(writer)
+        if types is None:
+            raise SchemaError("queryable fields are of a schema: give the server one first")
+        queryable.check(types.schema)
+        for item in types.schema:
+            names = [name for name in item.properties if queryable.covers(item.name, name)]
+            columns = [name for name in names if is_column(item.properties[name])]
+            if not item.embedded and columns:
+                writer.declare(item.name, columns)
+        writer.put_record(tables.META, tables.QUERYABLE, pack(queryable.to_packed()))
+        self.queryable = queryable
 
     def latest(self, reader: Reader) -> int:
         """The latest server version a transaction sees."""

@@ -39,6 +39,7 @@ SIZES: Final = "sizes"
 
 LEDGER: Final = b"ledger"
 SCHEMA: Final = b"schema"
+QUERYABLE: Final = b"queryable"
 #: The file ident of the server itself.
 SERVER_IDENT: Final = 1
 

@@ -168,7 +168,10 @@ def check_queries(
         if known is None and not development:
             raise QueryError(f"the server's schema has no class {name}")
         if known is not None:
-            _check_class(query, known, development)
+            _check_class(known)
+            reason = _unqueryable(query, known, types, development)
+            if reason is not None:
+                raise QueryError(reason)
         try:
             query.check(_field_types(query, known))
         except QueryError as error:
@@ -204,17 +207,35 @@ def _parsed(class_name: str, text: str) -> Query:
         raise QueryError(f"the query on {class_name}: {error}") from None
 
 
-def _check_class(query: Query, known: ClassSchema, development: bool) -> None:
+def _check_class(known: ClassSchema) -> None:
     if known.key is None:
         raise QueryError(f"{known.name} is embedded in other objects and can't be subscribed to")
-    if development:
-        return
+
+
+def unqueryable(texts: Mapping[str, str], types: Types | None, *, development: bool) -> str | None:
+    """Why queries that were served once can't be any more, naming the field; None if they can."""
+    if types is None:
+        return None
+    for name, text in texts.items():
+        known = types.schema.get(name)
+        if known is not None:
+            reason = _unqueryable(_parsed(name, text), known, types, development)
+            if reason is not None:
+                return reason
+    return None
+
+
+def _unqueryable(query: Query, known: ClassSchema, types: Types, development: bool) -> str | None:
     for name in sorted(query.fields - {KEY_NAME}):
         found = known.properties.get(name)
         if found is None:
-            raise QueryError(f"{known.name} has no property {name!r:.80} in the server's schema")
-        if not found.queryable:
-            raise QueryError(f"{found} is not queryable; the server's schema must say so")
+            if not development:
+                return f"{known.name} has no property {name!r:.80} in the server's schema"
+            continue
+        reason = types.queryable.refusal(found, development=development)
+        if reason is not None:
+            return reason
+    return None
 
 
 def _field_types(query: Query, known: ClassSchema | None) -> dict[str, str]:
