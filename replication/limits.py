@@ -123,6 +123,23 @@ QUERY_BYTES_MAX: Final = 256 * 1024
 QUERY_DEPTH_MAX: Final = 100
 #: Values of one list in a query.
 QUERY_LIST_MAX: Final = 10_000
+#: Operators of one calculation in a query.
+QUERY_OPERATORS_MAX: Final = 100
+#: Steps of one path in a query.
+QUERY_STEPS_MAX: Final = 32
+#: Code points of a pattern of LIKE, and words of one TEXT: a search takes their product with the
+#: length of a value.
+QUERY_PATTERN_MAX: Final = 256
+#: Points of one polygon in a query.
+QUERY_POLYGON_POINTS_MAX: Final = 10_000
+#: Links that a query follows, in both directions, to judge one object.
+QUERY_FOLLOWED_MAX: Final = 1_000_000
+#: How deep SUBQUERY nests.
+QUERY_SUBQUERY_DEPTH_MAX: Final = 4
+#: How deep FOLLOW goes.
+QUERY_FOLLOW_DEPTH_MAX: Final = 16
+#: SORT, DISTINCT, LIMIT and FOLLOW after one condition, and properties in one of them.
+QUERY_MODIFIERS_MAX: Final = 16
 #: Subscriptions of one file.
 SUBSCRIPTIONS_MAX: Final = 1000
 #: Queryable fields of a namespace in legacy mode.

@@ -49,14 +49,23 @@ def _store(rows: list[Mapping[str, Any]]) -> None:
 def _selected(query: Query) -> list[int]:
     compiled = compile_sql(query, COLUMNS)
     assert compiled is not None
-    condition, bindings = compiled
+    condition, bindings, exact = compiled
+    assert exact
     sql = f"SELECT row FROM t WHERE {condition} ORDER BY row"
     return [row[0] for row in CONNECTION.execute(sql, bindings)]
 
 
 def _found(query: Query, rows: list[Mapping[str, Any]]) -> list[int]:
+    """What SQL finds, with Python's judgement where SQL only narrows."""
     _store(rows)
-    return _selected(query)
+    compiled = compile_sql(query, COLUMNS)
+    if compiled is None:
+        return _matching(query, rows)
+    sql = f"SELECT row FROM t WHERE {compiled.text} ORDER BY row"
+    narrowed = [row[0] for row in CONNECTION.execute(sql, compiled.bindings)]
+    if compiled.exact:
+        return narrowed
+    return [number for number in narrowed if query.matches(rows[number].get)]
 
 
 def _matching(query: Query, rows: list[Mapping[str, Any]]) -> list[int]:
@@ -147,7 +156,7 @@ def _plan(text: str, *, check: bool, rest: str = "") -> str:
     query = parse(text)
     compiled = compile_sql(query.check(TYPES) if check else query, COLUMNS)
     assert compiled is not None
-    condition, bindings = compiled
+    condition, bindings, _ = compiled
     sql = f"EXPLAIN QUERY PLAN SELECT * FROM t WHERE {condition} {rest}"
     return "; ".join(row[3] for row in CONNECTION.execute(sql, bindings))
 
@@ -216,9 +225,31 @@ def test_what_no_index_serves_does_not_look_as_if_it_could(text: str) -> None:
 
 # -- what SQL can't or shall not do ---------------------------------------------------------------
 def test_a_field_without_a_column_leaves_the_query_to_python() -> None:
-    assert compile_sql(parse("i == 1 AND x == 2"), {"i": "i"}) is None
     assert compile_sql(parse("i == x"), {"i": "i"}) is None
-    assert compile_sql(parse("TRUEPREDICATE"), {}) == ("1", [])
+    assert compile_sql(parse("TRUEPREDICATE"), {}) == ("1", [], True)
+    assert compile_sql(parse("FALSEPREDICATE"), {}) == ("0", [], True)
+
+
+@pytest.mark.parametrize(
+    ("text", "narrowed"),
+    [
+        ("i == 1 AND x == 2", "i == 1"),
+        ("i == 1 AND NOT x == 2", "i == 1"),
+        ("i == 1 AND NOT (x == 2 OR i == 3)", "i == 1 AND NOT i == 3"),
+        ("i == 1 AND e.name == 'x'", "i == 1"),
+        ("i == 1 AND SUBQUERY(ll, $x, $x.n == 1).@count > 0", "i == 1"),
+        ("i == 1 AND m.@type == 'int'", "i == 1"),
+        ("i == 1 AND e geoWithin geoBox([0, 0], [1, 1])", "i == 1"),
+    ],
+)
+def test_sql_narrows_what_it_can_not_say(text: str, narrowed: str) -> None:
+    some = compile_sql(parse(text), {"i": '"i"', "m": '"m"'})
+    exact = compile_sql(parse(narrowed), {"i": '"i"'})
+    assert some is not None
+    assert exact is not None
+    assert some[:2] == exact[:2]
+    assert not some.exact
+    assert compile_sql(parse(f"{text} OR x == 3"), {"i": '"i"'}) is None
 
 
 def test_large_queries() -> None:
@@ -241,7 +272,7 @@ def test_large_queries() -> None:
 
 def test_a_column_takes_values_only() -> None:
     with pytest.raises(WrongTypeError, match="can't be a queried column"):
-        column_value({"a": 1})  # type: ignore[arg-type]
+        column_value((1,))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("operator", [*OPERATORS[:6], *STRING_OPERATORS, "==[c]", "LIKE[c]"])

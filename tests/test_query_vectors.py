@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_objects import document_from_json, objects_from_json
 
 from replication.errors import QueryError
 from replication.model.notation import from_json
+from replication.model.property import Property
+from replication.model.schema import ClassSchema, Schema
 from replication.query import Query, parse, union
 
 ROOT = Path(__file__).parent.parent
@@ -35,13 +38,30 @@ def _result(vector: dict[str, Any]) -> Any:
             return union(map(parse, vector["queries"])).text
         query = _query(vector)
         if "types" in vector:
-            return query.check(vector["types"]).text
+            return query.check(vector["types"], _schema(vector)).text
     except QueryError as error:
         return {"position": error.position}
     if "document" in vector:
-        document = {name: from_json(value) for name, value in vector["document"].items()}
-        return query.matches(document.get)
+        return query.matches(document_from_json(vector["document"]).get)
+    if "objects" in vector:
+        found = objects_from_json(vector["objects"]).of(vector["class"])
+        return [source.link.key for source in found if query.matches(source)]
     return query.text
+
+
+def _schema(vector: dict[str, Any]) -> Schema | None:
+    """The classes that paths lead to: `{class: {field: type}}`, with a key or embedded."""
+    classes = vector.get("classes")
+    if classes is None:
+        return None
+    return Schema(
+        ClassSchema(
+            name,
+            [Property.of(field, spelled) for field, spelled in fields.items() if field != "_id"],
+            key=fields.get("_id"),
+        )
+        for name, fields in classes.items()
+    )
 
 
 def _expected(vector: dict[str, Any]) -> Any:
@@ -60,7 +80,7 @@ def test_names_are_unique() -> None:
 def shown(vector: dict[str, Any]) -> list[str]:
     """A vector as the page shows it."""
     lines = [vector["query"] if "query" in vector else json.dumps(vector["queries"])]
-    for key in ("args", "types", "document"):
+    for key in ("args", "types", "classes", "document", "objects", "class"):
         if key in vector:
             lines.append(f"  {key}: {json.dumps(vector[key], ensure_ascii=False)}")
     return [*lines, f"  = {json.dumps(_expected(vector), ensure_ascii=False)}"]

@@ -27,12 +27,12 @@ from replication.crdt.set import members
 from replication.crdt.view import column_values, list_values, register_value, shows
 from replication.errors import QueryError, UsageError, WrongTypeError
 from replication.model.check import ZEROS, convert, shown
-from replication.model.encoding import key_bytes, pack, unpack_trusted
+from replication.model.encoding import key_bytes, unpack_trusted
 from replication.model.schema import ClassSchema
 from replication.model.types import KEY_NAME
-from replication.model.values import Key, Value
+from replication.model.values import Key
 from replication.query import Query, parse
-from replication.query.compare import KINDS, Kind, number
+from replication.query.ordering import sort_key
 
 if TYPE_CHECKING:
     from replication.client.database import Database
@@ -256,7 +256,7 @@ class Results(Generic[T]):
 
     def _sort_values(self, rows: list[_Row], name: str) -> list[tuple[int, Any]]:
         if name == KEY_NAME:
-            return [_sort_key(row.key) for row in rows]
+            return [sort_key(row.key) for row in rows]
         item, entities = self._schema[name], self._db.entities
         zero = None if item.nullable else ZEROS.get(item.type)
         out = []
@@ -266,7 +266,7 @@ class Results(Generic[T]):
             else:
                 fields = entities.entity(self._schema.name, row.key).fields() or {}
             value = register_value(fields, name)
-            out.append(_sort_key(zero if value is None else value))
+            out.append(sort_key(zero if value is None else value))
         return out
 
     # -- keeping up --------------------------------------------------------------------------
@@ -337,23 +337,6 @@ def _edit_values(edit: ObjectEdit) -> Callable[[str], Any] | None:
         return register_value(known, name)
 
     return get
-
-
-#: The order of kinds in a mixed property.
-_RANKS = {kind: rank for rank, kind in enumerate(Kind, start=1)}
-
-
-def _sort_key(value: Value) -> tuple[int, Any]:
-    """What orders values: nulls, then by kind, then as queries compare; NaN before the numbers."""
-    kind = KINDS.get(type(value))
-    if value is None or kind is None:
-        return (0, 0)
-    if kind is Kind.LINK:
-        return (_RANKS[kind], pack(value))
-    if kind is Kind.NUMBER:
-        exact = number(value)
-        return (_RANKS[kind], (exact == exact, exact if exact == exact else 0))
-    return (_RANKS[kind], value)
 
 
 class Observation(ABC):

@@ -20,7 +20,13 @@ from replication.crdt.sequence import Sequence
 from replication.crdt.set import members
 from replication.limits import CONTAINER_NESTING_MAX
 from replication.model.encoding import unpack_trusted
-from replication.model.values import Based, Container
+from replication.model.values import (
+    Based,
+    Container,
+    EmbeddedValues,
+    NestedDict,
+    NestedList,
+)
 
 
 def shows(head: bytes | None) -> bool:
@@ -65,26 +71,13 @@ def list_values(
 
 
 def query_values(head: bytes) -> Mapping[str, Any]:
-    """What queries see of a stored head: plain values, and lists and sets of them.
-
-    A list that is spread over parts, dictionaries and embedded objects are left out: subscriptions
-    don't query them.
-    """
+    """What queries see of a stored head, field by field when it is asked for."""
     return queryable(unpack_trusted(head))
 
 
-def queryable(state: obj.ObjectState) -> dict[str, Any]:
+def queryable(state: obj.ObjectState) -> QueryFields:
     """The same of a decoded state; empty for one that is not alive."""
-    if not obj.is_alive(state):
-        return {}
-    fields = state[3]
-    out = registers(fields)
-    for name, held in fields.get(obj.SET, {}).items():
-        out[name] = members(held)
-    for name, held in fields.get(obj.LIST, {}).items():
-        if len(held) == 2:
-            out[name] = [value for value, _ in list_values(held)]
-    return out
+    return QueryFields(state[3] if obj.is_alive(state) else {})
 
 
 def object_view(state: obj.ObjectState, parts: Parts | None = None) -> dict[str, Any] | None:
@@ -179,7 +172,8 @@ def column_values(state: obj.ObjectState, names: Iterable[str]) -> dict[str, Any
     groups = fields.get(obj.REGISTER)
     if groups and len(fields) == 1:  # nothing but registers
         return {name: _written(groups, name) for name in names}
-    return {name: _column_value(fields, name) for name in names}
+    seen = QueryFields(fields)
+    return {name: seen.get(name) for name in names}
 
 
 def _written(groups: Any, name: str) -> Any:
@@ -187,14 +181,106 @@ def _written(groups: Any, name: str) -> Any:
     for group in groups:
         if name in group[2]:
             value = group[2][name]
-            return shown(value, 0) if type(value) is Based else value
+            value = shown(value, 0) if type(value) is Based else value
+            return None if type(value) is Container else value  # of which nothing is here
     return None
 
 
-def _column_value(fields: obj.Fields, name: str) -> Any:
-    # As `queryable`, one by one: most fields of an object are no columns.
-    if obj.LIST in fields and name in fields[obj.LIST] and len(fields[obj.LIST][name]) == 2:
-        return [value for value, _ in list_values(fields[obj.LIST][name])]
-    if obj.SET in fields and name in fields[obj.SET]:
-        return members(fields[obj.SET][name])
-    return register_value(fields, name)
+class QueryFields(Mapping[str, Any]):
+    """The fields of one object as queries see them, to the bottom.
+
+    An embedded object is `EmbeddedValues`, a list or set a list, a dictionary a dict, and what is
+    in a mixed value a `NestedList` or `NestedDict`. A list that is spread over parts reads as
+    null where there are no parts at hand; text always does.
+    """
+
+    __slots__ = ("_fields", "_parts", "_path")
+
+    def __init__(self, fields: obj.Fields, parts: Parts | None = None, path: Path = ()) -> None:
+        self._fields = fields
+        self._parts = parts
+        self._path = path
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.names():
+            raise KeyError(name)
+        return self.get(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def get(self, name: str, _default: Any = None) -> Any:
+        """The value of one field; None for null and for an unknown name."""
+        fields = self._fields
+        if len(fields) > 1 or obj.REGISTER not in fields:
+            held = fields.get(obj.LIST, {}).get(name)
+            if held is not None and (self._parts is not None or len(held) == 2):
+                return self._elements(held, name)
+            held = fields.get(obj.SET, {}).get(name)
+            if held is not None:
+                return members(held)
+            held = fields.get(obj.DICTIONARY, {}).get(name)
+            if held is not None:
+                return self._items(held, name)
+            held = fields.get(obj.EMBEDDED, {}).get(name)
+            if held is not None and obj.is_alive(held):
+                return self._embedded(held, (*self._path, obj.EMBEDDED, name))
+        value = register_value(fields, name)
+        if type(value) is not Container:
+            return value
+        inner = property_container(fields, name)
+        assert inner is not None
+        return _QueryView(fields, self._parts, self._path).inside(inner, [obj.REGISTER, name])
+
+    def _elements(self, held: Any, name: str) -> list[Any]:
+        here = (*self._path, obj.LIST, name)
+        elements = all_elements(held, self._parts, here)
+        nested = _QueryView(self._fields, self._parts, self._path)
+        return [
+            self._embedded([1, 1, [], elements.contents[i]], (*here, i))
+            if i in elements.contents
+            else nested.value(elements.values[i][2], home_in(name, i))
+            for i in Sequence(elements).visible
+        ]
+
+    def _items(self, held: Any, name: str) -> dict[str, Any]:
+        nested = _QueryView(self._fields, self._parts, self._path)
+        items = {
+            key: nested.value(value, home_in(name, key)) for key, value in plain_items(held).items()
+        }
+        for key, embedded in held[2].items():
+            if obj.is_alive(embedded):
+                items[key] = self._embedded(embedded, (*self._path, obj.DICTIONARY, name, key))
+        return dict(sorted(items.items()))
+
+    def _embedded(self, state: obj.ObjectState, path: Path) -> EmbeddedValues:
+        inner = QueryFields(state[3], self._parts, path)
+        return EmbeddedValues(inner)
+
+    def names(self) -> list[str]:
+        """The names of all fields that are not text, in order."""
+        found = set(self._fields.get(obj.COUNTER, ()))
+        for group in self._fields.get(obj.REGISTER, ()):
+            found.update(group[2])
+        for kind in (obj.SET, obj.LIST, obj.DICTIONARY, obj.EMBEDDED):
+            found.update(self._fields.get(kind, ()))
+        return sorted(found)
+
+
+class _QueryView(NestedView):
+    """Nested lists and dictionaries as queries see them."""
+
+    __slots__ = ()
+
+    def inside(self, slot: bytes, home: Home, depth: int = 1) -> Any:
+        held = content(self._fields, slot, home)
+        is_list = obj.container_kind(slot) == obj.LIST
+        if self._parts is None and is_list and held is not None and len(held) != 2:
+            return NestedList()  # spread over parts: no null
+        found = super().inside(slot, home, depth)
+        if type(found) is list:
+            return NestedList(found)
+        return NestedDict(found) if type(found) is dict else found

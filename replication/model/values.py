@@ -11,7 +11,7 @@ import datetime
 import struct
 import uuid
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
@@ -126,6 +126,27 @@ class Container:
     kind: int
     ident: int
     sequence: int
+
+
+class NestedList(list[Any]):
+    """What a list in a mixed value holds, as queries see it: no array, but one value."""
+
+    __slots__ = ()
+
+
+class NestedDict(dict[str, Any]):
+    """What a dictionary in a mixed value holds, likewise."""
+
+    __slots__ = ()
+
+
+class EmbeddedValues(dict[str, Any]):
+    """The values of an embedded object by name, as queries see it.
+
+    The dictionary of a property is a dict, and an array a list.
+    """
+
+    __slots__ = ()
 
 
 Key: TypeAlias = int | str | ObjectId | uuid.UUID

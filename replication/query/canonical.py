@@ -12,20 +12,36 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from replication.query.arithmetic import calculate
 from replication.query.ast import (
+    Aggregate,
     And,
+    Arithmetic,
+    Branch,
     Comparison,
     Constant,
     Constants,
-    Count,
+    Distinct,
     Field,
+    Follow,
+    Limit,
+    Modifier,
     Node,
     Not,
     Operand,
     Or,
+    Path,
     Quantifier,
+    Region,
+    Sort,
+    Step,
+    StepKind,
+    Subquery,
     Truth,
+    TypeOf,
 )
+from replication.query.geo import Shape
+from replication.query.literals import constant, quoted
 
 TRUE: Final = Truth("TRUEPREDICATE", True)
 FALSE: Final = Truth("FALSEPREDICATE", False)
@@ -33,9 +49,9 @@ FALSE: Final = Truth("FALSEPREDICATE", False)
 #: What an operator becomes when its operands change places.
 MIRROR: Final = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 ORDERINGS: Final = frozenset({"<", "<=", ">", ">="})
-STRING_OPERATORS: Final = frozenset({"BEGINSWITH", "ENDSWITH", "CONTAINS", "LIKE"})
+STRING_OPERATORS: Final = frozenset({"BEGINSWITH", "ENDSWITH", "CONTAINS", "LIKE", "TEXT"})
 #: The operators that `[c]` may follow.
-FOLDABLE: Final = STRING_OPERATORS | {"==", "!=", "IN"}
+FOLDABLE: Final = (STRING_OPERATORS | {"==", "!=", "IN"}) - {"TEXT"}
 
 _WORDS: Final = """
     all and any asc ascending beginswith between contains decimal desc descending distinct endswith
@@ -57,17 +73,122 @@ def name_text(name: str) -> str:
     return ("\\" if _FIRST.match(name) else "") + name[0] + escaped
 
 
-def field(name: str, quantifier: Quantifier | None = None, type_name: str | None = None) -> Field:
+#: How canonical text names the variable of every SUBQUERY: only the innermost one can be seen.
+VARIABLE: Final = "$x"
+
+
+def field(
+    name: str,
+    quantifier: Quantifier | None = None,
+    type_name: str | None = None,
+    *,
+    inner: bool = False,
+) -> Field:
     """The operand for a field. The name is not empty."""
     text = name_text(name)
+    if inner:
+        text = f"{VARIABLE}.{text}"
     if quantifier is not None:
         text = f"{quantifier.value} {text}"
-    return Field(text, name, quantifier, type_name)
+    return Field(text, name, quantifier, type_name, inner)
 
 
-def count(name: str) -> Count:
+def name_step(name: str) -> Step:
+    """The step to a property of an object, or to a key of a dictionary."""
+    text = f".{name}" if _PLAIN_NAME.fullmatch(name) else f"[{quoted(name)}]"
+    return Step(text, StepKind.NAME, name)
+
+
+def index_step(index: int) -> Step:
+    """The step to an element: from 0 on; -1 is the last one."""
+    return Step(f"[{'LAST' if index < 0 else index}]", StepKind.INDEX, index=index)
+
+
+def links_step(class_name: str = "", property_name: str = "") -> Step:
+    """The step back to what links here: the objects of a class by a property, or all."""
+    text = ".@links"
+    if class_name:
+        text += f".{name_text(class_name)}.{name_text(property_name)}"
+    return Step(text, StepKind.LINKS, class_name, property_name)
+
+
+EACH: Final = Step("[*]", StepKind.EACH)
+KEYS: Final = Step(".@keys", StepKind.KEYS)
+VALUES: Final = Step(".@values", StepKind.VALUES)
+
+
+def path(
+    name: str,
+    steps: tuple[Step, ...],
+    quantifier: Quantifier | None = None,
+    type_name: str | None = None,
+    *,
+    inner: bool = False,
+    follows: bool = True,
+) -> Field | Path:
+    """The operand for what steps lead to; a `Field` without any."""
+    if not steps:
+        return field(name, quantifier, type_name, inner=inner)
+    text = name_text(name) if name else ""
+    text += "".join([step.text for step in steps])
+    if inner:
+        text = VARIABLE + (f".{text}" if name else text)
+    elif not name:
+        text = text[1:]  # the dot of `.@links`
+    if quantifier is not None:
+        text = f"{quantifier.value} {text}"
+    kinds = [step.kind for step in steps]
+    follows = follows and (StepKind.NAME in kinds or StepKind.LINKS in kinds)
+    return Path(text, name, steps, quantifier, type_name, inner, follows)
+
+
+def with_quantifier(operand: Field | Path, quantifier: Quantifier | None) -> Field | Path:
+    """The same field or path under a quantifier."""
+    steps = operand.steps if isinstance(operand, Path) else ()
+    follows = not isinstance(operand, Path) or operand.follows
+    return path(operand.name, steps, quantifier, operand.type, inner=operand.inner, follows=follows)
+
+
+def aggregate(function: str, operand: Field | Path) -> Aggregate:
+    """The operand for ``@count`` and the like."""
+    return Aggregate(f"{operand.text}.{function}", function, operand)
+
+
+def count(name: str) -> Aggregate:
     """The operand for the number of elements of a field."""
-    return Count(f"{name_text(name)}.@count", name)
+    return aggregate("@count", field(name))
+
+
+def type_of(operand: Field | Path) -> TypeOf:
+    """The operand for ``@type``."""
+    return TypeOf(f"{operand.text}.@type", operand)
+
+
+def arithmetic(operator: str, left: Operand, right: Operand) -> Operand:
+    """The operand for a sum, difference, product or quotient; of two constants, its value."""
+    if type(left) is Constant and type(right) is Constant:
+        return constant(calculate(operator, left.value, right.value))
+    first, second = left.text, right.text
+    if type(left) is Arithmetic and operator in "*/" and left.operator in "+-":
+        first = f"({first})"
+    if type(right) is Arithmetic and (operator in "*/" or right.operator in "+-"):
+        second = f"({second})"
+    size = 1
+    for side in (left, right):
+        if type(side) is Arithmetic:
+            size += side.size
+    return Arithmetic(f"{first} {operator} {second}", operator, left, right, size)
+
+
+def subquery(operand: Field | Path, condition: Node) -> Subquery:
+    """The operand for the number of objects that satisfy a condition."""
+    text = f"SUBQUERY({operand.text}, {VARIABLE}, {condition.text}).@count"
+    return Subquery(text, operand, condition)
+
+
+def region(shape: Shape) -> Region:
+    """The operand for a part of the earth."""
+    return Region(shape.text, shape)
 
 
 def constants(items: Iterable[Constant], *, ordered: bool) -> Constants:
@@ -90,7 +211,7 @@ def comparison(
     """
     mirror = MIRROR.get(operator)
     if mirror is not None and (
-        type(left) is Constant or (type(right) is not Constant and left.text > right.text)
+        type(left) in _CONSTANT or (type(right) not in _CONSTANT and left.text > right.text)
     ):
         operator, left, right = mirror, right, left
     if fold and _has_string(right):
@@ -98,6 +219,9 @@ def comparison(
         return Comparison(text, operator, left, right, True, position)
     text = f"{left.text} {operator} {right.text}"
     return Comparison(text, operator, left, right, False, position)
+
+
+_CONSTANT: Final = frozenset({Constant, Constants})
 
 
 def _has_string(operand: Operand) -> bool:
@@ -148,3 +272,46 @@ def _flat(operands: Iterable[Node], kind: type[And] | type[Or], *, neutral: bool
         elif operand.value is not neutral:
             return [operand]
     return [parts[text] for text in sorted(parts)]
+
+
+# -- what is done to the objects -----------------------------------------------------------------
+def sort(keys: tuple[tuple[Field | Path, bool], ...]) -> Sort:
+    """SORT by some paths; True for descending."""
+    shown = [f"{path.text} {'DESC' if descending else 'ASC'}" for path, descending in keys]
+    return Sort(f"SORT({', '.join(shown)})", keys)
+
+
+def distinct(paths: tuple[Field | Path, ...]) -> Distinct:
+    """DISTINCT by some paths."""
+    return Distinct(f"DISTINCT({', '.join([path.text for path in paths])})", paths)
+
+
+def limit(count: int) -> Limit:
+    """LIMIT."""
+    return Limit(f"LIMIT({count})", count)
+
+
+def follow(names: tuple[str, ...], depth: int) -> Follow:
+    """FOLLOW of a path, so many times."""
+    text = "*" if names == ("*",) else ".".join(map(name_text, names))
+    return Follow(f"FOLLOW({text}{'' if depth == 1 else f', {depth}'})", names, depth)
+
+
+def branch(root: Node, modifiers: tuple[Modifier, ...] = ()) -> Branch:
+    """A condition and what is done to the objects that satisfy it."""
+    text = " ".join([root.text, *[modifier.text for modifier in modifiers]])
+    return Branch(text, root, modifiers)
+
+
+def branches(found: Iterable[Branch]) -> tuple[Branch, ...]:
+    """The branches of a union: the plain ones become one, which comes first. [QUERY-121]"""
+    each_one = list(found)
+    whole = [each for each in each_one if not each.modifiers]
+    rest = {each.text: each for each in each_one if each.modifiers}
+    plain = any_of([each.root for each in whole])
+    parts = [rest[text] for text in sorted(rest)]
+    if plain is TRUE:
+        parts = [part for part in parts if any(type(each) is Follow for each in part.modifiers)]
+    if plain is not FALSE or not parts:
+        parts.insert(0, branch(plain))
+    return tuple(parts)

@@ -17,8 +17,9 @@ Rule 3: within one kind, columns have the order of the values. SQLite puts null 
 | timestamp                        | blob: tag 4, seconds + 2**63 (8 bytes), nanoseconds (4)  |
 | objectId, uuid, binary           | blob: tag 5, 6, 7 and the bytes                          |
 | link                             | blob: tag 8 and its canonical encoding                   |
-| list, set                        | blob: tag 9 and the canonical encoding of the elements   |
-| list or dictionary in mixed      | blob: tag 9 and the canonical encoding of what names it  |
+| list, set; dictionary            | blob: tag 9 and the canonical encoding of the elements   |
+| list or dictionary in mixed,     | blob: tag 9 and the canonical encoding of what names it, |
+| embedded object                  | or of a container that stands for any                    |
 """
 
 from __future__ import annotations
@@ -36,7 +37,16 @@ from bson.objectid import ObjectId
 from replication.errors import WrongTypeError
 from replication.limits import INT64_MAX, INT64_MIN
 from replication.model.encoding import pack, unpack_trusted
-from replication.model.values import Container, Float32, Link, Timestamp, type_name
+from replication.model.values import (
+    Container,
+    EmbeddedValues,
+    Float32,
+    Link,
+    NestedDict,
+    NestedList,
+    Timestamp,
+    type_name,
+)
 from replication.query.compare import FieldValue, Kind, number
 
 #: What SQLite stores.
@@ -154,6 +164,18 @@ def _write_decimal(value: Decimal128) -> ColumnValue:
     return decimal_bound(exact) if same is None else same
 
 
+#: What has no kind compares with nothing, and so one container is as good as another.
+_NAMELESS: Final[dict[type, Container]] = {
+    NestedList: Container(4, 0, 0),
+    NestedDict: Container(3, 0, 0),
+    EmbeddedValues: Container(3, 0, 0),
+}
+
+
+def _element(value: Any) -> Any:
+    return _NAMELESS.get(type(value), value)
+
+
 _WRITERS: Final[dict[type, Callable[[Any], ColumnValue]]] = {
     bool: lambda value: TRUE if value else FALSE,
     float: _write_double,
@@ -164,8 +186,12 @@ _WRITERS: Final[dict[type, Callable[[Any], ColumnValue]]] = {
     uuid.UUID: lambda value: UUID + value.bytes,
     bytes: lambda value: BINARY + value,
     Link: lambda value: LINK + pack(value),
-    list: lambda value: ARRAY + pack(value),
+    list: lambda value: ARRAY + pack(list(map(_element, value))),
+    dict: lambda value: ARRAY + pack(list(map(_element, value.values()))),
     Container: lambda value: ARRAY + pack(value),
+    NestedList: lambda value: ARRAY + pack(_element(value)),
+    NestedDict: lambda value: ARRAY + pack(_element(value)),
+    EmbeddedValues: lambda value: ARRAY + pack(_element(value)),
 }
 
 

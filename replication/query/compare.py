@@ -24,9 +24,9 @@ from bson.objectid import ObjectId
 
 from replication.model.values import Container, Float32, Link, Timestamp, Value
 
-#: What a field of an object may hold: a value, or the elements of a list or set. A list or
-#: dictionary in a mixed value compares with nothing. [QUERY-65]
-FieldValue: TypeAlias = Value | Container | list[Value]
+#: What a field of an object may hold: a value, or the elements of a list or set. A dictionary, an
+#: embedded object, and a list or dictionary in a mixed value compare with nothing. [QUERY-65]
+FieldValue: TypeAlias = Value | Container | dict[str, Any] | list[Any]
 
 
 class Kind(Enum):

@@ -21,19 +21,28 @@ from typing import Any, Final, TypeAlias
 
 from bson.decimal128 import Decimal128
 
+from replication.limits import QUERY_PATTERN_MAX
+from replication.model.values import NestedList
+from replication.query import kinds
+from replication.query.arithmetic import calculate
 from replication.query.ast import (
+    Aggregate,
     And,
+    Arithmetic,
     Comparison,
     Constant,
     Constants,
-    Count,
     Field,
     Node,
     Not,
     Operand,
     Or,
+    Path,
     Quantifier,
+    Region,
+    Subquery,
     Truth,
+    TypeOf,
 )
 from replication.query.compare import (
     KINDS,
@@ -45,9 +54,17 @@ from replication.query.compare import (
     less,
     number,
 )
+from replication.query.geo import Shape, point_of
+from replication.query.paths import (
+    ARRAYS,
+    Get,
+    aggregate_value,
+    elements,
+    objects_at,
+    path_value,
+)
+from replication.query.words import text_test
 
-#: Gives the value of a field by its name; None for null and for an unknown name.
-Get: TypeAlias = Callable[[str], FieldValue]
 Test: TypeAlias = Callable[[Get], bool]
 #: A test of one value, or of one element of an array.
 Element: TypeAlias = Callable[[Any], bool]
@@ -101,57 +118,125 @@ def _any(tests: Sequence[Test]) -> Test:
 # -- comparisons: where the operands come from -------------------------------------------------
 def _comparison(node: Comparison) -> Test:
     left, right = node.left, node.right
+    if isinstance(left, TypeOf) and isinstance(right, Constant | Constants):
+        return _ranged(left.operand, _type_test(node.operator, right))
+    if isinstance(right, Region):
+        assert isinstance(left, Field | Path)
+        return _within(left, _region_test(right.shape))
+    if isinstance(right, Constants) and node.operator in ("==", "!="):
+        element = constant_test(node.operator, right, fold=node.fold)
+        return _applied(_getter(left), element)
     if isinstance(right, Constant | Constants):
         element = constant_test(node.operator, right, fold=node.fold)
-        if isinstance(left, Field):
-            return _field_test(left, element)
+        if isinstance(left, Field | Path):
+            return _ranged(left, element)
         return _applied(_getter(left), element)
     return _pair_test(left, right, relation(node.operator, fold=node.fold))
 
 
-def _applied(getter: Callable[[Get], FieldValue], element: Element) -> Test:
+def _applied(getter: Callable[[Get], Any], element: Element) -> Test:
     return lambda get: element(getter(get))
 
 
-def _getter(operand: Operand) -> Callable[[Get], FieldValue]:
-    if isinstance(operand, Field):
-        name = operand.name
-        return lambda get: get(name)
-    if isinstance(operand, Count):
-        name = operand.name
-        return lambda get: count(get(name))
+def _getter(operand: Operand) -> Callable[[Get], Any]:
+    if isinstance(operand, Field | Path):
+        return path_value(operand)
+    if isinstance(operand, Aggregate):
+        return aggregate_value(operand)
+    if isinstance(operand, Arithmetic):
+        return _calculation(operand)
+    if isinstance(operand, Subquery):
+        return _subquery(operand)
+    if isinstance(operand, TypeOf):
+        read = path_value(operand.operand)
+        return lambda get: _tags(read(get))
     assert isinstance(operand, Constant)
     value = operand.value
     return lambda _get: value
 
 
-def count(value: FieldValue) -> int | None:
-    """How many elements an array has; null has none, and a single value no count: null."""
-    if type(value) is list:
-        return len(value)
-    return 0 if value is None else None
+def _calculation(operand: Arithmetic) -> Callable[[Get], Any]:
+    operator = operand.operator
+    left, right = _getter(operand.left), _getter(operand.right)
+    return lambda get: calculate(operator, left(get), right(get))
 
 
-def _field_test(operand: Field, element: Element) -> Test:
-    name = operand.name
+def _subquery(operand: Subquery) -> Callable[[Get], int]:
+    read, test = path_value(operand.path), compile_test(operand.condition)
+
+    def matching(get: Get) -> int:
+        found = 0
+        for each in objects_at(read(get), get):
+            found += test(each)
+        return found
+
+    return matching
+
+
+def _tags(value: Any) -> Any:
+    if type(value) in ARRAYS:
+        return [kinds.tag(each) for each in elements(value)]
+    return kinds.tag(value)
+
+
+def _type_test(operator: str, right: Constant | Constants) -> Element:
+    meant = kinds.meant(right)
+    if operator == "!=":
+        return lambda value: kinds.tag(value) not in meant
+    return lambda value: kinds.tag(value) in meant
+
+
+def _region_test(shape: Shape) -> Element:
+    def element(value: Any) -> bool:
+        point = point_of(value)
+        return point is not None and shape.holds(point)
+
+    return element
+
+
+def _within(operand: Field | Path, element: Element) -> Test:
+    # A dictionary may be a point, and is then one value.
     if operand.quantifier is not None:
-        quantified = _QUANTIFIED[operand.quantifier]
-        return lambda get: quantified(element, get(name))
-    if operand.type is not None:
-        return lambda get: element(get(name))
+        return _ranged(operand, element)
+    read = path_value(operand)
 
     def test(get: Get) -> bool:
-        value = get(name)
+        value = read(get)
         return _holds_for_any(element, value) if type(value) is list else element(value)
 
     return test
 
 
-def elements(value: FieldValue) -> Sequence[Any]:
-    """What a quantifier ranges over."""
-    if type(value) is list:
-        return value
-    return () if value is None else (value,)
+def _ranged(operand: Field | Path, element: Element) -> Test:
+    """A test of one value, or of the elements that a quantifier ranges over."""
+    if operand.quantifier is not None:
+        quantified = _QUANTIFIED[operand.quantifier]
+        if isinstance(operand, Field):
+            name = operand.name
+            return lambda get: quantified(element, get(name))
+        read = path_value(operand)
+        return lambda get: quantified(element, read(get))
+    if isinstance(operand, Field):
+        return _field_test(operand, element)
+    read = path_value(operand)
+
+    def test(get: Get) -> bool:
+        value = read(get)
+        return _holds_for_any(element, value) if type(value) in ARRAYS else element(value)
+
+    return test
+
+
+def _field_test(operand: Field, element: Element) -> Test:
+    name = operand.name
+    if operand.type is not None:
+        return lambda get: element(get(name))
+
+    def test(get: Get) -> bool:
+        value = get(name)
+        return _holds_for_any(element, value) if type(value) in ARRAYS else element(value)
+
+    return test
 
 
 def _holds_for_any(element: Element, value: FieldValue) -> bool:
@@ -192,18 +277,27 @@ def _pair_test(left: Operand, right: Operand, related: Relation) -> Test:
     return test
 
 
+def _ranging(operand: Operand) -> Field | Path | None:
+    if isinstance(operand, TypeOf):
+        operand = operand.operand
+    return operand if isinstance(operand, Field | Path) else None
+
+
 def _is_quantified(operand: Operand) -> bool:
-    return isinstance(operand, Field) and operand.quantifier is not None
+    found = _ranging(operand)
+    return found is not None and found.quantifier is not None
 
 
 def _quantified(
     operand: Operand, value: FieldValue
 ) -> Callable[[Element, FieldValue], bool] | None:
-    if not isinstance(operand, Field):
+    found = _ranging(operand)
+    if found is None:
         return None
-    if operand.quantifier is not None:
-        return _QUANTIFIED[operand.quantifier]
-    return _holds_for_any if operand.type is None and type(value) is list else None
+    if found.quantifier is not None:
+        return _QUANTIFIED[found.quantifier]
+    single = isinstance(found, Field) and found.type is not None
+    return None if single or type(value) not in ARRAYS else _holds_for_any
 
 
 # -- comparisons: what holds between two values ------------------------------------------------
@@ -219,6 +313,8 @@ def folded(value: Any) -> Any:
     """A value, or a sequence of them, with strings case-folded."""
     if type(value) is tuple:
         return tuple(map(folded, value))
+    if type(value) is list:
+        return list(map(folded, value))
     return value.casefold() if type(value) is str else value
 
 
@@ -247,7 +343,10 @@ _RELATIONS: Final[dict[str, Relation]] = {
     "BEGINSWITH": _on_strings(str.startswith),
     "ENDSWITH": _on_strings(str.endswith),
     "CONTAINS": _on_strings(str.__contains__),
-    "LIKE": _on_strings(lambda text, pattern: like_test(pattern)(text)),
+    "LIKE": _on_strings(
+        lambda text, pattern: len(pattern) <= QUERY_PATTERN_MAX and like_test(pattern)(text)
+    ),
+    "TEXT": _on_strings(lambda text, words: text_test(words)(text)),
 }
 
 
@@ -264,6 +363,8 @@ def constant_test(operator: str, right: Constant | Constants, *, fold: bool = Fa
     element = _constant_test(operator, values)
     if not fold:
         return element
+    if operator in ("==", "!=") and type(values) is tuple:
+        return lambda value: element(folded(value))
     return lambda value: element(value.casefold() if type(value) is str else value)
 
 
@@ -275,8 +376,8 @@ def _constant_test(operator: str, right: Any) -> Element:
         return lambda value: not is_equal(value)
     if operator == "IN":
         return _member_of(right)
-    if operator == "LIKE":
-        matches = like_test(right)
+    if operator in ("LIKE", "TEXT"):
+        matches = like_test(right) if operator == "LIKE" else text_test(right)
         return lambda value: type(value) is str and matches(value)
     if operator in _ORDERINGS and is_ordered(right) and type(right) is not Decimal128:
         return _ordered(operator, right)
@@ -284,7 +385,20 @@ def _constant_test(operator: str, right: Any) -> Element:
     return lambda value: related(value, right)
 
 
+def _is_array_of(items: tuple[Any, ...]) -> Element:
+    def element(value: Any) -> bool:
+        return (
+            type(value) in (list, NestedList)
+            and len(value) == len(items)
+            and all(map(equal, value, items))
+        )
+
+    return element
+
+
 def _equal_to(right: Any) -> Element:
+    if type(right) is tuple:
+        return _is_array_of(right)
     if right is None:
         return lambda value: value is None
     if type(right) in NATIVE:

@@ -14,8 +14,8 @@ from bisect import bisect_left, bisect_right
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from replication.query.compare import KINDS, Kind
-from replication.query.evaluate import Get
 from replication.query.intervals import Intervals
+from replication.query.paths import Get
 from replication.query.query import Query
 from replication.query.terms import NAN, Choice, Equal, Term, bounds, choices, plain
 

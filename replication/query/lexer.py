@@ -23,28 +23,30 @@ _STRING: Final = r""""[^"\\]*+(?:\\.[^"\\]*+)*+"|'[^'\\]*+(?:\\.[^'\\]*+)*+'"""
 _TIME: Final = r"T[-+]?[0-9]++:[-+]?[0-9]++"
 _BINARY: Final = r"""B64(?:"[^"]*+"|'[^']*+')"""
 _CALL: Final = r"(?:oid|uuid|decimal)\([^()]*+\)"
-_OPERATOR: Final = r"[=!<>]=|=[<>]|<>|&&|\|\||[=<>!(){},]"
+_OPERATOR: Final = r"[=!<>]=|=[<>]|<>|&&|\|\||[=<>!(){},\[\]]"
 _DATE: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[@T][0-9:]*+"
 _NUMBER: Final = r"[-+]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+"
-#: Hexadecimal numbers, arguments, signed infinities, and what only looks like them.
+_VARIABLE: Final = r"\$[A-Za-z0-9_]++"
+#: Hexadecimal numbers, signed infinities, and what only looks like them.
 _REST: Final = r"[-+]?[\w$.]++"
 
 #: White space and one token; at the end an empty one. No group: `findall` gives the matches.
 _LEXEME: Final = re.compile(
     rf"""[ \t\r\n\f\v]*+(?:
     (?!{_TIME}|B64["']|(?:oid|uuid|decimal)\(){_WORD}
-    | {_OPERATOR} | {_STRING} | {_DATE} | {_TIME} | {_BINARY} | {_CALL}
-    | \[[cC]\] | \.@[A-Za-z]++ | {_NUMBER}[fF]?+(?![\w$.]) | {_REST} | . | \Z )""",
+    | \[[cC]\] | {_OPERATOR} | {_STRING} | {_DATE} | {_TIME} | {_BINARY} | {_CALL}
+    | \.?@[A-Za-z]++ | \.{_WORD} | {_NUMBER}[fF]?+(?![\w$.]) | {_VARIABLE} | {_REST} | . | \Z )""",
     re.VERBOSE | re.DOTALL,
 )
 
 _COMPLETE: Final = re.compile(
-    rf"""(?P<word> {_WORD}) | (?P<operator> {_OPERATOR})
+    rf"""(?P<word> {_WORD}) | (?P<operator> {_OPERATOR}|[-+*/])
     | (?P<string> {_STRING}) | (?P<date> {_DATE}) | (?P<time> {_TIME}) | (?P<binary> {_BINARY})
-    | (?P<call> {_CALL}) | (?P<fold> \[[cC]\]) | (?P<aggregate> \.@[A-Za-z]++)
+    | (?P<call> {_CALL}) | (?P<fold> \[[cC]\]) | (?P<aggregate> \.?@[A-Za-z]++)
+    | (?P<step> \.{_WORD})
     | (?P<hex> 0[xX][0-9a-fA-F]++) | (?P<integer> [-+]?[0-9]++) | (?P<float> {_NUMBER}[fF])
     | (?P<double> {_NUMBER}) | (?P<special> [-+](?i:inf|infinity|nan))
-    | (?P<argument> \$[0-9]++) | (?P<end> \Z)""",
+    | (?P<argument> \$[0-9]++) | (?P<variable> \$[A-Za-z_][A-Za-z0-9_]*+) | (?P<end> \Z)""",
     re.VERBOSE | re.DOTALL,
 )
 
@@ -66,6 +68,8 @@ _ANY_CASE: Final = {
     "endswith": "ENDSWITH",
     "contains": "CONTAINS",
     "like": "LIKE",
+    "text": "TEXT",
+    "geowithin": "geoWithin",
     "truepredicate": "TRUEPREDICATE",
     "falsepredicate": "FALSEPREDICATE",
     "null": "null",
@@ -102,7 +106,6 @@ _LITERALS: Final[dict[str, Callable[[str], Value]]] = {
     "true": lambda _text: True,
     "false": lambda _text: False,
 }
-_UNESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _SPACE: Final = " \t\r\n\f\v"
 #: Characters of a piece that is remembered, and how many pieces are.
 _REMEMBERED_CHARS_MAX: Final = 64
@@ -113,9 +116,10 @@ class Token(NamedTuple):
     """One token.
 
     Attributes:
-        kind: an operator or keyword in its canonical spelling, ``constant``, ``word``,
-            ``argument``, ``aggregate``, ``fold``, ``end``, ``invalid`` (a literal that names no
-            value) or ``bad``.
+        kind: an operator or keyword in its canonical spelling, ``constant``, ``signed`` (a number
+            with a sign, which may be an operator and a number), ``word``, ``argument``,
+            ``variable``, ``step`` (a dot and a name), ``aggregate`` (what begins with ``@``),
+            ``fold``, ``end``, ``invalid`` (a literal that names no value) or ``bad``.
         text: as it was written, without the space before it.
         field: for a word or keyword: the field that it names where it stands for one.
         constant: the value of a literal.
@@ -154,12 +158,13 @@ def _token(lexeme: str) -> Token:
     if kind == "word":
         kind = _KEYWORDS.get(text) or _keyword(text) or "word"
         if kind not in _CONSTANT_WORDS:
-            return Token(kind, text, field=canonical.field(_UNESCAPE.sub(r"\1", text)))
+            return Token(kind, text, field=canonical.field(literals.unescaped(text)))
     reader = _LITERALS.get(kind)
     if reader is None:
         return Token(kind, text)
     try:
-        return Token("constant", text, constant=literals.constant(reader(text)))
+        kind = "signed" if text[0] in "+-" else "constant"
+        return Token(kind, text, constant=literals.constant(reader(text)))
     except QueryError as error:
         return Token("invalid", text, problem=str(error))
 

@@ -206,6 +206,14 @@ def read_call(text: str) -> Value:
     return _CALLS[name](inside)
 
 
+_NAME_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+
+
+def unescaped(name: str) -> str:
+    """A name without its backslashes."""
+    return _NAME_ESCAPE.sub(r"\1", name) if "\\" in name else name
+
+
 # -- writing ---------------------------------------------------------------------------------
 def constant(value: object) -> Constant:
     """The operand for a value.

@@ -8,6 +8,8 @@ Rule 3: NOT binds tighter than AND, AND tighter than OR. [QUERY-7]
 Rule 4: a word is a keyword only where a keyword can stand: `contains == 1` compares a field.
         A backslash makes the next character an ordinary one: `\null`, `first\ name`. [QUERY-9]
         [QUERY-10]
+Rule 5: what a parenthesis holds shows at its end: an operand, if no operator has come until then.
+        So nothing is read twice.
 
 `spec/query.md` has the grammar.
 """
@@ -17,36 +19,39 @@ from __future__ import annotations
 import datetime
 import decimal
 from collections.abc import Sequence
-from itertools import accumulate
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Final, TypeAlias
 
-from replication.errors import QueryError, WrongTypeError
-from replication.limits import QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_LIST_MAX
-from replication.model.check import convert, shown
-from replication.model.encoding import is_key
-from replication.model.values import Link, Value
-from replication.query import canonical, literals
+from replication.errors import QueryError
+from replication.limits import QUERY_BYTES_MAX
+from replication.model.values import Value
+from replication.query import canonical, kinds, literals
 from replication.query.ast import (
+    NODES,
+    Branch,
     Comparison,
     Constant,
     Constants,
-    Count,
     Field,
     Node,
     Operand,
+    Path,
     Quantifier,
+    Region,
+    TypeOf,
 )
-from replication.query.lexer import lexemes, tokens
+from replication.query.geo import Shape
+from replication.query.modifiers import ModifierReader
+from replication.query.operands import ARITHMETIC, COMPARISONS
 from replication.query.query import Query
+from replication.query.reading import is_list
 
-#: What a write would take for a value.
-Argument: TypeAlias = Value | datetime.datetime | decimal.Decimal
+#: What a write would take for a value, and a region.
+Argument: TypeAlias = Value | datetime.datetime | decimal.Decimal | Shape
 
-_COMPARISONS: Final = frozenset(
-    {"==", "!=", "<", "<=", ">", ">=", "IN", "BETWEEN"} | canonical.STRING_OPERATORS
-)
 _TRUTHS: Final = {"TRUEPREDICATE": canonical.TRUE, "FALSEPREDICATE": canonical.FALSE}
-_QUANTIFIERS: Final = {quantifier.value: quantifier for quantifier in Quantifier}
+#: What follows an operand in parentheses.
+_GOES_ON: Final = COMPARISONS | ARITHMETIC | {"signed"}
+_WHOLE: Final = frozenset({"==", "!="})
 
 
 def parse(text: str, *args: Argument | Sequence[Argument]) -> Query:
@@ -54,13 +59,13 @@ def parse(text: str, *args: Argument | Sequence[Argument]) -> Query:
 
     Args:
         text: at most QUERY_BYTES_MAX bytes of UTF-8.
-        args: what ``$0``, ``$1``, ... stand for: values, or lists of them for IN and BETWEEN.
+        args: what ``$0``, ``$1``, ... stand for: values, regions, or lists of values.
 
     Raises:
         QueryError: the text is no query, or an argument is missing or can't stand where it does.
     """
     _check_size(text)
-    return Query(_Parser(text, args).query())
+    return Query(_Parser(text, args).branches())
 
 
 def _check_size(text: str) -> None:
@@ -79,32 +84,41 @@ def _check_size(text: str) -> None:
         raise QueryError(f"a query of {size} bytes; at most {QUERY_BYTES_MAX} are allowed")
 
 
-class _Parser:
-    __slots__ = ("args", "depth", "ends", "index", "tokens")
+class _Parser(ModifierReader):
+    __slots__ = ()
 
-    def __init__(self, text: str, args: Sequence[Any]) -> None:
-        pieces = lexemes(text)
-        self.tokens = tokens(pieces)
-        self.ends = list(accumulate(map(len, pieces)))
-        self.args = args
-        self.index = 0
-        self.depth = 0
-
-    def query(self) -> Node:
-        root = self._condition()
+    def branches(self) -> tuple[Branch, ...]:
+        found = [self._branch()]
+        while self.is_word("UNION"):
+            self.index += 1
+            found.append(self._branch())
         if self.tokens[self.index].kind != "end":
-            self._fail("AND, OR or the end of the query")
-        return root
+            self.fail("AND, OR or the end of the query")
+        return canonical.branches(found)
 
-    def _condition(self) -> Node:
-        # Both precedences in one function: two Python frames a parenthesis, not three.
+    def _branch(self) -> Branch:
+        root = self.condition()
+        if self.tokens[self.index].kind != "word":
+            return canonical.branch(root)
+        return canonical.branch(root, self.modifiers())
+
+    def condition(self) -> Node:
+        node = self._condition(bare=False)
+        assert isinstance(node, NODES)
+        return node
+
+    def _condition(self, *, bare: bool) -> Node | Operand:
+        # Both precedences in one function: few Python frames a parenthesis.
         tokens = self.tokens
-        alternatives = []
+        alternatives: list[Node] = []
         while True:
-            conditions = [self._term()]
+            first = self._term(bare=bare and not alternatives)
+            if not isinstance(first, NODES):
+                return first
+            conditions = [first]
             while tokens[self.index].kind == "AND":
                 self.index += 1
-                conditions.append(self._term())
+                conditions.append(self._condition_term())
             alternatives.append(
                 conditions[0] if len(conditions) == 1 else canonical.all_of(conditions)
             )
@@ -113,42 +127,52 @@ class _Parser:
             self.index += 1
         return alternatives[0] if len(alternatives) == 1 else canonical.any_of(alternatives)
 
-    def _term(self) -> Node:
+    def _condition_term(self) -> Node:
+        node = self._term(bare=False)
+        assert isinstance(node, NODES)
+        return node
+
+    def _term(self, *, bare: bool) -> Node | Operand:
         tokens = self.tokens
         negated = False
-        while tokens[self.index].kind == "NOT" and not self._is_compared():
+        while tokens[self.index].kind == "NOT" and not self.is_compared():
             negated = not negated
+            bare = False
             self.index += 1
         kind = tokens[self.index].kind
-        node: Node
+        node: Node | Operand
         if kind == "(":
-            node = self._parenthesis()
-        elif kind in _TRUTHS and not self._is_compared():
+            node = self._group(bare=bare)
+        elif kind in _TRUTHS and not self.is_compared():
             node = _TRUTHS[kind]
             self.index += 1
         else:
-            node = self._comparison()
-        return canonical.negation(node) if negated else node
-
-    def _parenthesis(self) -> Node:
-        self.depth += 1
-        if self.depth > QUERY_DEPTH_MAX:
-            position = self._position()
-            raise QueryError(f"'(' is nested deeper than {QUERY_DEPTH_MAX}", position)
-        self.index += 1
-        node = self._condition()
-        self._expect(")")
-        self.depth -= 1
+            node = self._comparison(self.index, self.operand(), bare=bare)
+        if negated:
+            assert isinstance(node, NODES)
+            return canonical.negation(node)
         return node
 
-    # -- comparisons -----------------------------------------------------------------------
-    def _comparison(self) -> Comparison:
+    def _group(self, *, bare: bool) -> Node | Operand:
+        """Read a condition in parentheses, or what begins with an operand in them. Rule 5."""
         start = self.index
-        left = self._operand()
+        self.deeper()
+        self.index += 1
+        inner = self._condition(bare=True)
+        self.expect(")")
+        self.depth -= 1
+        if isinstance(inner, NODES):
+            return inner
+        return self._comparison(start, self.sum(self.product(inner)), bare=bare)
+
+    # -- comparisons -----------------------------------------------------------------------
+    def _comparison(self, start: int, left: Operand, *, bare: bool) -> Comparison | Operand:
         at = self.index
         operator = self.tokens[at].kind
-        if operator not in _COMPARISONS:
-            self._fail("a comparison operator")
+        if operator not in COMPARISONS:
+            if bare and operator == ")":
+                return left
+            self.fail("a comparison operator")
         self.index = at + 1
         fold = self.tokens[at + 1].kind == "fold"
         if fold:
@@ -157,198 +181,88 @@ class _Parser:
         if operator == "IN":
             left, operator, right = self._membership(left)
         elif operator == "BETWEEN":
-            right = self._list("BETWEEN", 2)
+            right = self.constants("BETWEEN", 2, ordered=True)
+        elif operator == "geoWithin":
+            right = self._region(left, start)
+        elif operator in _WHOLE and self._is_list_next():
+            right = self._whole(operator, left, start)
         else:
             right_start = self.index
-            right = self._operand()
+            right = self.operand()
             if operator in canonical.STRING_OPERATORS:
-                self._check_string(at, left, start)
-                self._check_string(at, right, right_start)
+                self.check_string(at, left, start)
+                self.check_string(at, right, right_start)
         if type(left) is not Field or left.quantifier is not None:
             self._check_sides(at, left, right)
+        if type(left) is TypeOf or type(right) is TypeOf:
+            left, right = self._tags(at, operator, left, right)
         position = self.ends[start] - len(self.tokens[start].text)
         return canonical.comparison(operator, left, right, fold=fold, position=position)
 
     def _check_fold(self, operator: str) -> None:
         if operator not in canonical.FOLDABLE:
-            self._fail(f"an operand ('[c]' has no meaning after {operator!r})")
+            self.fail(f"an operand ('[c]' has no meaning after {operator!r})")
         self.index += 1
 
-    def _check_string(self, at: int, operand: Operand, start: int) -> None:
-        if type(operand) is Constant and type(operand.value) is not str:
-            message = (
-                f"{self.tokens[at].text} needs a string, found {literals.clipped(operand.text)}"
-            )
-            raise QueryError(message, self._position(start))
-
     def _check_sides(self, at: int, left: Operand, right: Operand) -> None:
-        if type(left) is not Field:
-            if type(left) is Constant and type(right) in (Constant, Constants):
-                message = f"{self.tokens[at].text!r} compares two constants; name a field"
-                raise QueryError(message, self._position(at))
-        elif left.quantifier is not None and type(right) is Field and right.quantifier is not None:
+        if isinstance(left, Constant | Constants) and isinstance(right, Constant | Constants):
+            self.refuse(f"{self.tokens[at].text!r} compares two constants; name a field", at)
+        if quantifier_of(left) is not None and quantifier_of(right) is not None:
             message = f"{self.tokens[at].text!r} compares two arrays; one side must be one value"
-            raise QueryError(message, self._position(at))
+            self.refuse(message, at)
+
+    def _is_list_next(self) -> bool:
+        token = self.tokens[self.index]
+        return token.kind == "{" or (token.kind == "argument" and is_list(self.argument()))
 
     def _membership(self, left: Operand) -> tuple[Operand, str, Operand]:
         # `IN {..}`, `IN $list`, or `IN array`, which is the mirror of `ANY array ==`.
-        kind = self.tokens[self.index].kind
-        if kind == "{" or (kind == "argument" and _is_list(self._argument())):
-            return left, "IN", self._list("IN", None)
-        position = self._position()
-        right = self._operand()
-        if type(right) is not Field:
+        if self._is_list_next():
+            return left, "IN", self.constants("IN", None, ordered=False)
+        start = self.index
+        right = self.operand()
+        if not isinstance(right, Field | Path):
             shown_text = literals.clipped(right.text)
-            message = f"IN needs a list in braces or an array field, found {shown_text}"
-            raise QueryError(message, position)
-        return left, "==", canonical.field(right.name, right.quantifier or Quantifier.ANY)
+            self.refuse(f"IN needs a list in braces or an array field, found {shown_text}", start)
+        return left, "==", canonical.with_quantifier(right, right.quantifier or Quantifier.ANY)
 
-    def _list(self, operator: str, length: int | None) -> Constants:
-        start = self.index
-        if self.tokens[start].kind == "argument" and _is_list(values := self._argument()):
-            if len(values) > QUERY_LIST_MAX:
-                self._fail_list(start)
-            items = [self._argument_constant(value) for value in values]
-            self.index += 1
-        else:
-            items = self._braces(operator)
-        if length is not None and len(items) != length:
-            message = f"{operator} needs exactly {length} values, found {len(items)}"
-            raise QueryError(message, self._position(start))
-        return canonical.constants(items, ordered=length is not None)
-
-    def _braces(self, operator: str) -> list[Constant]:
-        start = self.index
-        if self.tokens[start].kind != "{":
-            self._fail(f"'{{' after {operator}")
-        self.index += 1
-        items: list[Constant] = []
-        if self.tokens[self.index].kind != "}":
-            items.append(self._constant())
-            while self.tokens[self.index].kind == ",":
-                self.index += 1
-                items.append(self._constant())
-                if len(items) > QUERY_LIST_MAX:
-                    self._fail_list(start)
-        self._expect("}")
-        return items
-
-    # -- operands --------------------------------------------------------------------------
-    def _operand(self) -> Operand:
-        found = self.tokens[self.index]
-        if found.constant is not None:
-            self.index += 1
-            return found.constant
-        if found.field is None:
-            return self._constant()
-        following = self.tokens[self.index + 1]
-        if found.kind == "word" and following.kind in _COMPARISONS:
-            self.index += 1
-            return found.field
-        if found.text == "obj" and following.kind == "(":
-            return self._link()
-        quantifier = _QUANTIFIERS.get(found.kind)
-        if quantifier is None or following.field is None or self._is_compared():
-            return self._field(None)
-        self.index += 1
-        return self._field(quantifier)
-
-    def _is_compared(self) -> bool:
-        # Whether a keyword is a field's name after all: it is one, and an operator follows.
-        following = self.tokens[self.index + 1].kind if self.tokens[self.index].field else ""
-        return following in _COMPARISONS or following == "aggregate"
-
-    def _field(self, quantifier: Quantifier | None) -> Field | Count:
-        found = self.tokens[self.index].field
-        assert found is not None
-        self.index += 1
-        aggregate = self.tokens[self.index]
-        if aggregate.kind != "aggregate":
-            return found if quantifier is None else canonical.field(found.name, quantifier)
-        if aggregate.text.lower() not in (".@count", ".@size"):
-            self._fail("'.@count' or '.@size'")
-        if quantifier is not None:
-            message = f"{quantifier.value} and {aggregate.text!r} don't go together"
-            raise QueryError(message, self._position())
-        self.index += 1
-        return canonical.count(found.name)
-
-    def _constant(self) -> Constant:
-        kind, text, _, constant, problem = self.tokens[self.index]
-        if constant is None:
-            if kind == "argument":
-                value = self._argument()
-                if _is_list(value):
-                    message = f"{text} is a list; a list stands only after IN and BETWEEN"
-                    raise QueryError(message, self._position())
-                constant = self._argument_constant(value)
-            elif text == "obj":
-                return self._link()
-            elif kind == "invalid":
-                raise QueryError(problem, self._position())
-            elif kind == "{":
-                message = "'{': a list stands only after IN and BETWEEN"
-                raise QueryError(message, self._position())
-            else:
-                self._fail("a field or a value")
-        self.index += 1
-        return constant
-
-    def _link(self) -> Constant:
-        start = self.index
-        self.index += 1
-        self._expect("(")
-        class_name, key = self._constant().value, None
-        if self.tokens[self.index].kind == ",":
-            self.index += 1
-            key = self._constant().value
-        self._expect(")")
-        if type(class_name) is not str or not is_key(key):
-            raise QueryError(
-                "obj(...) needs the name of a class and a key: an int, string, oid or uuid",
-                self._position(start),
+    def _whole(self, operator: str, left: Operand, start: int) -> Constants:
+        """Read the list that a whole array is compared with."""
+        if not isinstance(left, Field | Path):
+            self.refuse(
+                f"{operator} {{...}} needs an array, not {literals.clipped(left.text)}", start
             )
-        return literals.constant(Link(class_name, key))  # type: ignore[arg-type]
+        if left.quantifier is not None:
+            message = f"{left.quantifier.value} and {operator} {{...}} don't go together; use IN"
+            self.refuse(message, start)
+        return self.constants(operator, None, ordered=True)
 
-    def _argument(self) -> Any:
-        text = self.tokens[self.index].text
-        # More digits than this name no argument, however many there are.
-        number = int(text[1:]) if len(text) < 10 else len(self.args)
-        if number >= len(self.args):
-            given = f"{len(self.args)} were given"
-            raise QueryError(f"{text} has no argument; {given}", self._position())
-        return self.args[number]
+    def _region(self, left: Operand, start: int) -> Region:
+        if not isinstance(left, Field | Path):
+            self.refuse(f"geoWithin needs a field, not {literals.clipped(left.text)}", start)
+        return self.region()
 
-    def _argument_constant(self, value: object) -> Constant:
-        try:
-            return literals.constant(None if value is None else convert("mixed", value))
-        except (WrongTypeError, QueryError) as error:
-            message = f"{self.tokens[self.index].text} is {shown(value)}: {error}"
-            raise QueryError(message, self._position()) from None
-
-    # -- tokens ----------------------------------------------------------------------------
-    def _position(self, index: int | None = None) -> int:
-        index = self.index if index is None else index
-        return self.ends[index] - len(self.tokens[index].text)
-
-    def _expect(self, kind: str) -> None:
-        if self.tokens[self.index].kind != kind:
-            self._fail(repr(kind))
-        self.index += 1
-
-    def _fail_list(self, start: int) -> NoReturn:
-        raise QueryError(f"a list of more than {QUERY_LIST_MAX} values", self._position(start))
-
-    def _fail(self, expected: str) -> NoReturn:
-        kind, text, *_ = self.tokens[self.index]
-        if kind == "bad" and text in ("'", '"'):
-            message = f"the string that begins with {text} has no end"
-        elif kind == "end":
-            message = f"expected {expected}, found the end of the query"
-        else:
-            message = f"expected {expected}, found {literals.clipped(text)!r}"
-        raise QueryError(message, self._position())
+    def _tags(
+        self, at: int, operator: str, left: Operand, right: Operand
+    ) -> tuple[Operand, Operand]:
+        """Both sides, with the names of types as canonical text has them."""
+        if operator not in ("==", "!=", "IN"):
+            self.refuse(f"@type is compared with ==, != and IN, not {self.tokens[at].text}", at)
+        sides = []
+        for side in (left, right):
+            if isinstance(side, Constant | Constants):
+                try:
+                    side = kinds.tags(side)
+                except QueryError as error:
+                    self.refuse(str(error), at)
+            elif not isinstance(side, TypeOf):
+                self.refuse(f"@type never equals {literals.clipped(side.text)}", at)
+            sides.append(side)
+        return sides[0], sides[1]
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
+def quantifier_of(operand: Operand) -> Quantifier | None:
+    """The quantifier that is written before an operand."""
+    if isinstance(operand, TypeOf):
+        operand = operand.operand
+    return operand.quantifier if isinstance(operand, Field | Path) else None

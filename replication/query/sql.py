@@ -10,10 +10,14 @@ Rule 3: equality, IN, orderings, BETWEEN, BEGINSWITH and a LIKE that begins with
         (`typeof`, functions) doesn't look as if it could.
 Rule 4: an unchecked query can't know whether a field holds an array or a decimal, and asks for
         both; `Query.check` makes the SQL shorter.
+Rule 5: what no column holds (paths, sub-queries, regions, the types of numbers) is taken for true,
+        negated or not. The condition then holds for every row that the query holds for, and for
+        others: it narrows, and `evaluate` decides.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -22,25 +26,27 @@ from typing import Any, Final, NamedTuple
 
 from replication.query import columns as col
 from replication.query.ast import (
+    Aggregate,
     And,
+    Arithmetic,
     Comparison,
     Constant,
     Constants,
-    Count,
     Field,
     Node,
     Not,
+    Operand,
     Or,
     Truth,
 )
-from replication.query.canonical import ORDERINGS
+from replication.query.canonical import ORDERINGS, any_of
 from replication.query.columns import ColumnValue, column_value
 from replication.query.compare import KINDS, Kind, is_ordered, number
 from replication.query.evaluate import Test, compile_test
 from replication.query.parser import parse
-from replication.query.query import Query
+from replication.query.query import Query, operands_in
 
-__all__ = ["FUNCTIONS", "ColumnValue", "column_value", "compile_sql"]
+__all__ = ["FUNCTIONS", "ColumnValue", "Compiled", "column_value", "compile_sql"]
 
 #: SQLite takes 32,766 parameters, and a statement may hold two queries.
 _BINDINGS_MAX: Final = 16_000
@@ -56,24 +62,45 @@ class _Sql(NamedTuple):
 
 
 class _InexpressibleError(Exception):
-    """A field has no column, or there is too much; it never leaves this file."""
+    """No column holds what a comparison needs; it never leaves this file."""
 
 
-def compile_sql(query: Query, columns: Mapping[str, str]) -> tuple[str, list[ColumnValue]] | None:
-    """A condition for WHERE, and its bindings in order.
+class _TooMuchError(Exception):
+    """More than SQLite plans in reasonable time; it never leaves this file either."""
+
+
+class Compiled(NamedTuple):
+    """A condition for WHERE.
+
+    Attributes:
+        bindings: what its question marks stand for.
+        exact: whether it means the query; otherwise it only narrows, see Rule 5.
+    """
+
+    text: str
+    bindings: list[ColumnValue]
+    exact: bool
+
+
+def compile_sql(query: Query, columns: Mapping[str, str]) -> Compiled | None:
+    """What SQL can say of the conditions of a query.
 
     Args:
         columns: the SQL name, quoted where need be, of the column of each field.
 
     Returns:
-        None if a field of the query is not among the columns, or the query is larger than
-        SQLite takes or plans in reasonable time: then ask `Query.matches` for every object.
+        None if that is nothing, or the query is larger than SQLite takes or plans in reasonable
+        time: then ask `Query.matches` for every object.
     """
+    compiler = _Compiler(columns)
     try:
-        text, bindings = _Compiler(columns).node(query.root, positive=True)
-    except _InexpressibleError:
+        root = any_of([branch.root for branch in query.branches])
+        text, bindings = compiler.node(root, positive=True)
+    except _TooMuchError:
         return None
-    return (text, bindings) if len(bindings) <= _BINDINGS_MAX else None
+    if len(bindings) > _BINDINGS_MAX or (text == "1" and not compiler.exact):
+        return None
+    return Compiled(text, bindings, compiler.exact)
 
 
 def query_test(condition: str, checked: int, *values: ColumnValue) -> bool:
@@ -111,6 +138,7 @@ class _Compiler:
     def __init__(self, columns: Mapping[str, str]) -> None:
         self.columns = columns
         self.comparisons = 0
+        self.exact = True
 
     def column(self, name: str) -> str:
         found = self.columns.get(name)
@@ -125,21 +153,28 @@ class _Compiler:
             return self.node(node.operand, positive=not positive)
         if isinstance(node, And | Or):
             parts = [self.node(operand, positive=positive) for operand in node.operands]
-            return _joined(parts, " AND " if isinstance(node, And) is positive else " OR ")
+            return _compound(parts, conjunction=isinstance(node, And) is positive)
         if isinstance(node, Truth):
             return _Sql("1" if node.value is positive else "0", [])
         self.comparisons += 1
         if self.comparisons > _COMPARISONS_MAX:
-            raise _InexpressibleError
-        text, bindings = self.comparison(node)
+            raise _TooMuchError
+        try:
+            text, bindings = self.comparison(node)
+        except _InexpressibleError:
+            self.exact = False
+            return _Sql("1", [])
         return _Sql(text if positive else f"({text}) IS NOT TRUE", bindings)
 
     def comparison(self, node: Comparison) -> _Sql:
         left, right = node.left, node.right
         simple = isinstance(left, Field) and left.quantifier is None and not node.fold
-        if not simple or not isinstance(right, Constant | Constants):
+        whole = isinstance(right, Constants) and node.operator in ("==", "!=")
+        if not simple or not isinstance(right, Constant | Constants) or whole:
             return self.function(node)
         assert isinstance(left, Field)
+        if "embedded:" in (left.type or ""):
+            raise _InexpressibleError
         column = self.column(left.name)
         single = self.single(node, column, left.type)
         if left.type is not None:
@@ -155,9 +190,13 @@ class _Compiler:
 
     def function(self, node: Comparison) -> _Sql:
         """The comparison as a call of `query_test`."""
-        sides = [side for side in (node.left, node.right) if isinstance(side, Field | Count)]
-        names = sorted({side.name for side in sides})
-        checked = any(isinstance(side, Field) and side.type is not None for side in sides)
+        whole = isinstance(node.right, Constants) and node.operator in ("==", "!=")
+        for side in (node.left, node.right):
+            _check_columns_hold(side, whole=whole)
+        names = sorted({side.name for side in operands_in(node) if isinstance(side, Field)})
+        checked = any(
+            isinstance(side, Field) and side.type is not None for side in (node.left, node.right)
+        )
         arguments = ", ".join(["?", "?", *map(self.column, names)])
         return _Sql(f"query_test({arguments})", [node.text, int(checked)])
 
@@ -197,6 +236,54 @@ class _Compiler:
             return _Sql(f"(typeof({column}) = 'text' AND {test.text})", test.bindings)
         guard = _range(column, _prefixed(prefix))
         return _Sql(f"({guard.text} AND {test.text})", guard.bindings + test.bindings)
+
+
+def _check_columns_hold(operand: Operand, *, whole: bool) -> None:
+    """Raise _InexpressibleError unless columns tell all that is asked of an operand.
+
+    They don't tell numbers of different types apart, nor what is in embedded objects and mixed
+    values, nor lists from dictionaries.
+
+    Args:
+        whole: whether it may stand beside a list as a whole.
+    """
+    if isinstance(operand, Arithmetic):
+        _check_columns_hold(operand.left, whole=whole)
+        _check_columns_hold(operand.right, whole=whole)
+        fields = [side for side in (operand.left, operand.right) if isinstance(side, Field)]
+        if any(each.type is None or _BLURRED.search(each.type) for each in fields):
+            raise _InexpressibleError
+        return
+    if isinstance(operand, Constant | Constants):
+        return
+    if isinstance(operand, Aggregate):
+        inner, numbers = operand.operand, operand.function != "@count"
+        known = isinstance(inner, Field) and inner.type is not None
+        if not known or (_BLURRED.search(inner.type or "") and (numbers or inner.type == "mixed")):
+            raise _InexpressibleError
+        return
+    if not isinstance(operand, Field):
+        raise _InexpressibleError
+    if "embedded:" in (operand.type or "") or (whole and not _is_array(operand.type)):
+        raise _InexpressibleError
+
+
+#: Types of which columns don't tell everything.
+_BLURRED: Final = re.compile("decimal|mixed|embedded:")
+
+
+def _is_array(type_name: str | None) -> bool:
+    return type_name is not None and type_name.startswith(("list", "set"))
+
+
+def _compound(parts: list[_Sql], *, conjunction: bool) -> _Sql:
+    """Conditions joined, where some may be known to hold."""
+    kept = [part for part in parts if part.text != "1"]
+    if not conjunction and len(kept) < len(parts):
+        return _Sql("1", [])
+    if not kept:
+        return _Sql("1", [])
+    return _joined(kept, " AND " if conjunction else " OR ")
 
 
 def _joined(parts: list[_Sql], operator: str) -> _Sql:

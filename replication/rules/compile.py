@@ -28,7 +28,7 @@ def compiled(condition: Condition, scope: Scope) -> Query:
     Raises:
         QueryError: the user's data makes it longer than a query may be.
     """
-    return Query(_node(condition, scope))
+    return Query.of(_node(condition, scope))
 
 
 def uncompilable(condition: Condition) -> Iterator[str]:

@@ -24,7 +24,7 @@ from replication.rules.compile import compiled
 from replication.rules.evaluate import Document, Function, Scope, holds
 from replication.rules.expression import Condition
 
-_NOTHING: Final = Query(canonical.FALSE)
+_NOTHING: Final = Query.of(canonical.FALSE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -310,8 +310,7 @@ class _Trial:
 # -- conditions ------------------------------------------------------------------------------------
 def _matches(query: Query, key: Key, state: ObjectState) -> bool:
     values = queryable(state)
-    values[KEY_NAME] = key
-    return query.matches(values.get)
+    return query.matches(lambda name: key if name == KEY_NAME else values.get(name))
 
 
 def _document(target: Target, state: ObjectState) -> Document:

@@ -20,11 +20,9 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
-from replication.crdt.object import is_alive
-from replication.crdt.view import queryable, shows
+from replication.crdt.view import query_values, shows
 from replication.errors import QueryError
 from replication.limits import QUERIED_COLUMNS_MAX, QUERY_BYTES_MAX
-from replication.model.encoding import unpack_trusted
 from replication.model.schema import ClassSchema
 from replication.model.types import KEY_NAME, broken_class_name
 from replication.model.values import Key
@@ -46,30 +44,23 @@ _REMEMBERED_MAX: Final = 4096
 class Image:
     """An object at one moment: its head, decoded when that is asked for."""
 
-    __slots__ = ("_values", "head", "key")
+    __slots__ = ("_fields", "_values", "head", "key")
 
     def __init__(self, key: Key, head: bytes | None) -> None:
         self.key = key
         self.head = head
-        self._values: dict[str, Any] | None = None
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """What queries see of it; empty where it is not alive."""
-        values = self._values
-        if values is None:
-            values = {}
-            if self.head is not None:
-                state = unpack_trusted(self.head)
-                if is_alive(state):
-                    values = queryable(state)
-                    values[KEY_NAME] = self.key
-            self._values = values
-        return values
+        self._fields: Mapping[str, Any] | None = None
+        self._values: dict[str, Any] = {KEY_NAME: key}
 
     def get(self, name: str) -> Any:
-        """What queries see of one field."""
-        return self.values.get(name)
+        """What queries see of one field; null for one that is not alive."""
+        values = self._values
+        if name not in values:
+            fields = self._fields
+            if fields is None:
+                fields = self._fields = {} if self.head is None else query_values(self.head)
+            values[name] = fields.get(name)
+        return values[name]
 
     @property
     def is_alive(self) -> bool:
@@ -136,14 +127,15 @@ def as_read(query: Query, class_name: str, types: Types | None) -> Query:
     """A query as the schema reads it, where that can be done."""
     if types is not None:
         with suppress(QueryError):
-            return query.check(_field_types(query, types.schema.get(class_name)))
+            known = types.schema.get(class_name)
+            return query.check(_field_types(query, known), types.schema)
     return query
 
 
 def _both(query: Query, filtered: Query) -> Query:
     if filtered.root is canonical.TRUE:
         return query
-    return Query(canonical.all_of([query.root, filtered.root]))
+    return query.narrowed(filtered)
 
 
 def check_queries(
@@ -162,20 +154,28 @@ def check_queries(
         query = _parsed(name, text)
         if roles is not None:
             _check_role(query, name, roles.of(name))
-        if types is None:
-            continue
-        known = types.schema.get(name)
-        if known is None and not development:
-            raise QueryError(f"the server's schema has no class {name}")
-        if known is not None:
-            _check_class(known)
-            reason = _unqueryable(query, known, types, development)
-            if reason is not None:
-                raise QueryError(reason)
-        try:
-            query.check(_field_types(query, known))
-        except QueryError as error:
-            raise QueryError(f"the query on {name}: {error}") from None
+        if types is not None:
+            query = _checked(query, name, types, development)
+        if not query.is_local:
+            raise QueryError(
+                f"the query on {name} depends on more than one object, and can't be subscribed to:"
+                f" {query.text:.80}"
+            )
+
+
+def _checked(query: Query, class_name: str, types: Types, development: bool) -> Query:
+    known = types.schema.get(class_name)
+    if known is None and not development:
+        raise QueryError(f"the server's schema has no class {class_name}")
+    if known is not None:
+        _check_class(known)
+        reason = _unqueryable(query, known, types, development)
+        if reason is not None:
+            raise QueryError(reason)
+    try:
+        return query.check(_field_types(query, known), types.schema)
+    except QueryError as error:
+        raise QueryError(f"the query on {class_name}: {error}") from None
 
 
 def _check_role(query: Query, class_name: str, role: Granted | Denied) -> None:
@@ -252,7 +252,7 @@ def declare_columns(writer: Writer, view: View, types: Types | None) -> None:
     for class_name, query in view.queries.items():
         known = None if types is None else types.schema.get(class_name)
         held = writer.columns(class_name)
-        wanted = [name for name in query.fields if name not in held and name != KEY_NAME]
+        wanted = [name for name in query.columns if name not in held and name != KEY_NAME]
         if known is not None:
             wanted = [name for name in wanted if name in known.properties]
         writer.declare(class_name, sorted(wanted)[: max(0, QUERIED_COLUMNS_MAX - len(held))])

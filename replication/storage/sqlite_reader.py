@@ -308,8 +308,12 @@ class SQLiteReader:
         read_head = self._store.read_head
 
         def accepts(stored: StoredObject) -> bool:
-            values = {**read_head(stored.head), KEY_NAME: stored.key}
-            return all(query.matches(values.get) is wanted for query, wanted in left)
+            values = read_head(stored.head)
+
+            def get(name: str) -> Any:
+                return stored.key if name == KEY_NAME else values.get(name)
+
+            return all(query.matches(get) is wanted for query, wanted in left)
 
         return accepts
 
@@ -324,12 +328,12 @@ def _conditions(
     for asked, wanted in ((query, True), (but_not, False)):
         if asked is None:
             continue
-        known = asked.fields <= table.columns.keys()
-        compiled = compile_sql(asked, table.columns) if known else None
-        if compiled is None:
+        compiled = compile_sql(asked, table.columns)
+        if compiled is None or not compiled.exact:
             left.append((asked, wanted))
-        else:
+        if compiled is not None and (compiled.exact or wanted):
             # IS NOT TRUE, since NOT of a comparison with null is null.
-            conditions.append(f"({compiled[0]})" if wanted else f"({compiled[0]}) IS NOT TRUE")
-            bindings += compiled[1]
+            text = f"({compiled.text})"
+            conditions.append(text if wanted else f"{text} IS NOT TRUE")
+            bindings += compiled.bindings
     return conditions, bindings, left
