@@ -2,7 +2,7 @@
 
 Rule 1: an operation that can't run where it is raises `CannotRunError`, says why, and writes
         nothing.
-Rule 2: an index counts what the list shows at that moment.
+Rule 2: an index counts what the list or text shows at that moment.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from replication.client.collections import Dictionary, List, Set
 from replication.client.database import Database
 from replication.client.nested import NestedDictionary, NestedList
 from replication.client.objects import Handle
+from replication.client.texts import FieldText
 from replication.errors import ReplicationError, UsageError
 from replication.model.check import shown
 from replication.model.notation import NEW_EMBEDDED
@@ -231,6 +232,33 @@ def _dict_erase(db: Database, operation: Operation) -> None:
     del held[key]
 
 
+# -- texts -----------------------------------------------------------------------------------
+def _text_field(db: Database, operation: Operation) -> FieldText:
+    owner, item = _field(db, operation)
+    held = owner[item.name]
+    if not isinstance(held, FieldText):
+        raise CannotRunError(f"{item} is {item.spelling}: no text")
+    return held
+
+
+def _text_insert(db: Database, operation: Operation) -> None:
+    held = _text_field(db, operation)
+    index, value = operation.arguments["index"], operation.arguments["value"]
+    if not 0 <= index <= len(held):
+        raise CannotRunError(f"index {index} in a text of {len(held)} characters")
+    if type(value) is not str or not value:
+        raise CannotRunError(f"{shown(value)} can't be typed: it takes a string of a character")
+    held.insert(index, value)
+
+
+def _text_erase(db: Database, operation: Operation) -> None:
+    held = _text_field(db, operation)
+    index, count = operation.arguments["index"], operation.arguments["count"]
+    if count < 1 or not 0 <= index <= len(held) - count:
+        raise CannotRunError(f"{count} from index {index} in a text of {len(held)} characters")
+    held.erase(index, count)
+
+
 _OPERATIONS: Final[dict[str, Callable[[Database, Operation], None]]] = {
     "create": _create,
     "erase": _erase,
@@ -249,4 +277,6 @@ _OPERATIONS: Final[dict[str, Callable[[Database, Operation], None]]] = {
     "set_erase": _set_erase,
     "dict_set": _dict_set,
     "dict_erase": _dict_erase,
+    "text_insert": _text_insert,
+    "text_erase": _text_erase,
 }

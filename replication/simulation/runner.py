@@ -133,13 +133,19 @@ class _Peer:
         self._uploads_max = uploads_max
         #: What it subscribed to, if not to everything.
         self.queries: dict[str, str] | None = None
+        self._opened = 0
         self.open()
 
     def open(self, schema: Schema | None = None) -> None:
         """Open the client file."""
-        db = Database(self.store, schema, wall_ms=self.clock)
+        db = Database(self.store, schema, wall_ms=self.clock, entropy=self._client_id)
         name = f"peer {self.number}"
         self.device = Device(self.server, db, name, uploads_max=self._uploads_max)
+
+    def _client_id(self) -> int:
+        # Of two that type at one place at once the lower peer comes first, whichever runs it.
+        self._opened += 1
+        return self.number * 65_536 + self._opened
 
     def restart(self) -> None:
         """Close the client file and open it again."""

@@ -416,6 +416,8 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "set_erase": ("field", "value"),
     "dict_set": ("field", "key", "value"),
     "dict_erase": ("field", "key"),
+    "text_insert": ("field", "index", "value"),
+    "text_erase": ("field", "index", "count"),
 }
 
 
@@ -433,7 +435,7 @@ def _operation(scenario: Scenario, number: int, found: Any) -> Operation:
         path = _path(scenario, number, table, found["field"])
     arguments: dict[str, Any] = {}
     for each in ARGUMENTS[name]:
-        if each in ("index", "from", "to"):
+        if each in ("index", "from", "to", "count"):
             arguments[each] = _whole(number, f"{each!r}", found[each], -(2**63), 2**63 - 1)
         elif each == "key":
             arguments[each] = _text(number, "key", found[each])

@@ -18,11 +18,13 @@ from bson.objectid import ObjectId
 from replication.crdt import object as obj
 from replication.crdt.container import home_in, property_container
 from replication.crdt.dictionary import plain_items
+from replication.crdt.document import text_view
 from replication.crdt.list import all_elements
 from replication.crdt.object import is_alive
 from replication.crdt.parts import Parts, Path
 from replication.crdt.sequence import Sequence
 from replication.crdt.set import members
+from replication.crdt.text import empty_text
 from replication.crdt.view import NestedView, register_value
 from replication.model.check import ZEROS
 from replication.model.encoding import pack, unpack_trusted
@@ -122,6 +124,9 @@ class _Show:
         if item.type == "embedded":
             held = fields.get(obj.EMBEDDED, {}).get(name)
             return self._embedded(item, held, (*path, obj.EMBEDDED, name))
+        if item.type == "text":
+            held = fields.get(obj.TEXT, {}).get(name) or empty_text()
+            return text_view(held, self.parts, (*path, obj.TEXT, name))
         if item.type == "mixed":
             slot = property_container(fields, name)
             if slot is not None:
