@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import plain_text
 from independent_messagepack import Ext, ordered, read, write
 
 Id: TypeAlias = tuple[int, int]
@@ -26,10 +27,6 @@ ABSENT: list[Any] = [0, 0, [], {}]
 
 #: Containers inside each other (limits.md).
 CONTAINERS_MAX = 100
-
-
-class UnknownKindError(Exception):
-    """Fields of a kind this implementation knows nothing about: text."""
 
 
 # -- objects (states.md, Objects) ------------------------------------------------------------
@@ -52,8 +49,6 @@ def merge_fields(left: dict[int, Any], right: dict[int, Any]) -> dict[int, Any]:
     """Kind by kind, name by name."""
     out: dict[int, Any] = {}
     for kind in sorted({*left, *right}):
-        if kind not in _MERGES:
-            raise UnknownKindError(kind)
         out[kind] = _MERGES[kind](left.get(kind), right.get(kind))
     return {kind: held for kind, held in out.items() if held or kind not in (0, 1)}
 
@@ -337,6 +332,32 @@ class Showing:
         }
 
 
+# -- texts (text.md) -------------------------------------------------------------------------
+def merge_text(left: list[Any], right: list[Any]) -> list[Any]:
+    """Owners client by client; the updates unit by unit."""
+    owners: dict[int, list[int]] = {}
+    for client, ident, end in [*left[0], *right[0]]:
+        _, known, last = owners.get(client, [client, ident, end])
+        owners[client] = [client, min(known, ident), max(last, end)]
+    return [[owners[client] for client in sorted(owners)], in_one([left[1], right[1]])]
+
+
+def in_one(updates: list[bytes]) -> bytes:
+    """The canonical update of a union."""
+    together = plain_text.Text({}, set())
+    for update in updates:
+        together = plain_text.merge(together, plain_text.read(update))
+    return plain_text.write(together)
+
+
+def text_view(update: bytes) -> Any:
+    """The canonical value of a text."""
+    pieces = plain_text.shows(plain_text.read(update))
+    if any(formats for _, formats in pieces):
+        return [[piece, dict(sorted(formats.items()))] for piece, formats in pieces]
+    return "".join(piece for piece, _ in pieces)
+
+
 _MERGES: dict[int, Callable[[Any, Any], Any]] = {
     0: merge_groups,
     1: merge_totals,
@@ -344,6 +365,7 @@ _MERGES: dict[int, Callable[[Any, Any], Any]] = {
     3: _by_name(merge_dictionary, [[], [], {}]),
     4: _by_name(merge_list, [[], [[], [], [], [], []]]),
     5: _by_name(merge, ABSENT),
+    6: _by_name(merge_text, [[], b"\0\0"]),
     7: merge_containers,
 }
 
@@ -390,6 +412,8 @@ def fields_view(held: dict[int, Any]) -> dict[str, Any]:
             out[name] = view(state)
         else:
             out.setdefault(name)
+    for name, (_, update) in held.get(6, {}).items():
+        out[name] = text_view(update)
     return out
 
 
@@ -419,7 +443,15 @@ def _whole_fields(
         contents = [[*i, _whole_fields(inside, parts, [*here, list(i)])] for *i, inside in chunk[4]]
         return [state[0], [*chunk[:4], contents]]
 
+    def one_text(state: list[Any], here: list[Any]) -> list[Any]:
+        if len(state) == 2:
+            return state
+        stored = [read(parts[write([here, [], number])]) for number, _, _ in state[2]]
+        return [state[0], in_one([*stored, *state[1]])]
+
     out = dict(held)
+    if 6 in held:
+        out[6] = {name: one_text(state, [*path, 6, name]) for name, state in held[6].items()}
     if 3 in held:
         out[3] = {
             name: [

@@ -166,6 +166,16 @@ def in_object(index: int, do: Callable[[Scope], Any]) -> Callable[[Edit, Scope],
     )
 
 
+# -- texts -----------------------------------------------------------------------------------
+def on_text(do: Callable[[Edit, Scope, int], Any]) -> Callable[[Edit, Scope], None]:
+    """Something done to a text of that many characters."""
+    return lambda edit, scope: do(edit, scope, edit.text_size(scope, "t"))
+
+
+def typing(at: int, text: str, formats: Any = None) -> Callable[[Edit, Scope], None]:
+    return on_text(lambda e, s, size: e.text_insert(s, "t", min(at, size), text, formats))
+
+
 # -- lists and dictionaries in mixed values --------------------------------------------------
 def inside(
     name: str, kind: int, do: Callable[[Edit, Scope, bytes], Any]
@@ -322,6 +332,16 @@ family(
     ),
     clear=inside("v", obj.LIST, _clear),
     in_a_list=lambda e, s: e.nested(s).list_insert("l", 0, [["x"], {"y": 2}]),
+)
+family(
+    "text",
+    lambda e, s: e.text_insert(s, "t", 0, "abcd"),
+    insert=typing(1, "xy"),
+    insert_pair=typing(1, "😀"),
+    append=typing(99, "z", {"b": True}),
+    erase=on_text(lambda e, s, size: e.text_erase(s, "t", min(1, size), min(2, max(0, size - 1)))),
+    format=on_text(lambda e, s, size: e.text_format(s, "t", 0, min(2, size), {"b": True})),
+    assign=all_of(on_text(lambda e, s, size: e.text_erase(s, "t", 0, size)), typing(0, "new")),
 )
 family(
     "contradictions",

@@ -12,7 +12,7 @@ from copy import deepcopy
 from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
-from replicas import KEYS, VALUES, Edit
+from replicas import KEYS, VALUES, WORDS, Edit
 
 from replication.crdt import object as obj
 from replication.crdt import register
@@ -254,7 +254,52 @@ def _in_nested_list(draw: Draw, edit: Edit, scope: Scope, slot: bytes, value: li
         nested.list_set(slot, at, deepcopy(value[at]))
 
 
+# -- texts -----------------------------------------------------------------------------------
+_FORMATS: list[dict[str, Any]] = [{}, {"b": True}, {"b": None}, {"n": 1, "b": 1}]
+
+
+def _type(draw: Draw, edit: Edit, scope: Scope, here: Here, depth: int) -> None:
+    shown = here.get("t", "")
+    pieces = shown if isinstance(shown, list) else [[shown, {}]]
+    characters = [(char, formats) for text, formats in pieces for char in text]
+    at = draw(st.integers(0, len(characters)))
+    count = draw(st.integers(0, min(3, len(characters) - at)))
+    formats = draw(st.sampled_from(_FORMATS))
+    choice = draw(st.integers(0, 3))
+    if choice < 2 or not count:
+        word = draw(st.sampled_from(WORDS))
+        edit.text_insert(scope, "t", at, word, formats)
+        characters[at:at] = [(char, _kept(formats)) for char in word]
+    elif choice == 2:
+        edit.text_erase(scope, "t", at, count)
+        del characters[at : at + count]
+    else:
+        edit.text_format(scope, "t", at, count, formats)
+        for index in range(at, at + count):
+            char, held = characters[index]
+            characters[index] = (char, _kept({**held, **formats}))
+    if "t" in here or characters:
+        here["t"] = _pieces(characters)
+
+
+def _kept(formats: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in sorted(formats.items()) if value is not None}
+
+
+def _pieces(characters: list[tuple[str, dict[str, Any]]]) -> Any:
+    """The canonical value of a text."""
+    out: list[list[Any]] = []
+    for char, formats in characters:
+        if out and pack(out[-1][1]) == pack(formats):
+            out[-1][0] += char
+        else:
+            out.append([char, formats])
+    if any(formats for _, formats in out):
+        return out
+    return "".join(text for text, _ in out)
+
+
 OPERATIONS: list[Callable[[Draw, Edit, Scope, Here, int], None]] = [
     _set, _default, _add, _member, _item, _clear, _embedded, _object_item, _insert, _insert_object,
-    _on_element, _on_element, _nested, _in_nested, _in_nested,
+    _on_element, _on_element, _nested, _in_nested, _in_nested, _type, _type,
 ]  # fmt: skip

@@ -1,9 +1,10 @@
 """The reference model of merging: keep all operations, sort, fold.
 
-It is written from `spec/states.md` alone, naive on purpose, and shares nothing with
-`replication.crdt` but values and their canonical bytes. A delta is taken apart into *operations*,
-flat tuples `(where, what, ...)` that are kept for ever: nothing is replaced, dropped or compacted.
-What a reader sees is computed from all of them, from the start, each time.
+It is written from `spec/states.md` and `spec/text.md` alone, naive on purpose, and shares nothing
+with `replication.crdt` but values and their canonical bytes. A delta is taken apart into
+*operations*, flat tuples `(where, what, ...)` that are kept for ever: nothing is replaced, dropped
+or compacted. What a reader sees is computed from all of them, from the start, each time; of texts
+once for each set of updates.
 
 `where` is an address that spells out every life and incarnation on the way, so operations on
 what was replaced go on being kept and merely are not on the way of a reader:
@@ -18,7 +19,10 @@ what was replaced go on being kept and merely are not on the way of a reader:
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
+from functools import cache
 from typing import Any, TypeAlias
+
+import plain_text
 
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Based, Container, _Erased
@@ -27,7 +31,7 @@ Where: TypeAlias = tuple[Hashable, ...]
 #: (where, what, details...)
 Operation: TypeAlias = tuple[Any, ...]
 
-REGISTER, COUNTER, SET, DICTIONARY, LIST, EMBEDDED = range(6)
+REGISTER, COUNTER, SET, DICTIONARY, LIST, EMBEDDED, TEXT = range(7)
 CONTAINER = 7
 #: Containers inside each other.
 DEPTH = 100
@@ -86,6 +90,8 @@ def _fields(life: Where, fields: Any) -> Iterator[Operation]:
                 yield (field, "add", item)
             elif kind == EMBEDDED:
                 yield from _object(field, item)
+            elif kind == TEXT:
+                yield (field, "typed", item[1])
             else:
                 yield from _collection(field, kind, item)
 
@@ -187,6 +193,8 @@ class _Reader:
                     out[name] = inner
                 else:
                     out.setdefault(name, None)
+            elif kind == TEXT:
+                out[name] = _text(frozenset(u for (u,) in self._all((*life, TEXT, name), "typed")))
             else:
                 out[name] = self._collection((*life, kind, name), kind)
         return dict(sorted(out.items()))
@@ -276,6 +284,18 @@ class _Reader:
             for here in sorted(values)
             if current[here] == place and here not in erased
         ]
+
+
+@cache
+def _text(updates: frozenset[bytes]) -> Any:
+    """What a text shows of the units in these updates; see `plain_text.py`."""
+    together = plain_text.Text({}, set())
+    for update in updates:
+        together = plain_text.merge(together, plain_text.read(update))
+    pieces = plain_text.shows(together)
+    if any(formats for _, formats in pieces):
+        return [[piece, dict(sorted(formats.items()))] for piece, formats in pieces]
+    return "".join(piece for piece, _ in pieces)
 
 
 def _in_order(places: dict[Any, Any]) -> list[Any]:

@@ -14,10 +14,12 @@ from typing import Any
 
 from bson.objectid import ObjectId
 
+from replication.client.text_editor import TextEditor, write_updates
 from replication.clock import HybridClock
 from replication.crdt import object as obj
 from replication.crdt.check import check_object, unpack_object
 from replication.crdt.container import Slot, collection_of, trail
+from replication.crdt.document import pieces_of
 from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Elements, Id, all_elements
@@ -25,6 +27,8 @@ from replication.crdt.nested import Nested
 from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts, Path
 from replication.crdt.stamps import latest_time
+from replication.crdt.text import empty_text, merge_text, text_of
+from replication.crdt.updates import read_update
 from replication.crdt.whole import check_parts, joined
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import ERASED, Float32, Link, Timestamp
@@ -42,6 +46,7 @@ COLLECTIONS = [
     (obj.SET, "s"), (obj.SET, "x"), (obj.DICTIONARY, "d"), (obj.DICTIONARY, "m"), (obj.LIST, "l"),
     (obj.LIST, "o"), (obj.LIST, "x"),
 ]  # fmt: skip
+WORDS = ["a", "bc", "é", "😀", "x😀y"]
 KEYS = ["", "a", "b", "key with spaces"]
 NESTED: list[Any] = [[], {}, [1], {"a": 1}, [[], {"b": [2]}], {"a": {"b": {}}, "c": [3, [4]]}]
 
@@ -96,6 +101,37 @@ class Edit:
             self._editors[path] = (scope.view, name, editor)
         return self._editors[path][2]
 
+    # -- texts -------------------------------------------------------------------------------
+    def text_insert(self, scope: Scope, name: str, at: int, text: str, formats: Any = None) -> None:
+        """Insert before the character at ``at``, formatted as told and not as its neighbours."""
+        self._text(scope, name, lambda editor: editor.insert(at, text, formats or {}))
+
+    def text_erase(self, scope: Scope, name: str, at: int, count: int) -> None:
+        """Erase characters from ``at`` on."""
+        self._text(scope, name, lambda editor: editor.erase(at, count))
+
+    def text_format(self, scope: Scope, name: str, at: int, count: int, formats: Any) -> None:
+        """Format characters from ``at`` on; None takes a format away."""
+        self._text(scope, name, lambda editor: editor.format(at, count, formats))
+
+    def _text(self, scope: Scope, name: str, act: Callable[[TextEditor], list[bytes]]) -> None:
+        ident = self.author.stamp[1]
+        texts = scope.view.setdefault(obj.TEXT, {})
+        editor = TextEditor(100 + ident)
+        editor.catch_up(texts.setdefault(name, empty_text()), _no_parts)
+        written = act(editor)
+        editor.close()
+        write_updates(scope, name, written)
+        for data in written:
+            texts[name] = merge_text(texts[name], text_of(read_update(data), ident), None, ())
+        if texts[name] == empty_text():
+            del texts[name]
+
+    def text_size(self, scope: Scope, name: str) -> int:
+        """How many characters a text shows."""
+        held = scope.view.get(obj.TEXT, {}).get(name)
+        return 0 if held is None else sum(len(piece) for piece, _ in pieces_of([held[1]]))
+
     def start_of(self, path: Path, now: int) -> int:
         """The causal length of a place before this transaction."""
         return self._lengths.setdefault(path, now)
@@ -119,6 +155,10 @@ class Edit:
             elif name in fields.get(obj.LIST, {}) or editor.elements.ids():
                 fields.setdefault(obj.LIST, {})[name] = [editor.incarnation, editor.elements]
         return [*self.delta[:3], seal(self.delta[3])], [*self.view[:3], seal(self.view[3])]
+
+
+def _no_parts(_number: int) -> bytes:
+    raise AssertionError("nothing here is spread over parts")
 
 
 @dataclass
@@ -351,11 +391,24 @@ def _write_list(edit: Edit, scope: Scope, slot: Slot, rng: Random) -> None:
         scope.list_move(slot, editor, rng.randrange(len(editor)), rng.randrange(len(editor)))
 
 
+def _type(edit: Edit, scope: Scope, rng: Random) -> None:
+    name = rng.choice(["t", "t", "x"])
+    size = edit.text_size(scope, name)
+    at, choice = rng.randint(0, size), rng.random()
+    count = rng.randint(0, min(4, size - at))
+    if choice < 0.6 or not count:
+        edit.text_insert(scope, name, at, rng.choice(WORDS), rng.choice([None, {"b": True}]))
+    elif choice < 0.8:
+        edit.text_erase(scope, name, at, count)
+    else:
+        edit.text_format(scope, name, at, count, rng.choice([{"b": True}, {"b": None}, {"n": 1}]))
+
+
 OPERATIONS: Sequence[Callable[[Edit, Scope, Random], None]] = (
     _set, _set, _set_default, _set_many, _add, _member, _put_item, _create_item, _erase_item,
     _create_embedded, _erase_embedded, _restart, _insert, _insert, _insert_embedded, _on_element,
     _on_element, _on_element, _nested_value, _nested_value, _inside_container, _inside_container,
-    _inside_container,
+    _inside_container, _type, _type,
 )  # fmt: skip
 
 

@@ -31,22 +31,9 @@ HELD: list[dict[str, Any]] = [
 ]
 
 
-def readable(vector: dict[str, Any]) -> bool:
-    """Whether the second implementation knows all kinds that a vector's states have."""
-    try:
-        second.view(second.merge(second.ABSENT, read(bytes.fromhex(vector["merged"]))))
-    except second.UnknownKindError:
-        return False
-    return True
-
-
 def of(kind: str) -> pytest.MarkDecorator:
     """The vectors of a kind, as parameters."""
-    found = [
-        vector
-        for vector in HELD
-        if vector["name"].split("/")[0] == kind and ("merged" not in vector or readable(vector))
-    ]
+    found = [vector for vector in HELD if vector["name"].split("/")[0] == kind]
     assert found
     return pytest.mark.parametrize("vector", found, ids=[each["name"] for each in found])
 
@@ -94,36 +81,28 @@ def test_heads_and_parts(vector: dict[str, Any]) -> None:
     assert write(joined).hex() == vector["whole"]
 
 
-def agree(states: list[Any]) -> bool:
-    """Both merge them to the same bytes and show the same; false if the second can't read them."""
+def agree(states: list[Any]) -> None:
+    """Both merge them to the same bytes and show the same."""
     ours = absent()
     for state in states:
         ours = merge(ours, clone(state))
-    try:
-        theirs = folded([read(pack(state)) for state in states])
-        assert write(theirs) == pack(ours)
-        assert write(second.view(theirs)) == pack(object_view(ours))
-    except second.UnknownKindError:
-        return False
-    return True
+    theirs = folded([read(pack(state)) for state in states])
+    assert write(theirs) == pack(ours)
+    assert write(second.view(theirs)) == pack(object_view(ours))
 
 
 def test_states_that_honest_devices_write() -> None:
-    compared = 0
     for seed in range(150):
         try:
-            compared += agree(all_deltas(world(Random(seed), turns=12)))
+            agree(all_deltas(world(Random(seed), turns=12)))
         except AssertionError as wrong:
             raise AssertionError(f"Random({seed})") from wrong
-    assert compared > 50
 
 
 def test_states_that_merely_pass_the_gate() -> None:
-    compared = 0
     for seed in range(1500):
         rng = Random(seed)
         try:
-            compared += agree([object_state(rng) for _ in range(3)])
+            agree([object_state(rng) for _ in range(3)])
         except AssertionError as wrong:
             raise AssertionError(f"Random({seed})") from wrong
-    assert compared > 50

@@ -7,6 +7,7 @@ Each result has the same bytes, and shows what the reference model does (`refere
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations, product
 from typing import Any
@@ -16,6 +17,7 @@ from merge_menu import NAMES, prepared
 from reference import Model, operations
 from state_strategies import without_counters
 
+from replication.crdt import document, view
 from replication.crdt.check import check_object
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, merge
@@ -40,6 +42,22 @@ class Scope:
     again: dict[tuple[int, str], ObjectState]
     facts: dict[Any, list[Any]]
     pairs: dict[tuple[int, str, int, str], bytes]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _each_text_is_shown_once() -> Iterator[None]:
+    """Loading a text takes longer than all else that is shown, and few of them are different."""
+    shown: dict[bytes, Any] = {}
+
+    def text_view(state: Any, parts: Any, path: Any) -> Any:
+        update = state[1]
+        if update not in shown:
+            shown[update] = document.text_view(state, parts, path)
+        return shown[update]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(view, "text_view", text_view)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +129,16 @@ def test_every_pair_in_every_grouping(small: Scope) -> None:
 
 def test_what_was_written_to_different_places_is_all_there(small: Scope) -> None:
     """Operations on different fields do not touch each other, whoever wrote them."""
-    apart = ["set", "add", "insert member", "put new key", "edit at key", "edit embedded", "append"]
+    apart = [
+        "set",
+        "add",
+        "insert member",
+        "put new key",
+        "edit at key",
+        "edit embedded",
+        "append",
+        "type",
+    ]
     after = unpack_trusted(small.base)
     for number, name in enumerate(apart):
         after = merge(after, small.deltas[3 + number % 3, name])
@@ -125,4 +152,5 @@ def test_what_was_written_to_different_places_is_all_there(small: Scope) -> None
         "l": ["a", "b", "c", "d", "x", "y"],
         "o": [{"a": 0}, {"a": 1}],
         "v": {"k": 0, "l": ["a"]},
+        "t": "abxycd",
     }
