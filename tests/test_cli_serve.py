@@ -178,6 +178,24 @@ def test_queryable_fields_change_while_serving(tmp_path: Path, imported: Path) -
     assert "'limit' means something in queries" in said
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_is_written_outside_of_the_view(tmp_path: Path, imported: Path, strict: bool) -> None:
+    """SUB-11 SUB-12"""
+    option = ["--strict-view"] if strict else []
+    with serving(tmp_path / "served", "--development", *option) as url:
+        where = ("sync", imported, "--url", url, "--namespace=n", "--token=dev:ada")
+        ok("subscribe", imported, "Book", "year < 1950", "--clear")
+        ok(*where)
+        (tmp_path / "late.jsonl").write_text('{"_id": 500, "title": "late", "year": 2000}\n')
+        ok("import", tmp_path / "late.jsonl", "--into", imported, "--class", "Book")
+        ran = ok(*where, "--json")
+        left = [{"class": "Book", "key": 500, "client_version": 3}]
+        assert ran.json["left_view"] == ([] if strict else left)
+        assert ran.json["refusals"] == int(strict)
+        said = ok("inspect", imported, "journal").out
+        assert ("Book 500 is outside of the current query view" in said) is strict
+
+
 def test_progress_is_told(tmp_path: Path, imported: Path) -> None:
     """BOOT-6"""
     other = tmp_path / "bob.db"

@@ -68,6 +68,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=_FILE,
     help="What subscriptions may ask for, in JSON; read again whenever it changes.",
 )
+@click.option(
+    "--strict-view",
+    is_flag=True,
+    help="Refuse what is written outside of a device's subscriptions.",
+)
 @click.option("--verbose", is_flag=True, help="Log connections, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print where it listens as JSON.")
 @click.option("--stop-with-stdin", is_flag=True, help="End when stdin is closed, too.")
@@ -116,6 +121,7 @@ class Settings:
     schema: Path | None
     connections: int | None
     queryable: Path | None
+    strict_view: bool
     verbose: bool
     as_json: bool
     stop_with_stdin: bool
@@ -229,6 +235,7 @@ def _host(settings: Settings, doors: Doors, queryable: _QueryableFile | None) ->
         schema=lambda _name: schema,
         development=settings.identity.development,
         queryable=queryable.of if queryable is not None else lambda _name: None,
+        strict_view=settings.strict_view,
         report=lambda error: log.error("a session failed", exc_info=error),
         revoked=doors.tokens.revoked,
         custom_data=doors.custom_data,

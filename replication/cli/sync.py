@@ -15,6 +15,7 @@ from replication.errors import Action, SessionError, UsageError
 
 if TYPE_CHECKING:
     from replication.client.database import Database
+    from replication.client.left import LeftView
     from replication.client.progress import DownloadProgress
     from replication.net.facade import Sync
 
@@ -78,16 +79,23 @@ def command(
       replication sync books.db --url ws://localhost:7700 --namespace books --token dev:ada
     """
     from replication.cli.stores import writing
+    from replication.model.notation import to_json
 
     started = time.monotonic()
     with writing(store) as db, connected(db, url, namespace, token, token_file, ca) as sync:
         before = db.synced.acknowledged
+        left: list[LeftView] = []
+        db.on_left_view(left.extend)
         received = _Received(db, said=progress, as_json=as_json)
         in_step(sync, url, timeout)
         outcome = {
             "uploaded": db.synced.acknowledged - before,
             "cursor": db.synced.cursor,
             "downloaded": received.total,
+            "left_view": [
+                {"class": each.class_name, "key": to_json(each.key), "client_version": each[2]}
+                for each in left
+            ],
             "refusals": len(db.refusals()),
             "seconds": round(time.monotonic() - started, 3),
         }
@@ -221,6 +229,11 @@ def _print(outcome: dict[str, Any], as_json: bool) -> None:
         f"{count(outcome['uploaded'], 'changeset')} uploaded; in step at server version "
         f"{outcome['cursor']:,} after {duration(outcome['seconds'])}."
     )
+    if outcome["left_view"]:
+        went = count(len(outcome["left_view"]), "object went", "objects went")
+        remark(
+            f"{went} to the server and from here: no subscription of this file sees what it wrote"
+        )
     if outcome["refusals"]:
         refused = count(outcome["refusals"], "write was", "writes were")
         remark(printable(f"{refused} refused: see `replication inspect STORE journal`"))

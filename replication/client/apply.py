@@ -23,13 +23,14 @@ from typing import Any
 from replication.client import horizons
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
+from replication.client.left import LeftView
 from replication.client.progress import DownloadProgress, advanced
 from replication.client.records import JOURNAL, PENDING, STAGED
 from replication.client.replica import Change, fields_of, head_of, state_of
 from replication.client.retype import Rewrite, retype
 from replication.crdt.container import Slot
 from replication.crdt.incarnation import clone
-from replication.crdt.object import ObjectState, absent, merge, merge_all
+from replication.crdt.object import ObjectState, absent, is_deleted, merge, merge_all
 from replication.crdt.stamps import latest_in_part, latest_time
 from replication.crdt.view import column_values
 from replication.errors import DecodeError
@@ -291,6 +292,7 @@ def _fold(work: Integration, mark: int) -> None:
         for class_name, key, data in work.outline(version).objects:
             name = (class_name, key_bytes(key))
             folding[name] = key
+            work.folded[name] = version
             if pending[name][-1] > mark:
                 deltas.setdefault(name, []).append(data)
         work.writer.delete_record(PENDING, int_key(version))
@@ -463,6 +465,9 @@ def _evict(work: Integration, operation: EvictOp) -> None:
     if row is None:
         return
     name = (class_name, key_bytes(key))
+    # What was edited unseen does not show; what was deleted is not there to leave.
+    if name in work.folded and not is_deleted(unpack_trusted(row.head)):
+        work.left.append(LeftView(class_name, key, work.folded[name]))
     versions = work.pending.get(name, [])
     if versions:
         work.replica.restore(class_name, key)

@@ -22,6 +22,7 @@ from replication.client import records
 from replication.client.callbacks import Callbacks
 from replication.client.changes import net_changes
 from replication.client.entities import Entities, ObjectName
+from replication.client.left import LeftView
 from replication.client.objects import Handle, Handles
 from replication.client.open_lists import OpenLists
 from replication.client.progress import DownloadProgress
@@ -96,6 +97,7 @@ class Database:
         self._outgoing: list[Callable[[], None]] = []
         #: Told how far a download is that takes several messages or brings a subscription set.
         self.progressed: Callbacks[DownloadProgress] = Callbacks(self._callback_failed)
+        self._left: Callbacks[list[LeftView]] = Callbacks(self._callback_failed)
         self._refused: list[Callable[[list[Any]], None]] = []
         self._sequence = 0
         self._observations: list[Observation] = []
@@ -375,6 +377,8 @@ class Database:
                 self.open_lists.clear()
             self.open_lists.drop(work.replica.written)
             self.changed(work.changes, everything=work.everything)
+            if work.left:
+                self._left.tell(work.left)
 
     # -- telling others ------------------------------------------------------------------------
     def on_outgoing(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -417,6 +421,14 @@ class Database:
         write. Returns how to stop it.
         """
         return self.progressed.add(callback)
+
+    def on_left_view(self, callback: Callable[[list[LeftView]], object]) -> Callable[[], None]:
+        """Call ``callback`` with what this device wrote, the server took, and no subscription sees.
+
+        It is gone here by then, and told to live results; the writes are at the server. Called in
+        the thread that synchronises, and must not write. Returns how to stop it.
+        """
+        return self._left.add(callback)
 
     @property
     def progress(self) -> DownloadProgress:
@@ -505,6 +517,8 @@ class Integration:
         horizons: the last horizon this file has passed, and those that it passes now.
         received: the latest time of any stamp that came in.
         changes: what is to be told to live results.
+        folded: objects whose pending deltas became synced state, and the last of their versions.
+        left: what of them is not in the view.
         everything: more has changed than `changes` says, and nobody wants to be told.
         renamed: (old ident, first sequence, new ident) of ids that got another ident.
     """
@@ -520,6 +534,8 @@ class Integration:
         self.horizons = [db.synced.horizon]
         self.received = self.local.received
         self.changes: list[Change] = []
+        self.folded: dict[ObjectName, int] = {}
+        self.left: list[LeftView] = []
         self.everything = False
         self.renamed: tuple[int, int, int] | None = None
         #: The record of a pending changeset, and its deltas by object; see `_deltas_of`.

@@ -56,6 +56,12 @@ def absent() -> ObjectState:
     return [0, 0, [], {}]
 
 
+def is_deleted(state: ObjectState) -> bool:
+    """Whether the object was there and is deleted."""
+    length: int = state[0]
+    return length > 0 and length % 2 == 0
+
+
 def is_alive(state: ObjectState) -> bool:
     """Whether a reader sees the object."""
     length: int = state[0]

@@ -165,6 +165,13 @@ class Feed:
         code = ErrorCode.BAD_QUERY
         return QueryState(self._session, query_version, code, clipped(message))
 
+    @property
+    def written_view(self) -> View | None:
+        """What the session sees as far as it knows when it writes; None if it never had a set."""
+        if self._target is not None:
+            return self._target.view
+        return self._view if self._query_version else None
+
     def notices(self) -> list[QueryState]:
         """What there is to say about sets, once. Rule 10."""
         notices, self._notices = self._notices, []

@@ -51,6 +51,7 @@ from replication.server.links import Link, Links
 from replication.server.namespace import Namespace
 from replication.server.queryable import Queryable
 from replication.server.tables import Ledger, load_ledger
+from replication.server.terms import Terms
 from replication.server.users import Authenticate, Revoked, User, nobody
 from replication.storage.contract import Store, Writer
 
@@ -88,6 +89,8 @@ class Host:
         development: clients may add classes and properties.
         queryable: the fields of a namespace that subscriptions may ask for; None where its schema,
             or what was configured before, says so.
+        strict_view: refuse what is written outside of a session's view, in place of taking and
+            evicting it.
         report: told of exceptions that are defects of this package or of a store.
         revoked: why a user is not welcome any more; see `end_revoked`.
         custom_data: where the data sets say more about users; None where tokens do.
@@ -104,6 +107,7 @@ class Host:
         schema: Callable[[str], Schema | None] = lambda _name: None,
         development: bool = False,
         queryable: Callable[[str], Queryable | None] = lambda _name: None,
+        strict_view: bool = False,
         report: Callable[[Exception], None] = lambda _error: None,
         revoked: Revoked = lambda _user: None,
         custom_data: CustomData | None = None,
@@ -117,6 +121,7 @@ class Host:
         self._schema = schema
         self._development = development
         self._queryable = queryable
+        self._strict_view = strict_view
         self._report = report
         self._bytes_target = bytes_target
         self._entries_max = entries_max
@@ -342,7 +347,12 @@ class Host:
     ) -> Outcome:
         session = link.session
         answers, error = namespace.integrate(
-            writer, session.number, session.ident, effect.first, effect.changesets
+            writer,
+            session.number,
+            session.ident,
+            effect.first,
+            effect.changesets,
+            terms=self._terms(link),
         )
 
         def outcome() -> list[Effect]:
@@ -354,6 +364,12 @@ class Host:
             return effects + (session.failed(error.code, error.reason) if error else [])
 
         return outcome
+
+    def _terms(self, link: Link) -> Terms | None:
+        if not self._strict_view or link.feed is None:
+            return None
+        view = link.feed.written_view
+        return None if view is None else Terms(view)
 
     def _subscribe(self, writer: Writer, link: Link, effect: Subscribe) -> Outcome:
         feed, session = link.feed, link.session

@@ -16,11 +16,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from replication.clock import time_from_ms, too_far_ahead
 from replication.errors import DecodeError, ErrorCode, SessionError
-from replication.history.changeset import DIGEST_START, Changeset, decode, encode, next_digest
+from replication.history.changeset import (
+    DIGEST_START,
+    Changeset,
+    ObjectDelta,
+    decode,
+    encode,
+    next_digest,
+)
 from replication.history.log import Entry, encode_entry
 from replication.limits import CLOCK_SKEW_MS_MAX, DOWNLOAD_BYTES_TARGET, REFUSALS_MAX
 from replication.model.schema import Schema
@@ -33,6 +41,7 @@ from replication.server.objects import Objects, Plan
 from replication.server.permit import Permit
 from replication.server.refusals import ATOMIC, MORE, SCHEMA, Refusal
 from replication.server.tables import File, Remembered
+from replication.server.terms import Terms
 from replication.server.types import Types
 from replication.storage.contract import Writer, int_key
 
@@ -66,10 +75,16 @@ class Integration:
         writer: the transaction.
         wall_ms: the server's clock, in milliseconds since 2015.
         roles: of the user who writes; None: everything may be written.
+        terms: of the session that writes; None: none.
     """
 
     def __init__(
-        self, namespace: Namespace, writer: Writer, wall_ms: int, roles: Roles | None = None
+        self,
+        namespace: Namespace,
+        writer: Writer,
+        wall_ms: int,
+        roles: Roles | None = None,
+        terms: Terms | None = None,
     ) -> None:
         self._namespace = namespace
         self._writer = writer
@@ -77,6 +92,7 @@ class Integration:
         self._time_max = time_from_ms(wall_ms + CLOCK_SKEW_MS_MAX + 1) - 1
         self._types = namespace.types(writer)
         self._roles = roles
+        self._terms = terms
         self._ledger = tables.load_ledger(writer)
         self._objects = Objects(writer, self._ledger.horizon)
 
@@ -208,8 +224,16 @@ class Integration:
 
     def _plans(self, changeset: Changeset, judge: Judge) -> list[Plan]:
         plan_of, cursor = self._objects.plan, changeset.cursor
+        if self._terms is not None:
+            plan_of = partial(self._plan_on_terms, self._terms)
         plans = [plan_of(item, cursor, judge) for item in changeset.objects]
         return [plan for plan in plans if plan is not None]
+
+    def _plan_on_terms(
+        self, terms: Terms, item: ObjectDelta, cursor: int, judge: Judge
+    ) -> Plan | None:
+        plan = self._objects.plan(item, cursor, judge)
+        return plan if plan is not None and terms.allow(plan, judge) else None
 
     def _log(
         self, ident: int, file: File, data: bytes, plans: list[Plan], added: dict[str, Any]

@@ -34,6 +34,7 @@ from replication.server.integrate import Integrated, Integration, digest_at
 from replication.server.queryable import UNCONFIGURED, Queryable, is_column
 from replication.server.shared import Shared
 from replication.server.tables import SERVER_IDENT, File, Ledger
+from replication.server.terms import Terms
 from replication.server.types import Types
 from replication.storage.contract import Reader, Store, Writer
 
@@ -282,14 +283,16 @@ class Namespace:
         first: int,
         changesets: list[bytes],
         roles: Roles | None = None,
+        terms: Terms | None = None,
     ) -> Integrated:
         """Integrate an upload of a client file; see `integrate.Integration.upload`.
 
         Args:
             roles: of its user; None: everything may be written.
+            terms: of its session; None: none.
         """
         file = self._file(writer, ident)
-        integration = Integration(self, writer, self._wall_ms(), roles)
+        integration = Integration(self, writer, self._wall_ms(), roles, terms)
         return integration.upload(session, ident, file, first, changesets)
 
     def write(

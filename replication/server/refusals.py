@@ -23,6 +23,8 @@ SCHEMA: Final = "schema"
 TOO_LARGE: Final = "too large"
 #: The user's role does not allow it.
 NOT_PERMITTED: Final = "not permitted"
+#: The session's subscriptions do not see it, and the server is strict about that.
+OUTSIDE_VIEW: Final = "outside of the view"
 #: Nothing wrong with it, but its transaction was to be refused whole.
 ATOMIC: Final = "atomic"
 #: Stands for all refusals of a changeset past REFUSALS_PER_CHANGESET_MAX.
@@ -30,7 +32,7 @@ MORE: Final = "more"
 
 REASONS: Final = (
     DELETED, DEPENDS, REPLACED, CAUSAL_LENGTH, UNKNOWN_CLASS, UNKNOWN_PROPERTY, WRONG_TYPE, SCHEMA,
-    TOO_LARGE, NOT_PERMITTED, ATOMIC, MORE,
+    TOO_LARGE, NOT_PERMITTED, OUTSIDE_VIEW, ATOMIC, MORE,
 )  # fmt: skip
 
 
