@@ -95,12 +95,23 @@ def test_query_as_json(store: Path) -> None:
         ("_id == 2", [2]),
         ("notes.@count == 0", [2]),
         ("title BEGINSWITH 'X'", []),
+        ("author._id == 'Herbert'", [1]),
+        ("printed.city == 'Philadelphia' AND shelf.a == 1", [1]),
+        ("TRUEPREDICATE SORT(year ASC)", [2, 1]),
+        ("TRUEPREDICATE SORT(year ASC) LIMIT(1)", [2]),
     ],
 )
 def test_queries(store: Path, query: str, keys: list[int]) -> None:
     assert [each["_id"] for each in ok("query", store, "Book", query, "--json").lines] == keys
     assert ok("query", store, "Book", query, "--count").out == f"{len(keys)}\n"
     assert ok("query", store, "Book", query, "--count", "--json").json == {"count": len(keys)}
+
+
+def test_explain(store: Path) -> None:
+    text = "year == 1965 AND author._id == 'Herbert' SORT(title DESC)"
+    steps = ok("query", store, "Book", text, "--explain", "--json").json["plan"]
+    assert steps[-2:] == ["follow links from each of these rows", "SORT(title DESC), in memory"]
+    assert ok("query", store, "Book", text, "--explain").out.splitlines() == steps
 
 
 def test_sorted_cut_and_narrowed(store: Path) -> None:

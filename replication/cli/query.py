@@ -12,6 +12,7 @@ from replication.cli.stores import Snapshot, snapshot, store_argument
 from replication.errors import QueryError, UsageError
 
 if TYPE_CHECKING:
+    from replication.client.evaluation import Found
     from replication.query import Query
 
 #: Objects printed as a table unless asked for more.
@@ -28,6 +29,7 @@ _CELL_MIN = 6
 @click.option("--limit", type=click.IntRange(min=0), help="At most that many; 0 for all.")
 @click.option("--fields", help="Only these fields, separated by commas.")
 @click.option("--count", "only_count", is_flag=True, help="Only print how many match.")
+@click.option("--explain", is_flag=True, help="Only print how the query is answered.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, all of them.")
 def command(
     store: str,
@@ -37,6 +39,7 @@ def command(
     limit: int | None,
     fields: str | None,
     only_count: bool,
+    explain: bool,
     as_json: bool,
 ) -> None:
     """Print the objects of CLASS in STORE that match QUERY.
@@ -48,16 +51,24 @@ def command(
     Example:
       replication query books.db Book 'year < 1900 AND language == "fre"' --sort -year
     """
+    from replication.client.evaluation import found_by, plan
+
     with snapshot(store) as held:
         held.known_class(class_name)
         parsed = _parsed(held, class_name, query)
-        total = held.reader.count(class_name, parsed)
-        if only_count:
-            print_json({"count": total}) if as_json else click.echo(str(total))
+        if explain:
+            steps = list(plan(held.reader, class_name, parsed))
+            print_json({"plan": steps}) if as_json else click.echo("\n".join(steps))
             return
         if limit is None:
             limit = 0 if as_json else _TABLE_ROWS
-        rows = _rows(held, class_name, parsed, sort, limit)
+        at_once = 0 if only_count else limit if limit and not sort else None
+        found = found_by(held.reader, None, class_name, parsed, limit=at_once)
+        total = held.reader.count(class_name, parsed) if parsed.is_local else len(found)
+        if only_count:
+            print_json({"count": total}) if as_json else click.echo(str(total))
+            return
+        rows = _rows(held, class_name, found, sort, limit)
         names = None if fields is None else [name.strip() for name in fields.split(",")]
         if names is not None:
             rows = ({name: row.get(name) for name in ["_id", *names]} for row in rows)
@@ -79,17 +90,17 @@ def _parsed(held: Snapshot, class_name: str, text: str) -> Query:
     if known.key is not None:
         types[known.key.name] = known.key.spelling
     try:
-        return parsed.check(types)
+        return parsed.check(types, held.schema)
     except QueryError as error:
         raise UsageError(f"{class_name}: {error}") from None
 
 
 def _rows(
-    held: Snapshot, class_name: str, parsed: Query, sort: str | None, limit: int
+    held: Snapshot, class_name: str, found: list[Found], sort: str | None, limit: int
 ) -> Iterator[dict[str, Any]]:
-    at_once = limit if limit and not sort else None
-    found = held.reader.scan(class_name, parsed, limit=at_once)
-    rows = (held.view(class_name, row) for row in found)
+    wanted = found[:limit] if limit and not sort else found
+    stored = (held.reader.get_object(class_name, each.key) for each in wanted)
+    rows = (held.view(class_name, row) for row in stored if row is not None)
     if not sort:
         return rows
     ordered = list(rows)

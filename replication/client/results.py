@@ -10,21 +10,21 @@ Rule 3: an object that starts to match is inserted, one that no longer does is d
         was created, edited into the query, downloaded, evicted or deleted. Of an object that
         matched before and after, the properties that look different are named (see `changes.py`);
         where none does, nothing is told.
+Rule 4: where a query looks at other objects, or at an order, an object may come or go without
+        having changed itself: what matches is then worked out anew, and the difference is told.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from replication.client.changes import NetChanges, changed_fields
 from replication.client.entities import Entity
-from replication.crdt import object as obj
-from replication.crdt.set import members
-from replication.crdt.view import column_values, list_values, register_value, shows
+from replication.client.evaluation import Found, found_by, plan
+from replication.crdt.view import column_values, register_value, shows
 from replication.errors import QueryError, UsageError, WrongTypeError
 from replication.model.check import ZEROS, convert, shown
 from replication.model.encoding import key_bytes, unpack_trusted
@@ -37,7 +37,6 @@ from replication.query.ordering import sort_key
 if TYPE_CHECKING:
     from replication.client.database import Database
     from replication.client.subscription_set import Subscription
-    from replication.client.transaction import ObjectEdit, Transaction
 
 T = TypeVar("T")
 
@@ -51,12 +50,15 @@ class ResultsChange:
         inserted: keys of objects that match now, in the order they were changed in.
         deleted: keys of objects that no longer do, or are not there any more.
         modified: the properties that look different, of objects that matched and still do.
+        reordered: whether objects that matched before and after stand in another order, where
+            SORT says in which.
     """
 
     initial: bool = False
     inserted: list[Key] = field(default_factory=list)
     deleted: list[Key] = field(default_factory=list)
     modified: dict[Key, list[str]] = field(default_factory=dict)
+    reordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,6 @@ class ObjectChange:
     initial: bool = False
     is_valid: bool = True
     fields: list[str] = field(default_factory=list)
-
-
-class _Row(NamedTuple):
-    """One object of the results; `head` is None where a transaction has it open."""
-
-    key: Key
-    head: bytes | None
 
 
 class Results(Generic[T]):
@@ -99,7 +94,7 @@ class Results(Generic[T]):
         self._schema = schema
         self._query = query
         self._order = order
-        self._rows: list[_Row] | None = None
+        self._rows: list[Found] | None = None
         self._commits = 0
 
     @classmethod
@@ -108,7 +103,7 @@ class Results(Generic[T]):
         query = parse(text, *(_argument(db, each) for each in args))
         types = {name: item.spelling for name, item in schema.properties.items()}
         assert schema.key is not None
-        query = query.check({**types, KEY_NAME: schema.key.spelling})
+        query = query.check({**types, KEY_NAME: schema.key.spelling}, db.schema)
         return cls(db, schema, None if query.text == "TRUEPREDICATE" else query)
 
     def sort(self, name: str, *, descending: bool = False) -> Results[T]:
@@ -174,10 +169,24 @@ class Results(Generic[T]):
 
     def count(self) -> int:
         """How many there are, without keeping them where they have not been looked at yet."""
-        if self._rows is not None or self._db.transaction is not None:
+        simple = self._query is None or self._query.is_local
+        if not simple or self._rows is not None or self._db.transaction is not None:
             return len(self)
         with self._db.reading() as reader:
             return reader.count(self._schema.name, self._query)
+
+    def explain(self) -> str:
+        """How the query is answered: which indexes serve it and what is left to work out.
+
+        A line a step, for people to read; the words may change.
+        """
+        with self._db.reading() as reader:
+            steps = list(plan(reader, self._schema.name, self._query))
+        steps += [
+            f"sort by {name}, {'downwards' if descending else 'upwards'}, in memory"
+            for name, descending in self._order
+        ]
+        return "\n".join(steps)
 
     def keys(self) -> list[Key]:
         """Their primary keys, in order."""
@@ -197,7 +206,7 @@ class Results(Generic[T]):
         """
         return ResultsObservation(self, callback)
 
-    def _handle(self, row: _Row) -> T:
+    def _handle(self, row: Found) -> T:
         entities, name = self._db.entities, self._schema.name
         if row.head is None:
             entity = entities.entity(name, row.key)
@@ -206,22 +215,15 @@ class Results(Generic[T]):
         return self._db.handles.handle(entity)  # type: ignore[return-value]
 
     # -- evaluation --------------------------------------------------------------------------
-    def _evaluated(self) -> list[_Row]:
+    def _evaluated(self) -> list[Found]:
         if self._rows is None:
             self._rows = self._evaluate()
         return self._rows
 
-    def _evaluate(self) -> list[_Row]:
+    def _evaluate(self) -> list[Found]:
         self._commits = self._db.entities.commits  # before the snapshot: see `seeded`
         with self._db.reading() as reader:
-            found = [
-                (stored.row, _Row(stored.key, stored.head))
-                for stored in reader.scan(self._schema.name, self._query)
-            ]
-        transaction = self._db.transaction
-        if transaction is not None:
-            found = self._overlaid(found, transaction)
-        rows = [row for _, row in found]
+            rows = found_by(reader, self._db.transaction, self._schema.name, self._query)
         for name, descending in self._order:
             values = self._sort_values(rows, name)
             rows = [
@@ -232,29 +234,13 @@ class Results(Generic[T]):
             ]
         return rows
 
-    def _overlaid(
-        self, found: list[tuple[int, _Row]], transaction: Transaction
-    ) -> list[tuple[int, _Row]]:
-        """What was found, with what the transaction did to it."""
-        edits = {
-            edit.key: edit for edit in transaction.touched() if edit.class_name == self._schema.name
-        }
-        if not edits:
-            return found
-        out = [each for each in found if each[1].key not in edits]
-        for edit in edits.values():
-            if self.accepts(edit.key, _edit_values(edit)):
-                row = math.inf if edit.row is None else edit.row.row
-                out.append((row, _Row(edit.key, None)))  # type: ignore[arg-type]
-        return sorted(out, key=lambda each: each[0])
-
     def accepts(self, key: Key, get: Callable[[str], Any] | None) -> bool:
         """Whether an object with these values matches; None for one that is not there."""
         if get is None or self._query is None:
             return get is not None
         return self._query.matches(lambda name: key if name == KEY_NAME else get(name))
 
-    def _sort_values(self, rows: list[_Row], name: str) -> list[tuple[int, Any]]:
+    def _sort_values(self, rows: list[Found], name: str) -> list[tuple[int, Any]]:
         if name == KEY_NAME:
             return [sort_key(row.key) for row in rows]
         item, entities = self._schema[name], self._db.entities
@@ -279,12 +265,17 @@ class Results(Generic[T]):
         """Where the objects are."""
         return self._db
 
-    def changed_by(self, net: NetChanges, keys: set[Key]) -> ResultsChange | None:
+    def changed_by(self, net: NetChanges, keys: dict[Key, None]) -> ResultsChange | None:
         """What a transaction changed in these results; None for nothing.
 
         Args:
-            keys: of the objects that matched before it; kept up to date.
+            keys: of the objects that matched before it; kept up to date. In order, where that
+                is the query's.
         """
+        query = self._query
+        if query is not None and not query.is_local:
+            mine = self._schema.name in net
+            return self._compared(net, keys) if mine or query.reaches else None
         out = ResultsChange()
         wanted = frozenset() if self._query is None else self._query.fields
         for change in net.get(self._schema.name, ()):
@@ -292,16 +283,37 @@ class Results(Generic[T]):
             values = column_values(change.after, wanted) if shows(change.head_after) else None
             matches = self.accepts(key, None if values is None else values.get)
             if matches and key not in keys:
-                keys.add(key)
+                keys[key] = None
                 out.inserted.append(key)
             elif not matches and key in keys:
-                keys.discard(key)
+                del keys[key]
                 out.deleted.append(key)
             elif matches:
                 names = changed_fields(change, self._schema, self._db.class_schema)
                 if names:
                     out.modified[key] = names
         return out if out.inserted or out.deleted or out.modified else None
+
+    def _compared(self, net: NetChanges, keys: dict[Key, None]) -> ResultsChange | None:
+        """The same by evaluating again: other objects have a say in what matches."""
+        self._rows = None
+        now = self.keys()
+        changes = {change.key: change for change in net.get(self._schema.name, ())}
+        stayed = [key for key in now if key in keys]
+        out = ResultsChange(
+            inserted=[key for key in now if key not in keys],
+            deleted=list(keys.keys() - set(now)),
+            reordered=stayed != [key for key in keys if key in set(stayed)],
+        )
+        for key in stayed:
+            if key in changes:
+                names = changed_fields(changes[key], self._schema, self._db.class_schema)
+                if names:
+                    out.modified[key] = names
+        keys.clear()
+        keys.update(dict.fromkeys(now))
+        told = out.inserted or out.deleted or out.modified or out.reordered
+        return out if told else None
 
 
 def _argument(db: Database, value: Any) -> Any:
@@ -315,28 +327,6 @@ def _argument(db: Database, value: Any) -> Any:
         return convert("mixed", value)
     except WrongTypeError as error:
         raise WrongTypeError(f"{shown(value)} can't stand in a query: {error}") from None
-
-
-def _edit_values(edit: ObjectEdit) -> Callable[[str], Any] | None:
-    """The values of an object that a transaction has open; None if it is not alive."""
-    fields = edit.fields()
-    if fields is None:
-        return None
-    known = fields
-
-    def get(name: str) -> Any:
-        editor = edit.opened((), name)
-        if editor is not None:
-            return editor.values()
-        state = known.get(obj.LIST, {}).get(name)
-        if state is not None:
-            # As `crdt.view.queryable`: what is spread over parts can't be queried.
-            return [value for value, _ in list_values(state)] if len(state) == 2 else None
-        if name in known.get(obj.SET, {}):
-            return members(known[obj.SET][name])
-        return register_value(known, name)
-
-    return get
 
 
 class Observation(ABC):
@@ -396,13 +386,13 @@ class ResultsObservation(Observation):
         super().__init__(results.database)
         self._results = results
         self._callback = callback
-        self._keys: set[Key] = set()
+        self._keys: dict[Key, None] = {}
         self.start()
 
     def first(self) -> None:
         self._results.outdated()
         keys = self._results.keys()
-        self._keys.update(keys)
+        self._keys.update(dict.fromkeys(keys))
         self._callback(ResultsChange(initial=True, inserted=keys))
 
     def update(self, net: NetChanges) -> None:

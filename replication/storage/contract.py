@@ -31,6 +31,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeAlias
 
 from replication.model.values import Key, Value
+from replication.query.paths import Get
 from replication.query.query import Query
 
 #: What a store is given to look into heads: the values of an object's fields by name, None for
@@ -48,6 +49,9 @@ class StoredObject(NamedTuple):
     version: int
     head: bytes
 
+
+#: What a query reads of a row.
+SourceOf: TypeAlias = Callable[[StoredObject], Get]
 
 #: A row to be staged: primary key, version, head, and the values of all columns of the class, in
 #: the order of `Reader.columns`; None for an object that is not alive.
@@ -109,12 +113,14 @@ class Reader(Protocol):
         but_not: Query | None = None,
         after_row: int = 0,
         limit: int | None = None,
+        source: SourceOf | None = None,
     ) -> Iterator[StoredObject]:
         """Live rows with ``row > after_row`` that match ``query`` and not ``but_not``, by row.
 
         A row whose columns are None (see `put_object`) is not alive and never returned. A field
-        that is no column is read from the head (`ReadHead`). Same validity as `records`, the
-        table being the rows of the class. An unknown class has no rows.
+        that is no column is read from the head (`ReadHead`), or from what ``source`` makes of a
+        row; a query that follows links needs one. Same validity as `records`, the table being the
+        rows of the class. An unknown class has no rows.
         """
 
     def all_objects(self, class_name: str, *, after_row: int = 0) -> Iterator[StoredObject]:
@@ -124,6 +130,9 @@ class Reader(Protocol):
         self, class_name: str, query: Query | None = None, *, but_not: Query | None = None
     ) -> int:
         """How many rows `scan` would return."""
+
+    def plan(self, class_name: str, query: Query | None = None) -> list[str]:
+        """How `scan` would answer a query: a line a step, for people to read."""
 
     def staged_objects(self, class_name: str) -> Iterator[StoredObject]:
         """Every staged row of a class, by row. Same validity as `records`."""

@@ -16,7 +16,7 @@ from replication.errors import StoreError, UsageError
 from replication.model.types import KEY_NAME
 from replication.model.values import Key, Value
 from replication.query.query import Query
-from replication.storage.contract import ReadHead, StagedRow, StoredObject, StoredPart
+from replication.storage.contract import ReadHead, SourceOf, StagedRow, StoredObject, StoredPart
 from replication.storage.keys import PlainKey, plain_key
 from replication.storage.locks import WriteLock
 from replication.storage.sorted_map import SortedMap
@@ -196,16 +196,24 @@ class _Reader:
         but_not: Query | None = None,
         after_row: int = 0,
         limit: int | None = None,
+        source: SourceOf | None = None,
     ) -> Iterator[StoredObject]:
         held = self._classes.get(class_name)
-        found = iter(()) if held is None else self._matching(held, query, but_not, after_row)
+        found: Iterator[StoredObject] = iter(())
+        if held is not None:
+            found = self._matching(held, query, but_not, after_row, source)
         return self._walk(("class", class_name), islice(found, limit))
 
     def _matching(
-        self, held: _Class, query: Query | None, but_not: Query | None, after_row: int
+        self,
+        held: _Class,
+        query: Query | None,
+        but_not: Query | None,
+        after_row: int,
+        source: SourceOf | None = None,
     ) -> Iterator[StoredObject]:
-        wanted = None if query is None else self._predicate(query, held.columns)
-        unwanted = None if but_not is None else self._predicate(but_not, held.columns)
+        wanted = None if query is None else self._predicate(query, held.columns, source)
+        unwanted = None if but_not is None else self._predicate(but_not, held.columns, source)
         for _row, (stored, values) in held.rows.items(after_row + 1):
             if (
                 values is not None
@@ -215,13 +223,17 @@ class _Reader:
                 yield stored
 
     def _predicate(
-        self, query: Query, columns: frozenset[str]
+        self, query: Query, columns: frozenset[str], source: SourceOf | None
     ) -> Callable[[StoredObject, _Columns], bool]:
+        if source is not None:
+            read = source
+            return lambda stored, _values: query.matches(read(stored))
         if query.fields <= columns:
             return lambda _stored, values: query.matches(values.get)
 
         def judge(stored: StoredObject, _values: _Columns) -> bool:
-            return query.matches({**self._read_head(stored.head), KEY_NAME: stored.key}.get)
+            values = self._read_head(stored.head)
+            return query.matches(lambda name: stored.key if name == KEY_NAME else values.get(name))
 
         return judge
 
@@ -236,6 +248,10 @@ class _Reader:
     ) -> int:
         held = self._classes.get(class_name)
         return 0 if held is None else sum(1 for _ in self._matching(held, query, but_not, 0))
+
+    def plan(self, class_name: str, query: Query | None = None) -> list[str]:
+        judged = "" if query is None else f", judging each in Python by {query.text:.80}"
+        return [f"read all rows of {class_name}{judged}"]
 
     def staged_objects(self, class_name: str) -> Iterator[StoredObject]:
         held = self._classes.get(class_name)

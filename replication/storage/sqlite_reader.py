@@ -7,6 +7,7 @@ Rule 2: a transaction takes its snapshot when it begins, not at its first read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from heapq import merge
 from itertools import islice
@@ -20,7 +21,7 @@ from replication.model.types import KEY_NAME
 from replication.model.values import Key
 from replication.query.query import Query
 from replication.query.sql import compile_sql
-from replication.storage.contract import StoredObject, StoredPart
+from replication.storage.contract import SourceOf, StoredObject, StoredPart
 from replication.storage.keys import PlainKey, key_of, plain_key
 from replication.storage.sqlite_catalog import Catalog, ClassTable
 from replication.storage.sqlite_errors import store_error
@@ -263,6 +264,7 @@ class SQLiteReader:
         but_not: Query | None = None,
         after_row: int = 0,
         limit: int | None = None,
+        source: SourceOf | None = None,
     ) -> Iterator[StoredObject]:
         self._check_alive()
         table = self._catalog.classes.get(class_name)
@@ -273,7 +275,7 @@ class SQLiteReader:
         cursor = self._start(table.select(conditions), [after_row, *bindings, most])
         found: Iterator[StoredObject] = map(_stored, cursor)
         if left:
-            found = islice(filter(self._judge(left), found), limit)
+            found = islice(filter(self._judge(left, source), found), limit)
         return self._walk(("class", class_name), [cursor], found)
 
     def all_objects(self, class_name: str, *, after_row: int = 0) -> Iterator[StoredObject]:
@@ -304,8 +306,24 @@ class SQLiteReader:
             return sum(1 for _ in self.scan(class_name, query, but_not=but_not))
         return int(self._one(table.count(conditions), tuple(bindings)))
 
-    def _judge(self, left: list[tuple[Query, bool]]) -> Callable[[StoredObject], bool]:
+    def plan(self, class_name: str, query: Query | None = None) -> list[str]:
+        table = self._catalog.classes.get(class_name)
+        if table is None:
+            return [f"{class_name} has no rows"]
+        conditions, bindings, left = _conditions(table, query, None)
+        sql = f"EXPLAIN QUERY PLAN {table.select(conditions)}"
+        steps = [_readable(row[3], table, class_name) for row in self._all(sql, (0, *bindings, -1))]
+        return steps + [f"judge what is left in Python by {asked.text:.80}" for asked, _ in left]
+
+    def _judge(
+        self, left: list[tuple[Query, bool]], source: SourceOf | None
+    ) -> Callable[[StoredObject], bool]:
         read_head = self._store.read_head
+        if source is not None:
+            read = source
+            return lambda stored: all(
+                query.matches(read(stored)) is wanted for query, wanted in left
+            )
 
         def accepts(stored: StoredObject) -> bool:
             values = read_head(stored.head)
@@ -316,6 +334,14 @@ class SQLiteReader:
             return all(query.matches(get) is wanted for query, wanted in left)
 
         return accepts
+
+
+def _readable(step: str, table: ClassTable, class_name: str) -> str:
+    """A step of SQLite's plan, with the names of classes and fields for those of the file."""
+    step = re.sub(rf"\b{re.escape(table.name.strip(chr(34)))}\b", class_name, step)
+    for field, column in table.columns.items():
+        step = re.sub(rf"\b{re.escape(column.strip(chr(34)))}\b", field, step)
+    return step
 
 
 def _conditions(

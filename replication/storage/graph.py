@@ -1,0 +1,152 @@
+"""The objects of one snapshot as queries see them: with their links, in both directions.
+
+Rule 1: an object that is deleted, or not there, is not found; what is laid over the snapshot is
+        seen in its place.
+Rule 2: what links to an object is looked for in one walk over the class that links, the first time
+        it is asked for, and kept for the rest of the snapshot.
+Rule 3: the links followed for one row are bounded by QUERY_FOLLOWED_MAX, whatever the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+from replication.crdt.parts import Parts
+from replication.crdt.view import QueryFields, shows
+from replication.errors import QueryError
+from replication.limits import QUERY_FOLLOWED_MAX
+from replication.model.encoding import key_bytes, pack, unpack_trusted
+from replication.model.types import KEY_NAME
+from replication.model.values import Key, Link
+from replication.storage.contract import Reader, StoredObject
+
+#: Class and key, in bytes that tell keys of all types apart.
+Name: TypeAlias = tuple[str, bytes]
+#: What an object holds, by name; None for one that is not there.
+Fields: TypeAlias = Mapping[str, Any] | None
+
+
+class Graph:
+    """Objects that link to one another.
+
+    Args:
+        reader: the snapshot.
+        overlay: objects that differ from it: key and fields by name.
+    """
+
+    def __init__(
+        self, reader: Reader, overlay: Mapping[Name, tuple[Key, Fields]] | None = None
+    ) -> None:
+        self._reader = reader
+        self._overlay = overlay or {}
+        self._found: dict[Name, Node | None] = {}
+        self._linking: dict[tuple[str, str], dict[bytes, list[Link]]] = {}
+        self._left = QUERY_FOLLOWED_MAX
+
+    def row(self, class_name: str, stored: StoredObject) -> Node:
+        """A row that is to be judged. Rule 3 counts from here."""
+        self._left = QUERY_FOLLOWED_MAX
+        return Node(self, Link(class_name, stored.key), self._fields(class_name, stored))
+
+    def laid_over(self, class_name: str) -> Iterator[tuple[bytes, Node | None]]:
+        """The objects of a class that the overlay has, by the bytes of their keys."""
+        for (name, key), (_, fields) in self._overlay.items():
+            if name == class_name:
+                self._left = QUERY_FOLLOWED_MAX
+                held = self._overlay[name, key][0]
+                yield key, None if fields is None else Node(self, Link(name, held), fields)
+
+    def find(self, link: Link) -> Node | None:
+        """One object. Rule 1."""
+        name = (link.class_name, key_bytes(link.key))
+        if name not in self._found:
+            self._found[name] = self._load(name, link)
+        return self._found[name]
+
+    def _load(self, name: Name, link: Link) -> Node | None:
+        if name in self._overlay:
+            fields = self._overlay[name][1]
+        else:
+            stored = self._reader.get_object(link.class_name, link.key)
+            alive = stored is not None and shows(stored.head)
+            fields = self._fields(link.class_name, stored) if alive and stored else None
+        return None if fields is None else Node(self, link, fields)
+
+    def _fields(self, class_name: str, stored: StoredObject) -> QueryFields:
+        def read(name: bytes) -> bytes | None:
+            found = self._reader.part(class_name, stored.row, name)
+            return None if found is None else found.data
+
+        return QueryFields(unpack_trusted(stored.head)[3], Parts(read))
+
+    def nodes(self, class_name: str) -> Iterator[Node]:
+        """All objects of a class: the rows in order, then what only the overlay has."""
+        rest = dict(self.laid_over(class_name))
+        for stored in self._reader.scan(class_name):
+            key = key_bytes(stored.key)
+            if (class_name, key) in self._overlay:
+                node = rest.pop(key)
+                if node is not None:
+                    yield node
+            else:
+                yield Node(self, Link(class_name, stored.key), self._fields(class_name, stored))
+        yield from (node for node in rest.values() if node is not None)
+
+    def linking(self, to: Link, class_name: str, name: str) -> list[Link]:
+        """What links to an object, once for each link. Rule 2."""
+        index = self._linking.get((class_name, name))
+        if index is None:
+            index = self._linking[class_name, name] = {}
+            for source in [class_name] if class_name else self._reader.classes():
+                for node in self.nodes(source):
+                    for field in [name] if name else list(node.fields):
+                        for link in links_in(node.fields.get(field)):
+                            index.setdefault(pack(link), []).append(node.link)
+        return index.get(pack(to), [])
+
+    def spend(self, links: int) -> None:
+        """Count links that are followed. Rule 3."""
+        self._left -= links
+        if self._left < 0:
+            raise QueryError(
+                f"the query follows more than {QUERY_FOLLOWED_MAX} links for one object; ask for"
+                " less at a time"
+            )
+
+
+class Node:
+    """One object of a graph; see `query.paths.Source`."""
+
+    __slots__ = ("_graph", "fields", "link")
+
+    def __init__(self, graph: Graph, link: Link, fields: Mapping[str, Any]) -> None:
+        self._graph = graph
+        self.link = link
+        self.fields = fields
+
+    def __call__(self, name: str) -> Any:
+        return self.link.key if name == KEY_NAME else self.fields.get(name)
+
+    def follow(self, link: Link) -> Node | None:
+        """Another object; None where it is not there."""
+        self._graph.spend(1)
+        return self._graph.find(link)
+
+    def backlinks(self, class_name: str, name: str) -> list[Link]:
+        """What links here with a property of a class, or with any."""
+        found = self._graph.linking(self.link, class_name, name)
+        self._graph.spend(len(found))
+        return found
+
+
+def links_in(value: Any) -> Iterator[Link]:
+    """The links in a value of a field, at any depth."""
+    if type(value) is Link:
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from links_in(each)
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from links_in(each)
