@@ -121,6 +121,7 @@ class News(NamedTuple):
     Attributes:
         version, salt: up to where.
         start: the version before the first change to what its view shows.
+        entries: how many entries of the log the commits have that concern it.
         touched: what concerns it, in order; an object may be there once for each commit.
         is_own: whether its own file touched any of it.
         client_version: the last of its file's changesets that is integrated; 0 for not known.
@@ -129,6 +130,7 @@ class News(NamedTuple):
     version: int
     salt: int
     start: int
+    entries: int
     touched: list[Touched]
     is_own: bool
     client_version: int
@@ -250,9 +252,10 @@ class Fanout:
             assert file is not None
             stretches, own = group.after(reached), file.after(reached)
             start = stretches[0].start if stretches else self._version
-            touched = _flat([*stretches, *own])
-            at = (self._version, self._salt, start)
-            return News(*at, touched, bool(own), file.client_version)
+            concerned = [*stretches, *own]
+            entries = sum(end - before for before, end in {item[:2] for item in concerned})
+            at = (self._version, self._salt, start, entries)
+            return News(*at, _flat(concerned), bool(own), file.client_version)
 
     # -- publishing ------------------------------------------------------------------------------
     def publish(self, changes: Changes | None, version: int, salt: int) -> list[Seat]:

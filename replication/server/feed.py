@@ -269,7 +269,7 @@ class Feed:
     # -- exact -----------------------------------------------------------------------------------
     def _news(self, news: News) -> Body | None:
         """What an exact message says of what is known; None if the store has to be asked."""
-        if not self._cursor or len(news.touched) > self._entries_max:
+        if not self._cursor or min(news.entries, len(news.touched)) > self._entries_max:
             return None
         if not news.touched:
             return Body(news.version, news.salt, frozenset(), 0, *_NOTHING)
