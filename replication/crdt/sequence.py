@@ -41,11 +41,15 @@ class Sequence:
             for here in elements.values
             if here not in elements.erased
         }
+        order = in_order(elements.places, self._children)
+        self.visible: list[Id] = []
+        if not elements.moves:
+            self.visible = [place for place in order if place in self._current]
+            return
         at_place: dict[Id, list[Id]] = {}
         for here, place in self._current.items():
             at_place.setdefault(place, []).append(here)
-        self.visible: list[Id] = []
-        for place in in_order(elements.places, self._children):
+        for place in order:
             standing = at_place.get(place)
             if standing is not None:
                 self.visible.extend(sorted(standing))
@@ -79,7 +83,10 @@ def children_of(places: dict[Id, Place]) -> Children:
     """The left and right children of each place that has any, in order."""
     out: Children = {}
     for here, (parent, side, _, _) in places.items():
-        out.setdefault(parent, ([], []))[side].append(here)
+        siblings = out.get(parent)
+        if siblings is None:
+            siblings = out[parent] = ([], [])
+        siblings[side].append(here)
     for siblings in out.values():
         for side in (LEFT, RIGHT):
             if len(siblings[side]) > 1:
@@ -109,13 +116,16 @@ def in_order(places: dict[Id, Place], children: Children) -> list[Id]:
     while stack:
         here, ready = stack.pop()
         left, right = children.get(here, none)
+        while len(right) == 1 and (ready or not left):  # a run: one after the other
+            out.append(here)
+            here, ready = right[0], False
+            left, right = children.get(here, none)
         if left and not ready:
             stack.append((here, True))
-            stack.extend((child, False) for child in reversed(left))
+            stack.extend([(child, False) for child in reversed(left)])
             continue
         out.append(here)
-        if right:
-            stack.extend((child, False) for child in reversed(right))
+        stack.extend([(child, False) for child in reversed(right)])
     if len(out) < len(places):
         out.extend(sorted(places.keys() - set(out)))
     return out
