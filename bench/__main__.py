@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import bootstrap, fanout, live, merging, scenarios, writes
+from bench import bootstrap, fanout, live, merging, scenarios, sizes, writes
 from bench.harness import Figure
 
 BENCHES: dict[str, Callable[..., list[Figure]]] = {
@@ -27,6 +27,8 @@ BENCHES: dict[str, Callable[..., list[Figure]]] = {
     "merging": merging.merging,
     "lists": merging.lists,
     "fanout": fanout.fanout,
+    "list_metadata": sizes.list_metadata,
+    "queue": sizes.queue,
 }
 
 
