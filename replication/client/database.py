@@ -28,6 +28,7 @@ from replication.client.open_lists import OpenLists
 from replication.client.progress import DownloadProgress
 from replication.client.records import Local, Synced
 from replication.client.replica import Change, Replica
+from replication.client.room import check_room
 from replication.client.text_editor import Texts
 from replication.client.transaction import Transaction
 from replication.clock import HybridClock
@@ -333,7 +334,9 @@ class Database:
             sequence=self._sequence,
             client_version=self.local.client_version + 1,
         )
-        record = pack([encode(finished[0]), self.local.sequence + 1, local.sequence])
+        data = encode(finished[0])
+        check_room(finished[0], len(data))
+        record = pack([data, self.local.sequence + 1, local.sequence])
         writer.put_record(records.PENDING, int_key(local.client_version), record)
         return local
 

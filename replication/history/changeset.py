@@ -98,6 +98,17 @@ def encode(changeset: Changeset) -> bytes:
             f"{len(changeset.objects)} objects in one transaction; at most "
             f"{CHANGESET_OBJECTS_MAX} are allowed, so split it"
         )
+    data = encode_unbounded(changeset)
+    if len(data) > CHANGESET_BYTES_MAX:
+        raise LimitExceededError(
+            f"a transaction of {len(data)} bytes; at most {CHANGESET_BYTES_MAX} are allowed, "
+            "so split it"
+        )
+    return data
+
+
+def encode_unbounded(changeset: Changeset) -> bytes:
+    """The same bytes, however many there are: for whoever wants to know how many."""
     objects = changeset.objects
     if len(objects) > 1:
         objects = sorted(objects, key=_position)
@@ -108,13 +119,7 @@ def encode(changeset: Changeset) -> bytes:
         changeset.schema,
         [[*item[:3], 1] if item.blind else list(item[:3]) for item in objects],
     ]
-    data = pack([*items, changeset.horizon] if changeset.horizon else items)
-    if len(data) > CHANGESET_BYTES_MAX:
-        raise LimitExceededError(
-            f"a transaction of {len(data)} bytes; at most {CHANGESET_BYTES_MAX} are allowed, "
-            "so split it"
-        )
-    return data
+    return pack([*items, changeset.horizon] if changeset.horizon else items)
 
 
 def _position(item: ObjectDelta) -> tuple[str, bytes]:
