@@ -14,7 +14,7 @@ from typing import Any
 
 from bson.objectid import ObjectId
 
-from replication.client.text_editor import TextEditor, write_updates
+from replication.client.text_editor import TextEditor, Written, write_updates
 from replication.clock import HybridClock
 from replication.crdt import object as obj
 from replication.crdt.check import check_object, unpack_object
@@ -60,8 +60,10 @@ class Edit:
         delta: what it wrote.
     """
 
-    def __init__(self, start: ObjectState, author: Author) -> None:
+    def __init__(self, start: ObjectState, author: Author, client: int = 0) -> None:
         self.start = start
+        #: Who makes what is typed.
+        self.client = client or 100 + author.stamp[1]
         self.view = clone(start)
         self.delta: ObjectState = [0, self.view[1], list(self.view[2]), {}]
         self.author = author
@@ -114,15 +116,15 @@ class Edit:
         """Format characters from ``at`` on; None takes a format away."""
         self._text(scope, name, lambda editor: editor.format(at, count, formats))
 
-    def _text(self, scope: Scope, name: str, act: Callable[[TextEditor], list[bytes]]) -> None:
+    def _text(self, scope: Scope, name: str, act: Callable[[TextEditor], list[Written]]) -> None:
         ident = self.author.stamp[1]
         texts = scope.view.setdefault(obj.TEXT, {})
-        editor = TextEditor(100 + ident)
+        editor = TextEditor(self.client)
         editor.catch_up(texts.setdefault(name, empty_text()), _no_parts)
         written = act(editor)
         editor.close()
         write_updates(scope, name, written)
-        for data in written:
+        for data, _ in written:
             texts[name] = merge_text(texts[name], text_of(read_update(data), ident), None, ())
         if texts[name] == empty_text():
             del texts[name]
@@ -173,6 +175,8 @@ class Replica:
     known: dict[tuple[int, int], ObjectState] = field(default_factory=dict)
     state: ObjectState = field(default_factory=absent)
     written: int = 0
+    #: Makes what is typed in texts; 0: one of its ident.
+    client: int = 0
 
     def mint(self) -> int:
         self.sequence += 1
@@ -181,7 +185,7 @@ class Replica:
     def write(self, act: Callable[[Edit], None]) -> ObjectState:
         """One transaction; returns its delta. Holds that what it saw is what it wrote."""
         author = Author((self.clock.tick(self.wall_ms), self.ident), self.mint)
-        edit = Edit(self.state, author)
+        edit = Edit(self.state, author, self.client)
         before = pack(self.state)
         act(edit)
         delta, view = edit.finish()

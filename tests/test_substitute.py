@@ -75,7 +75,7 @@ def test_renaming_commutes_with_merging_what_replicas_write(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_a_device_that_wrote_before_it_was_identified(seed: int) -> None:
     """[SUBST-1] Ident 0 becomes the new one everywhere: as if it had been that all along."""
-    anonymous, named = Replica(0), Replica(7)
+    anonymous, named = Replica(0, client=5), Replica(7, client=5)
     for device in (anonymous, named):
         rng = Random(seed)
         for _ in range(6):

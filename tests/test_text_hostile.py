@@ -116,15 +116,15 @@ def test_what_native_code_panics_on_costs_that_edit() -> None:
     """A document that panicked is never used again; what was written before it is kept."""
     editor = TextEditor(5)
     editor.insert(0, "é😀", None)
-    assert editor.insert(2, "abc", {"b": True}) == editor._made[1:]
+    assert editor.insert(2, "abc", {"b": True}) == [(editor._made[1], {5: 8})]
     before = editor._document
 
     def panic() -> None:
         del editor._document.text[0:999]
 
     with pytest.raises(UsageError):
-        editor._do(panic)
+        editor._act(panic)
     assert editor._document is not before
     assert editor.pieces() == [("é😀", {}), ("abc", {"b": True})]
-    assert editor.insert(5, "!", {}) == editor._made[2:]
+    assert editor.insert(5, "!", {}) == [(editor._made[2], {5: 9})]
     assert pieces_of(editor._made) == [("é😀", {}), ("abc", {"b": True}), ("!", {})]

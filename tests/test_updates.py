@@ -14,6 +14,7 @@ from text_strategies import nonsense, session
 
 from replication.crdt import updates
 from replication.crdt.document import Document
+from replication.crdt.typed_on import typed_on
 from replication.crdt.updates import (
     EMPTY,
     Update,
@@ -94,6 +95,45 @@ def test_nonsense_merges_as_the_page_says() -> None:
         for one, two, three in permutations(found):
             assert canonical(canonical(one, two), three) == together, f"Random({seed})"
         assert canonical(together, found[1], together) == together, f"Random({seed})"
+
+
+def test_what_is_typed_on_is_the_union_of_both() -> None:
+    """Or nothing is said of it."""
+    seen = 0
+    for seed in range(3000):
+        rng = Random(seed)
+        clock, text = rng.choice([0, 1, 126, 300]), "x" * rng.choice([1, 2, 127, 200])
+        end = clock + len(text)
+        left, right = rng.choice([None, (1, 2), (500, 7)]), rng.choice([None, (1, 3), (500, 900)])
+        one = write_update(Update({rng.choice([5, 700]): [(clock, len(text), left, right, text)]}))
+        more = write_update(
+            Update(
+                {
+                    rng.choice([5, 700]): [
+                        (
+                            end + rng.choice([0, 0, 0, 1]),
+                            2,
+                            (rng.choice([5, 700]), max(0, end - rng.choice([1, 1, 1, 2]))),
+                            rng.choice([right, right, None, (1, 4)]),
+                            rng.choice(["ab", "ab", "é!", "\0\0"]),
+                        )
+                    ]
+                }
+            )
+        )
+        longer = typed_on(one, more)
+        if longer is not None:
+            seen += 1
+            assert longer == canonical(one, more), f"Random({seed})"
+            assert len(read_update(longer).runs) == 1
+            assert len(next(iter(read_update(longer).runs.values()))) == 1
+    assert seen > 150
+    for seed in range(1500):
+        rng = Random(seed)
+        first, second = write_update(nonsense(rng)), write_update(nonsense(rng))
+        longer = typed_on(first, second)
+        assert longer in (None, canonical(first, second)), f"Random({seed})"
+        assert typed_on(first, EMPTY) is None is typed_on(EMPTY, first)
 
 
 def test_what_follows() -> None:

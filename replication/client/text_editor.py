@@ -6,20 +6,22 @@ Rule 2: what is written is what the document says it changed: one canonical upda
 Rule 3: whoever opens a file draws a client id at random. Where units that were made under it are
         gone from a text (refused, restored, reset), that text is written under another. [TEXT-20]
 Rule 4: indexes count code points of what is shown.
+Rule 5: one edit costs the same however long the text is, as long as that is ASCII: the native code
+        counts bytes of UTF-8, which are counted out otherwise.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from replication.client.loaded_text import Load, LoadedText
 from replication.crdt.delta import Delta, Pieces
 from replication.crdt.document import is_failure
 from replication.crdt.text import Text as State
 from replication.crdt.text import end_of
-from replication.crdt.updates import EMPTY, read_update, write_update
+from replication.crdt.updates import EMPTY, read_number, read_update, write_update
 from replication.errors import UsageError
 from replication.limits import TEXT_CLIENT_MAX, TEXT_CLOCK_MAX
 
@@ -34,6 +36,13 @@ TextName: TypeAlias = tuple[tuple[str, bytes], "Steps", str]
 _OPEN_MAX: Final = 16
 
 
+class Written(NamedTuple):
+    """What an edit wrote: a canonical update, and the clock after each client's last unit in it."""
+
+    update: bytes
+    ends: dict[int, int]
+
+
 class TextEditor:
     """A text, open for reading and writing.
 
@@ -44,7 +53,7 @@ class TextEditor:
         edited: by a transaction that goes on, or that failed.
     """
 
-    __slots__ = ("_document", "_kept", "_loaded", "_made", "_written", "client", "edited")
+    __slots__ = ("_ascii", "_document", "_kept", "_loaded", "_made", "_written", "client", "edited")
 
     def __init__(self, client: int) -> None:
         self.client = client
@@ -59,6 +68,8 @@ class TextEditor:
         self._document = loaded.document
         written = self._written
         self._kept = self._document.doc.observe(lambda event: written.append(event.update))
+        #: How many characters it shows, where it is known that all are ASCII. Rule 5.
+        self._ascii: int | None = None
 
     def close(self) -> None:
         """Let it go: an observed document is never freed."""
@@ -71,6 +82,7 @@ class TextEditor:
             return False
         if news != EMPTY:
             self._document.take(news)
+            self._ascii = None
         return True
 
     def written(self, state: State, load: Load) -> None:
@@ -82,11 +94,19 @@ class TextEditor:
     def __str__(self) -> str:
         return str(self._document.text)
 
+    def __len__(self) -> int:
+        if self._ascii is None:
+            text = str(self)
+            if not text.isascii():
+                return len(text)
+            self._ascii = len(text)
+        return self._ascii
+
     def pieces(self) -> Pieces:
         """What it shows."""
         return self._document.pieces()
 
-    def insert(self, index: int, text: str, formats: Mapping[str, Any] | None) -> list[bytes]:
+    def insert(self, index: int, text: str, formats: Mapping[str, Any] | None) -> list[Written]:
         """Insert before the character at ``index``; returns what that wrote.
 
         Args:
@@ -94,25 +114,38 @@ class TextEditor:
         """
         at = self._offset(index)
         given = None if formats is None else dict(formats)
-        return self._do(lambda: self._document.text.insert(at, text, given))
+        held = self._ascii
+        self._act(lambda: self._document.text.insert(at, text, given))
+        if not text.isascii():
+            return self._read()
+        if held is not None:
+            self._ascii = held + len(text)
+        return self._one(_typed(self._written, len(text))) or self._read()
 
-    def erase(self, index: int, count: int) -> list[bytes]:
+    def erase(self, index: int, count: int) -> list[Written]:
         """Erase ``count`` characters from ``index`` on."""
         start, end = self._offset(index), self._offset(index + count)
+        held = self._ascii
 
         def act() -> None:
             del self._document.text[start:end]
 
-        return self._do(act)
+        self._act(act)
+        if held is not None:
+            self._ascii = held - count
+        return self._one(_erased(self._written)) or self._read()
 
-    def format(self, index: int, count: int, formats: Mapping[str, Any]) -> list[bytes]:
+    def format(self, index: int, count: int, formats: Mapping[str, Any]) -> list[Written]:
         """Format ``count`` characters from ``index`` on; None takes a format away."""
         start, end = self._offset(index), self._offset(index + count)
-        return self._do(lambda: self._document.text.format(start, end, dict(formats)))
+        held = self._ascii
+        self._act(lambda: self._document.text.format(start, end, dict(formats)))
+        self._ascii = held
+        return self._read()
 
-    def apply(self, delta: Delta) -> list[bytes]:
+    def apply(self, delta: Delta) -> list[Written]:
         """Do what a delta says."""
-        out: list[bytes] = []
+        out: list[Written] = []
         at = 0
         for step in delta:
             formats = step.get("attributes")
@@ -127,16 +160,19 @@ class TextEditor:
                 at += step["retain"]
         return out
 
-    def take(self, update: bytes) -> list[bytes]:
+    def take(self, update: bytes) -> list[Written]:
         """Apply an update of another editor."""
-        return self._do(lambda: self._document.take(update))
+        self._act(lambda: self._document.take(update))
+        return self._read()
 
     def state(self) -> dict[int, int]:
         """The clock after the last unit of each client."""
         return self._loaded.state()
 
-    def _do(self, act: Callable[[], None]) -> list[bytes]:
+    def _act(self, act: Callable[[], None]) -> None:
+        """Edit the document, which then has told what it wrote."""
         self.edited = True
+        self._ascii = None
         self._written.clear()
         try:
             act()
@@ -146,19 +182,48 @@ class TextEditor:
             self.close()
             self._use(self._loaded.again(self.client, self._made))
             raise UsageError(f"a text that can't be edited so: {error}") from None
-        written = [read_update(data) for data in self._written]
-        for update in written:
+
+    def _read(self) -> list[Written]:
+        """What was written, in canonical form."""
+        out = []
+        for data in self._written:
+            update = read_update(data)
             self._loaded.made(update)
-        out = [write_update(update) for update in written]
-        self._made += out
+            ends = {client: update.end(client) for client in update.runs}
+            out.append(Written(write_update(update), ends))
+        self._made += [each.update for each in out]
         return out
+
+    def _one(self, written: Written | None) -> list[Written]:
+        """The same where it was told that what was written is canonical as it is."""
+        if written is None:
+            return []
+        self._made.append(written.update)
+        return [written]
 
     def _offset(self, index: int) -> int:
         """Where a character is in UTF-8, as the document counts."""
-        text = str(self)
-        if not 0 <= index <= len(text):
-            raise IndexError(f"index {index} in a text of {len(text)} characters")
-        return index if text.isascii() else len(text[:index].encode())
+        size = len(self)
+        if not 0 <= index <= size:
+            raise IndexError(f"index {index} in a text of {size} characters")
+        return index if self._ascii is not None else len(str(self)[:index].encode())
+
+
+def _typed(written: list[bytes], count: int) -> Written | None:
+    """What typing ``count`` ASCII characters wrote, if that is one struct: then it is canonical."""
+    if len(written) != 1 or not (written[0].startswith(b"\1\1") and written[0].endswith(b"\0")):
+        return None
+    client, at = read_number(written[0], 2)
+    clock, _ = read_number(written[0], at)
+    return Written(written[0], {client: clock + count})
+
+
+def _erased(written: list[bytes]) -> Written | None:
+    """What erasing wrote, if that is one range: then it is canonical."""
+    if len(written) != 1 or not written[0].startswith(b"\0\1"):
+        return None
+    _, at = read_number(written[0], 2)
+    return Written(written[0], {}) if written[0][at] == 1 else None
 
 
 class Texts:
@@ -229,8 +294,7 @@ class Texts:
             self._open.popitem()[1].close()
 
 
-def write_updates(scope: Scope, name: str, updates: list[bytes]) -> None:
+def write_updates(scope: Scope, name: str, written: list[Written]) -> None:
     """Put what an editor of the text ``name`` wrote into the running transaction."""
-    for data in updates:
-        update = read_update(data)
-        scope.write_text(name, data, {client: update.end(client) for client in update.runs})
+    for update, ends in written:
+        scope.write_text(name, update, ends)

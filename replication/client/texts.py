@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from replication.client.text_editor import TextEditor, write_updates
+from replication.client.text_editor import TextEditor, Written, write_updates
 from replication.crdt.delta import Delta, Pieces
 from replication.crdt.updates import (
     causal,
@@ -97,7 +97,7 @@ class FieldText(Text):
         _check_formats(formats or {})
         place, editor = self._editing()
         if text:
-            start = slice(index, None).indices(len(str(editor)))[0]
+            start = slice(index, None).indices(len(editor))[0]
             self._write(place, editor.insert(start, text, formats))
 
     def append(self, text: str, formats: Mapping[str, Any] | None = None) -> None:
@@ -130,8 +130,8 @@ class FieldText(Text):
         _check_delta(delta)
         place, editor = self._editing()
         end = sum(step.get("retain", 0) + step.get("delete", 0) for step in delta)
-        if end > len(str(editor)):
-            raise IndexError(f"a delta over {end} characters, in a text of {len(str(editor))}")
+        if end > len(editor):
+            raise IndexError(f"a delta over {end} characters, in a text of {len(editor)}")
         self._write(place, editor.apply(delta))
 
     # -- Yjs ---------------------------------------------------------------------------------
@@ -161,8 +161,8 @@ class FieldText(Text):
         place = self._handle._place()
         return place, place.edit.text(place.path, self._field.name)
 
-    def _write(self, place: Place, updates: list[bytes]) -> None:
-        write_updates(place.scope, self._field.name, updates)
+    def _write(self, place: Place, written: list[Written]) -> None:
+        write_updates(place.scope, self._field.name, written)
 
 
 def assign_text(place: Place, name: str, text: str) -> None:

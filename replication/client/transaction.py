@@ -26,7 +26,7 @@ from replication.crdt.incarnation import clone
 from replication.crdt.list import Id, all_elements, empty_chunk
 from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts, Path
-from replication.crdt.text import all_updates, empty_text
+from replication.crdt.text import all_updates, empty_text, merge_text
 from replication.errors import NoSuchObjectError, NoTransactionError, ObjectExistsError
 from replication.history.changeset import ATOMIC, Changeset, ObjectDelta
 from replication.model.encoding import key_bytes, pack
@@ -256,11 +256,22 @@ class ObjectEdit:
     def result(self, delta: ObjectState) -> ObjectState:
         """The state after the transaction."""
         replaced = self.replaced and self.row is not None
-        if self.editors or self._opened_texts or replaced or not is_alive(self.view):
+        inner = any(path for path, _ in self._opened_texts)
+        if self.editors or inner or replaced or not is_alive(self.view):
             after = merge(state_of(self.row), delta, self.parts)
             self._texts_written(after)
             return after
+        self._merge_texts(delta[3].get(obj.TEXT, {}))
         return [*self.view[:3], seal(self.view[3])]
+
+    def _merge_texts(self, written: dict[str, Any]) -> None:
+        """Take what was typed over into the view, which shows it already: all is at the top."""
+        for name, delta in written.items():
+            place = (obj.TEXT, name)
+            texts = self.view[3].setdefault(obj.TEXT, {})
+            texts[name] = merge_text(texts.get(name) or empty_text(), delta, self.parts, place)
+            editor, load = self._opened_texts[(), name], self._load_of(place)
+            self._texts.written((self.name, (), name), editor, texts[name], load)
 
     def _texts_written(self, after: ObjectState) -> None:
         for (path, name), editor in self._opened_texts.items():

@@ -5,10 +5,10 @@ State: `[owners, update]`. The update (see `updates.py`) is canonical; the owner
 belongs to, and the clock after its last unit.
 
 In a head it is `[owners, tail, directory, next part number]`: the text is the union of the
-updates in the tail and in the parts of the directory. What comes is appended to the tail; a tail
-that is full becomes one update and moves into a part, together with parts that are not much
-larger than it: each unit is written again only as often as the text doubles. An entry of the
-directory is `[part number, bytes, CRC-32]` of an update.
+updates in the tail and in the parts of the directory. What comes is appended to the tail, or to
+the last of it where that goes on. A tail that is full becomes one update and moves into a part,
+together with parts that are not much larger than it: each unit is written again only as often as
+the text doubles. An entry of the directory is `[part number, bytes, CRC-32]` of an update.
 
 Rule 1: units and deletions merge by union. [MERGE-TEXT-1]
 Rule 2: of two idents for one client the lesser stays. [MERGE-TEXT-2]
@@ -23,6 +23,7 @@ from reprlib import repr as _short
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from replication.crdt.parts import part_name
+from replication.crdt.typed_on import typed_on
 from replication.crdt.updates import EMPTY, Update, read_update, union, write_update
 from replication.errors import DecodeError, LimitExceededError
 from replication.limits import (
@@ -107,7 +108,11 @@ def merge_text(state: Text, delta: Text, parts: Parts | None, path: Path) -> Tex
         state = [state[0], all_updates(state, None, ()), [], 0]
     _, tail, directory, following = state
     if delta[1] != EMPTY:
-        tail.append(delta[1])
+        longer = typed_on(tail[-1], delta[1]) if tail else None
+        if longer is None:
+            tail.append(delta[1])
+        else:
+            tail[-1] = longer
     if len(tail) > TEXT_TAIL_UPDATES_MAX or sum(map(len, tail)) > TEXT_TAIL_BYTES_MAX:
         tail, following = _moved(tail, directory, following, parts, path)
     return [owners, tail, directory, following]

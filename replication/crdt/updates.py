@@ -379,6 +379,17 @@ def _in_one(row: list[Run]) -> Run:
     return (start, sum(run[1] for run in row), left, right, content)
 
 
+def read_number(data: bytes, at: int) -> tuple[int, int]:
+    """A number that this process wrote, and where it ends."""
+    value = data[at] & 0x7F
+    shift = 7
+    while data[at] & 0x80:
+        at += 1
+        value |= (data[at] & 0x7F) << shift
+        shift += 7
+    return value, at + 1
+
+
 # -- writing -----------------------------------------------------------------------------------
 def write_number(out: bytearray, value: int) -> None:
     """Append a number in groups of 7 bits, the least first."""
