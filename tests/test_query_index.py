@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from query_strategies import TYPES, documents, queries, wild_documents
 
 from replication.errors import QueryError
+from replication.model.values import NestedDict, NestedList
 from replication.query import Query, parse
 from replication.query.index import Indexed, MatchingIndex
 from replication.query.intervals import Intervals, _Node
@@ -69,13 +70,16 @@ FEW: list[Any] = [
     ["a", 2],
     [None],
 ]
+FEW += [{}, {"k": 1, "l": 9}, {"k": None}, NestedList([1]), NestedDict({"k": 1})]
 TERMS = [
     "x == {}", "x IN {{{}, 2}}", "x >= {}", "x < {}", "x BETWEEN {{1, {}}}", "x ==[c] {}",
     "x >= 1 AND x < 5", "x == {} AND y > 0", "x == {} OR y <= {}", "ANY x == {}", "ALL x == {}",
     "NONE x > {}", "x != {}", "NOT x == {}", "x > {} AND x < {}", "y == 1 AND x == {}",
 ]  # fmt: skip
 LITERALS = ["1", "1.0", "2", "5", "null", "nan", "true", "'a'", "'AB'"]
-TEXTS = ["x BEGINSWITH 'a'", "x BEGINSWITH ''", "x LIKE 'a*'", "x LIKE 'a?'", "x LIKE '*b'"]
+TEXTS = ["x == {1, 9}", "x == {1}", "x.k == 1", "x.@count == 2", "x[0] == 1", "x.@sum > 3"]
+TEXTS += ["x != {1, 9}", "x == {1, 2, 3}"]
+TEXTS += ["x BEGINSWITH 'a'", "x BEGINSWITH ''", "x LIKE 'a*'", "x LIKE 'a?'", "x LIKE '*b'"]
 
 
 @pytest.mark.parametrize("other", FEW[:9], ids=repr)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -12,11 +14,14 @@ from replicas import Edit, wander
 from server_devices import Device, World
 
 from replication.crdt.edit import Author
-from replication.crdt.object import absent
+from replication.crdt.incarnation import clone
+from replication.crdt.object import absent, is_alive, merge
+from replication.crdt.view import query_values
+from replication.crdt.whole import joined
 from replication.model.encoding import pack
 from replication.model.values import Link
 from replication.protocol.body import AuthorOp, DeltaOp, StateOp
-from replication.server.changes import Changes, Touched
+from replication.server.changes import Changes, Touched, changes_any
 from replication.server.fanout import Fanout, Seat
 from replication.server.view import Image, View
 from replication.storage.contract import StoredObject
@@ -231,6 +236,32 @@ def test_a_cursor_whose_view_nothing_happens_in_does_not_fall_far_behind() -> No
     assert all(world.latest - device.cursor <= 780 for device in silent)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_what_a_delta_leaves_alone_it_does_not_change(seed: int) -> None:
+    """Whatever queries see of a field: where it differs, the delta is known to concern it."""
+    r = Random(seed)
+    changed = 0
+    for _ in range(25):
+        state = absent()
+        for step in range(1, 8):
+            before = clone(state)
+            numbers = count(step * 1000)
+            edit = Edit(clone(state), Author((step, 2), partial(next, numbers)))
+            wander(r, 2)(edit)
+            if r.random() < 0.1 and edit.view[0] % 2:  # at once dead and alive again
+                edit.delete()
+                edit.create()
+            delta = edit.finish()[0]
+            state = merge(state, clone(delta))
+            if is_alive(before) and is_alive(state):
+                was, now = (query_values(pack(joined(each))) for each in (before, state))
+                for name in {*was, *now}:
+                    if repr(was.get(name)) != repr(now.get(name)):
+                        changed += 1
+                        assert changes_any(delta, {name, "other"}), (name, delta)
+    assert changed > 100
+
+
 # -- the fan-out alone -----------------------------------------------------------------------
 def head(r: Any) -> bytes:
     edit = Edit(absent(), Author((1, 2), lambda: 1))
@@ -246,7 +277,7 @@ def touched(version: int, before: int | None, now: int, key: int = 1, origin: in
     """An object whose ``r`` was changed."""
     image = Image(key, None if before is None else HEADS[before])
     item = Touched("Book", key, image)
-    item.add(AuthorOp(version, origin, 1, 0), b"")
+    item.add(AuthorOp(version, origin, 1, 0), pack([0, 1, [], {0: [[1, 2, {"r": now}]]}]))
     item.row = StoredObject(1, key, version, HEADS[now])
     item.now = Image(key, HEADS[now])
     return item
@@ -254,7 +285,7 @@ def touched(version: int, before: int | None, now: int, key: int = 1, origin: in
 
 def changes(*items: Touched, size: int = 100) -> Changes:
     out = Changes()
-    out.touched, out.size = list(items), size
+    out.touched, out.weight = list(items), size
     out.origins = dict.fromkeys((origin for item in items for origin in item.origins), 1)
     return out
 
@@ -270,7 +301,7 @@ def seated(fanout: Fanout, text: str, ident: int = 9) -> tuple[Seat, list[int]]:
 def heard(fanout: Fanout, seat: Seat, reached: int) -> list[int] | None:
     """The versions of what a seat hears of."""
     news = fanout.since(seat, reached)
-    return None if news is None else [a.version for t in news.touched for a in t.authors(0)]
+    return None if news is None else [a.version for t in news.told for a in t.touched.authors(0)]
 
 
 def test_who_comes_while_a_commit_is_matched_reads_the_log() -> None:
@@ -360,7 +391,7 @@ def test_nobody_misses_anything_whatever_threads_do() -> None:
             fanout.sit(seat, View({"Book": text}, None))
             news = fanout.since(seat, reached)
             latest = len(log) if news is None else news.version
-            new = log[reached:latest] if news is None else news.touched
+            new = log[reached:latest] if news is None else [told.touched for told in news.told]
             seen += [a.version for t in new if t.now.get("r") == 1 for a in t.authors(0)]
             reached = latest
         expected = [n for n, t in enumerate(log, start=1) if t.now.get("r") == 1]

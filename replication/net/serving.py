@@ -505,7 +505,7 @@ def _told(session: _Session, outcome: Outcome) -> list[Effect]:
         effects = outcome()
     except Exception:
         effects = _failed(session)
-    session.woken = session.woken or bool(effects)  # there may be more behind it
+    session.woken = session.woken or (bool(effects) and session.link.more)
     return effects
 
 

@@ -11,11 +11,12 @@ Rule 3: a query without terms is asked about every object.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from replication.query.compare import KINDS, Kind
 from replication.query.intervals import Intervals
-from replication.query.paths import Get
+from replication.query.paths import ARRAYS, Get, elements
 from replication.query.query import Query
 from replication.query.terms import NAN, Choice, Equal, Term, bounds, choices, plain
 
@@ -44,19 +45,22 @@ _Bucket: TypeAlias = "Indexed[T] | dict[Indexed[T], None]"
 class MatchingIndex(Generic[T]):
     """Queries on the objects of one class, and whose they are."""
 
-    __slots__ = ("_fields", "_others", "_size")
+    __slots__ = ("_fields", "_others", "_size", "reads")
 
     def __init__(self) -> None:
         self._fields: dict[str, _Terms[T]] = {}
         self._others: dict[Indexed[T], None] = {}
         self._size = 0
+        #: The fields that any query reads, and how many do.
+        self.reads: dict[str, int] = {}
 
     def __len__(self) -> int:
         return self._size
 
     def add(self, item: T, query: Query) -> Indexed[T]:
         """Add a query; the result is what `remove` takes."""
-        terms = min(choices(query.root), key=self._cost, default=None)
+        found = choices(query.root) if len(query.branches) == 1 else []
+        terms = min(found, key=self._cost, default=None)
         if terms is not None:
             terms = tuple(dict.fromkeys(terms))  # 1 and 1.0 are one key
         entry = Indexed(item, query, terms)
@@ -64,6 +68,8 @@ class MatchingIndex(Generic[T]):
             self._others[entry] = None
         for term in terms or ():
             self._fields.setdefault(term.name, _Terms()).add(term, entry)
+        for name in query.fields:
+            self.reads[name] = self.reads.get(name, 0) + 1
         self._size += 1
         return entry
 
@@ -76,6 +82,10 @@ class MatchingIndex(Generic[T]):
             terms.remove(term, entry)
             if not terms:
                 del self._fields[term.name]
+        for name in entry.query.fields:
+            self.reads[name] -= 1
+            if not self.reads[name]:
+                del self.reads[name]
         self._size -= 1
 
     def match(self, get: Get) -> list[T]:
@@ -87,8 +97,8 @@ class MatchingIndex(Generic[T]):
         found = dict(self._others)
         for name, terms in self._fields.items():
             value = get(name)
-            if type(value) is list:
-                terms.find_any(value, found)
+            if type(value) in ARRAYS:
+                terms.find_any(elements(value), found)
             else:
                 terms.find(value, found)
         return [entry.item for entry in found if entry.query.matches(get)]
@@ -154,7 +164,7 @@ class _Terms(Generic[T]):
         if ranges is not None and key is not NAN:
             ranges.find(key, key, found)
 
-    def find_any(self, values: list[Any], found: dict[Indexed[T], None]) -> None:
+    def find_any(self, values: Iterable[Any], found: dict[Indexed[T], None]) -> None:
         """What an array satisfies."""
         for value in values:
             kind = KINDS.get(type(value))

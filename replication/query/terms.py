@@ -2,8 +2,8 @@
 
 Rule 1: terms are necessary, not sufficient: an object for which a query holds satisfies at least
         one term of each of its choices. Bounds may be wider than the query's.
-Rule 2: a field that holds an array satisfies a term if an element does, an interval also if one
-        element reaches its lower and another its upper bound.
+Rule 2: a field that holds an array or a dictionary satisfies a term if an element does, an
+        interval also if one element reaches its lower and another its upper bound.
 Rule 3: what is not understood here has no choices: it is then asked about every object.
 """
 
@@ -113,6 +113,8 @@ def _comparison(node: Comparison) -> list[Choice]:
         values = [item.value for item in right.items]
         if operator == "IN":
             return [tuple(_equal(left.name, value, fold=node.fold) for value in values)]
+        if operator != "BETWEEN":
+            return []  # beside a whole array
         low, high = values
         return _conjunction([_ordered(left.name, ">=", low), _ordered(left.name, "<=", high)])
     if type(right) is not Constant:

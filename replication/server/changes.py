@@ -6,16 +6,21 @@ one of them serves all.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final, NamedTuple
 
+from replication.crdt.object import CONTAINER, REGISTER, ObjectState
 from replication.history.changeset import Outline, outline_trusted
 from replication.history.log import Entry
-from replication.model.encoding import key_bytes
+from replication.model.encoding import key_bytes, unpack_trusted
 from replication.model.values import Key
 from replication.protocol.body import AuthorOp
 from replication.server import tables
 from replication.server.view import Image
 from replication.storage.contract import Reader, StoredObject
+
+#: What one touch takes in memory beside its bytes, roughly.
+_WEIGHT: Final = 1000
 
 
 def objects_in(reader: Reader, versions: list[int], *, most: int) -> list[tuple[str, Key]] | None:
@@ -68,6 +73,15 @@ class Touched:
         """The files that touched it."""
         return {author.origin for author, _ in self._deltas}
 
+    def concerns(self, names: Collection[str]) -> bool:
+        """Whether any of these fields may have another value than before."""
+        return any(changes_any(unpack_trusted(delta), names) for _, delta in self._deltas)
+
+    def forget(self) -> None:
+        """What was decoded to be looked at is not needed any more."""
+        self.before.forget()
+        self.now.forget()
+
     def authors(self, ident: int) -> list[AuthorOp]:
         """Who made the versions that touched it and are not this file's."""
         return [author for author, _ in self._deltas if author.origin != ident]
@@ -90,6 +104,19 @@ class Touched:
         return both
 
 
+class Told(NamedTuple):
+    """An object that was touched, beside a view.
+
+    Attributes:
+        was: whether the view showed it before.
+        sees: whether it does now.
+    """
+
+    touched: Touched
+    was: bool
+    sees: bool
+
+
 class Changes:
     """What the log did after one version up to another, which was the latest when it was read.
 
@@ -99,16 +126,30 @@ class Changes:
         schemas: what entries added to the schema, in order.
         horizons: the versions as of which everything dead is forgotten.
         size: bytes of the changesets.
+        weight: bytes in memory, roughly.
     """
 
-    __slots__ = ("horizons", "origins", "schemas", "size", "touched")
+    __slots__ = ("horizons", "origins", "schemas", "size", "touched", "weight")
 
     def __init__(self) -> None:
         self.touched: list[Touched] = []
         self.origins: dict[int, int] = {}
         self.schemas: list[dict[str, Any]] = []
         self.horizons: list[int] = []
-        self.size = 0
+        self.size = self.weight = 0
+
+
+def changes_any(delta: ObjectState, names: Collection[str]) -> bool:
+    """Whether a delta may change the value of any of these fields of a living object."""
+    if delta[0]:
+        return True  # its existence
+    for kind, held in delta[3].items():
+        if kind == CONTAINER:
+            return True  # of a field that is not named here
+        written = [held] if kind != REGISTER else [group[2] for group in held]
+        if any(name in names for fields in written for name in fields):
+            return True
+    return False
 
 
 def author_of(entry: Entry, changeset: Outline) -> AuthorOp:
@@ -141,6 +182,7 @@ def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Chang
             if touched is None:
                 touched = found[name] = Touched(class_name, key, Image(key, before))
             touched.add(author, delta)
+            changes.weight += len(delta) + _WEIGHT
     changes.touched = list(found.values())
     spread = {name: tables.has_parts(reader, name) for name in {name for name, _ in found}}
     for touched in changes.touched:
@@ -148,4 +190,5 @@ def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Chang
         touched.row = reader.get_object(touched.class_name, touched.key)
         if touched.row is not None:
             touched.now = Image(touched.key, touched.row.head)
+        changes.weight += len(touched.before.head or b"") + len(touched.now.head or b"")
     return changes

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from replication.model.encoding import key_bytes
 from replication.protocol.body import AuthorOp, DeltaOp, EvictOp, Operation, StateOp
-from replication.server.changes import Touched
+from replication.server.changes import Told, Touched
 from replication.server.staging import cost, state_op
 from replication.server.view import View
-from replication.storage.contract import Reader
+from replication.storage.contract import Reader, StoredObject
 
 
 class StoreNeeded(Exception):  # noqa: N818 - a question, not an error
@@ -25,26 +25,24 @@ class Exact:
     """What one session, or all that see the same, are told.
 
     Args:
-        view: what they see, at both ends of the stretch.
         ident: of the client file that is told; what it wrote itself it has.
         reader: to read parts; the stretch ends at its latest version. None where nothing can be
             read.
     """
 
-    view: View
     ident: int
     reader: Reader | None
 
-    def operations(self, touched: Iterable[Touched], bytes_max: int) -> list[Operation] | None:
-        """The operations; None if they are too large for one message.
+    def operations(self, told: Iterable[Told], bytes_max: int) -> list[Operation] | None:
+        """The operations, each object once; None if they are too large for one message.
 
         Raises:
             StoreNeeded: without a reader.
         """
         out: list[Operation] = []
-        told: set[AuthorOp] = set()
+        authors: set[AuthorOp] = set()
         left = bytes_max
-        for item in touched:
+        for item in told:
             operation: Operation | None = None
             for operation in self._about(item):
                 left -= cost(operation)
@@ -52,30 +50,13 @@ class Exact:
                     return None
                 out.append(operation)
             if operation is not None and type(operation) is not EvictOp:
-                told.update(item.authors(self.ident))
-        return [*sorted(told), *out]
+                authors.update(item.touched.authors(self.ident))
+        return [*sorted(authors), *out]
 
-    def joined(self, touched: Iterable[Touched]) -> Iterable[Touched]:
-        """Each object once, of what was touched in several stretches that its view was told of.
-
-        A stretch in which an object is out of view before and after is not among them: so what
-        follows on a moment out of view may have a gap before it.
-        """
-        found: dict[tuple[str, bytes], Touched] = {}
-        for item in touched:
-            name = (item.class_name, key_bytes(item.key))
-            held = found.get(name)
-            if held is not None and held is not item:
-                seen = self.view.sees(item.class_name, held.now)
-                item = held.followed_by(item, gapless=seen)
-            found[name] = item
-        return found.values()
-
-    def _about(self, touched: Touched) -> Iterator[Operation]:
+    def _about(self, told: Told) -> Iterator[Operation]:
+        touched, was, sees = told
         class_name, key, row = touched.class_name, touched.key, touched.row
         own = touched.is_by(self.ident)
-        was = self.view.sees(class_name, touched.before)
-        sees = self.view.sees(class_name, touched.now)
         deleted = was and not touched.now.is_alive
         if was and touched.gapless and (sees or deleted):
             for version, delta in touched.others(self.ident):
@@ -83,15 +64,40 @@ class Exact:
         elif row is not None and (sees or deleted):
             known = own and touched.gapless and touched.before.head is None
             if not known or touched.others(self.ident):
-                yield self._state(touched)
+                yield self._state(touched, row)
         elif was or own:
             yield EvictOp(class_name, key)
 
-    def _state(self, touched: Touched) -> StateOp:
-        class_name, row = touched.class_name, touched.row
-        assert row is not None
+    def _state(self, touched: Touched, row: StoredObject) -> StateOp:
+        class_name = touched.class_name
         if not touched.spread:
             return StateOp(class_name, row.key, row.version, row.head, [])
         if self.reader is None:
             raise StoreNeeded
         return state_op(self.reader, class_name, row)
+
+
+def seen_by(view: View, touched: Iterable[Touched]) -> Iterator[Told]:
+    """What was touched, beside a view that was asked."""
+    for item in touched:
+        was = view.sees(item.class_name, item.before)
+        yield Told(item, was, view.sees(item.class_name, item.now))
+
+
+def joined(told: list[Told]) -> Iterable[Told]:
+    """Each object once, of what was touched in several stretches that a session is told of.
+
+    A stretch in which an object is out of view before and after is not among them: so what
+    follows on a moment out of view may have a gap before it.
+    """
+    if len(told) == 1:
+        return told
+    found: dict[tuple[str, bytes], Told] = {}
+    for item in told:
+        name = (item.touched.class_name, key_bytes(item.touched.key))
+        held = found.get(name)
+        if held is not None:
+            both = held.touched.followed_by(item.touched, gapless=held.sees)
+            item = Told(both, held.was, item.sees)
+        found[name] = item
+    return found.values()

@@ -23,14 +23,15 @@ Threads may share it; one publishes at a time.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from replication.limits import DOWNLOAD_ENTRIES_MAX, SHARED_BYTES_MAX
 from replication.query.index import Indexed, MatchingIndex
-from replication.server.changes import Changes, Touched
-from replication.server.view import View
+from replication.server.changes import Changes, Told, Touched
+from replication.server.view import Image, View
 
 
 class _Stretch(NamedTuple):
@@ -39,7 +40,7 @@ class _Stretch(NamedTuple):
     #: The version before it, and its last.
     start: int
     end: int
-    touched: list[Touched]
+    told: list[Told]
 
 
 class _Topic:
@@ -60,17 +61,19 @@ class _Topic:
 
     def knows(self, reached: int) -> bool:
         """Whether all is known that came after a version. Rule 2."""
-        if reached < self.floor:
-            return False
-        return not any(item.start < reached < item.end for item in self.stretches)
+        at = self._first(reached)
+        return reached >= self.floor and (at == 0 or self.stretches[at - 1].end <= reached)
 
     def after(self, reached: int) -> list[_Stretch]:
         """What came after a version, which it knows."""
+        return self.stretches[self._first(reached) :]
+
+    def _first(self, reached: int) -> int:
+        """Where the stretches begin that start at a version or later: most often at the end."""
         held = self.stretches
-        at = len(held)
-        while at and held[at - 1].start >= reached:
-            at -= 1
-        return held[at:]
+        if not held or held[-1].start < reached:
+            return len(held)
+        return bisect_left(held, reached, key=lambda item: item.start)
 
 
 class _Group(_Topic):
@@ -122,7 +125,7 @@ class News(NamedTuple):
         version, salt: up to where.
         start: the version before the first change to what its view shows.
         entries: how many entries of the log the commits have that concern it.
-        touched: what concerns it, in order; an object may be there once for each commit.
+        told: what concerns it, in order; an object may be there once for each commit.
         is_own: whether its own file touched any of it.
         client_version: the last of its file's changesets that is integrated; 0 for not known.
     """
@@ -131,7 +134,7 @@ class News(NamedTuple):
     salt: int
     start: int
     entries: int
-    touched: list[Touched]
+    told: list[Told]
     is_own: bool
     client_version: int
 
@@ -140,7 +143,7 @@ class Fanout:
     """The seats of one namespace's sessions.
 
     Args:
-        bytes_max: of changesets that are remembered. Rule 7.
+        bytes_max: of what is remembered, roughly. Rule 7.
         period: versions within which each session is woken once. Rule 6.
     """
 
@@ -252,10 +255,10 @@ class Fanout:
             assert file is not None
             stretches, own = group.after(reached), file.after(reached)
             start = stretches[0].start if stretches else self._version
-            concerned = [*stretches, *own]
-            entries = sum(end - before for before, end in {item[:2] for item in concerned})
+            told = _both(stretches, own) if own else [t for item in stretches for t in item.told]
+            entries = sum(end - before for before, end in {item[:2] for item in (*stretches, *own)})
             at = (self._version, self._salt, start, entries)
-            return News(*at, _flat(concerned), bool(own), file.client_version)
+            return News(*at, told, bool(own), file.client_version)
 
     # -- publishing ------------------------------------------------------------------------------
     def publish(self, changes: Changes | None, version: int, salt: int) -> list[Seat]:
@@ -270,13 +273,13 @@ class Fanout:
             start, self._floor = self._version, version
         concerned = self._matched(changes)
         with self._lock:
-            for topic, touched in concerned.items():
-                topic.stretches.append(_Stretch(start, version, touched))
+            for topic, told in concerned.items():
+                topic.stretches.append(_Stretch(start, version, told))
             for ident, client_version in changes.origins.items():
                 file = self._files.get(ident)
                 if file is not None:
                     file.client_version = client_version
-            self._remember(version, changes.size, list(concerned))
+            self._remember(version, changes.weight, list(concerned))
             self._version, self._salt = version, salt
             woken = {seat: None for topic in concerned for seat in topic.seats}
             woken.update(dict.fromkeys(self._whose_turn(version - start)))
@@ -295,28 +298,29 @@ class Fanout:
             self._bytes = 0
             return list(self._seats)
 
-    def _matched(self, changes: Changes) -> dict[_Topic, list[Touched]]:
-        out: dict[_Topic, list[Touched]] = {}
+    def _matched(self, changes: Changes) -> dict[_Topic, list[Told]]:
+        out: dict[_Topic, list[Told]] = {}
         for touched in changes.touched:
             with self._lock:
-                concerned = self._concerned(touched)
-            for topic in concerned:
-                out.setdefault(topic, []).append(touched)
+                before, now = self._seeing(touched)
+                files = [self._files[ident] for ident in touched.origins if ident in self._files]
+            for group in {**before, **now}:
+                told = Told(touched, group in before, group in now)
+                out.setdefault(group, []).append(told)
+            for file in files:
+                out.setdefault(file, []).append(Told(touched, False, False))
+            touched.forget()
         return out
 
-    def _concerned(self, touched: Touched) -> dict[_Topic, None]:
-        """Before and after: who saw it is told that it is gone."""
-        out: dict[_Topic, None] = {}
+    def _seeing(self, touched: Touched) -> tuple[dict[_Group, None], dict[_Group, None]]:
+        """The groups that saw it before, and those that see it now."""
         index = self._indexes.get(touched.class_name)
-        if index is not None:
-            for image in (touched.before, touched.now):
-                if image.is_alive:
-                    out.update(dict.fromkeys(index.match(image.get)))
-        for origin in touched.origins:
-            file = self._files.get(origin)
-            if file is not None:
-                out[file] = None
-        return out
+        if index is None:
+            return {}, {}
+        now = _matching(index, touched.now)
+        if touched.now.is_alive and touched.before.is_alive and not touched.concerns(index.reads):
+            return now, now
+        return _matching(index, touched.before), now
 
     def _remember(self, version: int, size: int, topics: list[_Topic]) -> None:
         """Rule 7."""
@@ -345,9 +349,13 @@ class Fanout:
         return out
 
 
-def _flat(stretches: list[_Stretch]) -> list[Touched]:
-    """What was touched, by stretch, each object once in it."""
-    by_start: dict[int, dict[Touched, None]] = {}
-    for stretch in stretches:
-        by_start.setdefault(stretch.start, {}).update(dict.fromkeys(stretch.touched))
-    return [touched for _, items in sorted(by_start.items()) for touched in items]
+def _matching(index: MatchingIndex[_Group], image: Image) -> dict[_Group, None]:
+    return dict.fromkeys(index.match(image.get)) if image.is_alive else {}
+
+
+def _both(group: list[_Stretch], own: list[_Stretch]) -> list[Told]:
+    """What is told of either, by stretch, each object once in it: as the group saw it."""
+    by_start: dict[int, dict[Touched, Told]] = {}
+    for stretch in (*own, *group):
+        by_start.setdefault(stretch.start, {}).update((told.touched, told) for told in stretch.told)
+    return [told for _, items in sorted(by_start.items()) for told in items.values()]

@@ -44,7 +44,7 @@ from replication.protocol.body import EvictOp, ForgetOp, Operation, SchemaOp, en
 from replication.protocol.messages import Download, Ident, Query, QueryState, clipped
 from replication.server import tables
 from replication.server.changes import Changes, objects_in, read_changes
-from replication.server.exact import Exact, StoreNeeded
+from replication.server.exact import Exact, StoreNeeded, joined, seen_by
 from replication.server.fanout import News, Seat
 from replication.server.namespace import Namespace
 from replication.server.shared import Body
@@ -128,6 +128,12 @@ class Feed:
         """How many log entries have to be read for the next message."""
         known = self._namespace.fanout.knows(self._seat, self._reached)
         return 0 if known else self._namespace.version - self._reached
+
+    @property
+    def more(self) -> bool:
+        """Whether there may be another message right behind the last one."""
+        at_end = self._reached == self._namespace.version and self._seat.view is self._view
+        return self.staging or not at_end
 
     def subscribe(self, writer: Writer, query: Query) -> QueryState | None:
         """Begin to serve a new subscription set, or say why not.
@@ -257,7 +263,7 @@ class Feed:
         if types is self._types:
             return
         self._types = types
-        # Its seat follows at the next look, which the message that tells of the schema leads to.
+        # Its seat follows at the next look; see `more`.
         self._view = View(self._view.texts, types)
         if self._target is not None:
             self._target = _Target(self._target.query_version, View(self._target.view.texts, types))
@@ -269,22 +275,22 @@ class Feed:
     # -- exact -----------------------------------------------------------------------------------
     def _news(self, news: News) -> Body | None:
         """What an exact message says of what is known; None if the store has to be asked."""
-        if not self._cursor or min(news.entries, len(news.touched)) > self._entries_max:
+        if not self._cursor or min(news.entries, len(news.told)) > self._entries_max:
             return None
-        if not news.touched:
+        if not news.told:
             return Body(news.version, news.salt, frozenset(), 0, *_NOTHING)
         shared = self._namespace.shared.bodies
         key = (self._view.key, news.start, news.version)
         body = None if news.is_own else shared.get(key)
         if body is None:
-            exact = Exact(self._view, self._ident, None)
+            exact = Exact(self._ident, None)
             try:
-                operations = exact.operations(exact.joined(news.touched), self._bytes_target)
+                operations = exact.operations(joined(news.told), self._bytes_target)
             except StoreNeeded:
                 return None
             if operations is None:
                 return None
-            origins = frozenset[int]().union(*(touched.origins for touched in news.touched))
+            origins = frozenset[int]().union(*(told.touched.origins for told in news.told))
             body = self._encoded(news.version, news.salt, operations, origins)
             if not news.is_own:
                 shared.put(key, body, len(body.body) + 100)
@@ -306,9 +312,8 @@ class Feed:
         changes = self._changes(reader, ledger)
         if changes is None:
             return None
-        told = Exact(self._view, self._ident, reader).operations(
-            changes.touched, self._bytes_target
-        )
+        exact = Exact(self._ident, reader)
+        told = exact.operations(seen_by(self._view, changes.touched), self._bytes_target)
         if told is None:
             return None
         forget = [ForgetOp(version) for version in changes.horizons]

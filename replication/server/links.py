@@ -56,6 +56,11 @@ class Link:
         self.ended: SessionError | None = None
         self.barrier = 0
 
+    @property
+    def more(self) -> bool:
+        """Whether there may be another message right behind what was just fetched."""
+        return self.feed is None or self.feed.more
+
     def acts_for(self, user: User) -> None:
         """What is known of its user has changed. Rule 2."""
         self.user = user

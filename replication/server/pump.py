@@ -51,7 +51,7 @@ class Pump:
         if link is None:
             return []
         out = self._perform(link, self._host.fetch(link)())
-        if out:
+        if out and link.more:
             self.awake.add(number)
         return out
 

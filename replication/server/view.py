@@ -62,6 +62,10 @@ class Image:
             values[name] = fields.get(name)
         return values[name]
 
+    def forget(self) -> None:
+        """What was decoded is not needed any more."""
+        self._fields, self._values = None, {KEY_NAME: self.key}
+
     @property
     def is_alive(self) -> bool:
         """Whether a reader of everything would see it."""
