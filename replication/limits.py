@@ -181,5 +181,7 @@ TOKEN_LEEWAY_S: Final = 30.0
 TOKEN_REFRESH_AHEAD_S: Final = 60.0
 #: How often a server looks whether files of its operator have changed: keys, revocations.
 FILES_CHECK_S: Final = 1.0
+#: How long a command waits for what it asks of a running server.
+CONTROL_TIMEOUT_S: Final = 600.0
 #: How long a client may keep PROGRESS back, to tell it with something else.
 PROGRESS_DELAY_S: Final = 1.0

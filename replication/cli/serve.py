@@ -269,6 +269,7 @@ async def _until_told(
     import trio
 
     from replication.limits import CONNECTIONS_MAX
+    from replication.net.control import serve_control
     from replication.net.server import serve
     from replication.net.watched import watch
 
@@ -284,6 +285,7 @@ async def _until_told(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_on_signal, nursery.cancel_scope)
         nursery.start_soon(watch, let_in.files, host.end_revoked)
+        nursery.start_soon(serve_control, settings.directory, partial(_asked, settings, host))
         if queryable is not None:
             nursery.start_soon(watch, [queryable.file], partial(_requery, host))
         try:
@@ -303,6 +305,16 @@ def _requery(host: Host) -> None:
         host.queryable_changed()
     except UsageError as error:
         logging.getLogger(__name__).warning("not all queryable fields were taken over: %s", error)
+
+
+def _asked(settings: Settings, host: Host, request: dict[str, Any]) -> dict[str, Any]:
+    """What commands ask of a running server; see `net.control`."""
+    name = request.get("forget")
+    if len(request) != 1 or type(name) is not str:
+        raise UsageError(f"nothing that can be asked of a server: {', '.join(request)}")
+    if not (settings.directory / f"{name}.db").exists():
+        raise UsageError(f"there is no namespace {name!r} here")
+    return {"horizon": host.forget(name)}
 
 
 def _drain_stdin() -> None:

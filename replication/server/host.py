@@ -193,6 +193,21 @@ class Host:
             ledger = load_ledger(reader)
         self._publish(name, namespace, ledger)
 
+    def forget(self, name: str) -> int:
+        """Forget what is dead in a namespace, while it is served; returns the horizon.
+
+        From any thread but that of `commit`, for whose transaction it waits.
+
+        Raises:
+            SessionError: BAD_NAMESPACE.
+            StoreError: its store fails.
+        """
+        namespace = self.namespace(name)
+        with namespace.store.write() as writer:
+            horizon = namespace.forget(writer)
+        self.published(name)
+        return horizon
+
     def _publish(self, name: str, namespace: Namespace, ledger: Ledger) -> None:
         since = namespace.version
         seats = namespace.publish(ledger)
