@@ -116,6 +116,20 @@ OBJECT_BYTES_MAX: Final = 16 * 1024 * 1024
 #: Bytes of what sessions share while they are at the same place: decoded changes, bodies.
 SHARED_BYTES_MAX: Final = 32 * 1024 * 1024
 
+# -- the journal of a client file ---------------------------------------------------------------
+#: Entries of a journal; past it the oldest ones go.
+JOURNAL_ENTRIES_MAX: Final = 10_000
+#: Bytes of all entries of a journal.
+JOURNAL_BYTES_MAX: Final = 64 * 1024 * 1024
+#: Bytes of the parts that one entry names; the others are counted.
+JOURNAL_ENTRY_BYTES_MAX: Final = 16 * 1024 * 1024
+#: Synchronised deltas that a client file keeps, to tell when they lose; past it half of them go.
+KEPT_DELTAS_MAX: Final = 10_000
+#: Bytes of all of them.
+KEPT_BYTES_MAX: Final = 4 * 1024 * 1024
+#: A delta of more bytes is not kept.
+KEPT_DELTA_BYTES_MAX: Final = 64 * 1024
+
 # -- queries and subscriptions ---------------------------------------------------------------
 #: UTF-8 bytes of one query.
 QUERY_BYTES_MAX: Final = 256 * 1024

@@ -93,6 +93,8 @@ def test_an_outline_has_the_bytes_of_each_delta(changeset: Changeset, past: int)
     read, outline = decode_trusted(data), outline_trusted(data)
     assert outline[:3] == (read.time, read.cursor, read.horizon)
     assert outline.objects == [(item[0], item[1], pack(item.delta)) for item in read.objects]
+    marks = [1 if item.blind else 2 if item.unseen else 0 for item in read.objects]
+    assert outline.marks == {at: mark for at, mark in enumerate(marks) if mark}
 
 
 @given(drawn(), st.randoms(use_true_random=False))
@@ -157,6 +159,7 @@ REFUSED: dict[str, Any] = {
     ),
     "a blind mark of zero": one(objects=[["Book", 1, CREATE, 0]]),
     "a blind mark of true": one(objects=[["Book", 1, CREATE, True]]),
+    "a create marked an update": one(objects=[["Book", 1, CREATE, 2]]),
     "a blind edit": one(objects=[["Book", 1, [0, 1, [], {}], 1]]),
     "a blind delete": one(objects=[["Book", 1, [2, 0, [], {}], 1]]),
     "objects in no order": one(objects=[["Book", 2, CREATE], ["Book", 1, CREATE]]),

@@ -172,7 +172,7 @@ def test_summary(store: Path) -> None:
         "Author": 1,
         "Book": 2,
     }
-    assert (summary["ident"], summary["cursor"], summary["refusals"]) == (0, 0, 0)
+    assert (summary["ident"], summary["cursor"], summary["journal"]) == (0, 0, 0)
     assert "a client file" in ok("inspect", store).out
 
 

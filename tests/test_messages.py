@@ -165,6 +165,8 @@ DELTA = pack([0, 1, [], {0: [[655360001, 5, {"title": "Dune"}]]}])
 GOOD = [
     body.StateOp("Book", 1, 7, HEAD, [[pack([["l"], [], 0]), 7, None]]),
     body.DeltaOp("Book", "key", 8, DELTA),
+    body.DeltaOp("Book", "key", 8, DELTA, 1),
+    body.StateOp("Book", 1, 7, HEAD, [], [3, 7]),
     body.EvictOp("Book", 2),
     body.SchemaOp({}),
     body.AuthorOp(8, 5, 655360001, 7),
@@ -173,7 +175,7 @@ GOOD = [
 
 
 def test_operations_travel() -> None:
-    """BODY-4"""
+    """BODY-4 BODY-7"""
     assert body.decode_operations(*body.encode_operations(GOOD)) == GOOD
 
 
@@ -191,6 +193,14 @@ def test_operations_travel() -> None:
         [0, "Book", 1, 8, DELTA[:-1]],
         [0, "Book", 1, 8, DELTA + b"\0"],
         [0, "Book", 1, 8, "text"],
+        [0, "Book", 1, 8, DELTA, 2],
+        [0, "Book", 1, 8, DELTA, True],
+        [1, "Book", 1, 7, HEAD, [], []],
+        [1, "Book", 1, 7, HEAD, [], [7, 7]],
+        [1, "Book", 1, 7, HEAD, [], [8]],
+        [1, "Book", 1, 7, HEAD, [], [0]],
+        [1, "Book", 1, 7, HEAD, [], [True]],
+        [1, "Book", 1, 7, HEAD, [], 7],
         [1, "Book", 1, 7, pack([2, 1, [], {}]), []],
         [1, "Book", 1, 7, HEAD, {}],
         [1, "Book", 1, 7, HEAD, [["name", 7, None]]],

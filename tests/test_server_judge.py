@@ -168,7 +168,7 @@ def test_a_blind_create_of_a_living_object_is_an_update_of_it() -> None:
     ack = second.write(created_with("anything", 1), blind=True, cursor=cursor_now(second))
     assert not ack.refusals
     (item,) = decode(ack.rewrites[0][1]).objects
-    assert (item.delta[:2], item.blind) == ([0, 1], False)
+    assert (item.delta[:2], item.blind, item.unseen) == ([0, 1], False, True)
     assert server_view(first.namespace.store) == {"anything": 1, "title": "old"}
 
 
@@ -178,7 +178,7 @@ def test_a_blind_create_of_what_was_dead_at_its_cursor_is_the_next_life() -> Non
     ack = second.write(created_with("title", "again"), blind=True, cursor=cursor_now(second))
     assert not ack.refusals
     (item,) = decode(ack.rewrites[0][1]).objects
-    assert item.delta[:2] == [3, 3]
+    assert (item.delta[:2], item.blind, item.unseen) == ([3, 3], True, False)
     assert server_view(first.namespace.store) == {"title": "again"}
 
 

@@ -161,7 +161,8 @@ def test_changesets(vector: dict[str, Any]) -> None:
             item["class"],
             from_json(item["key"]),  # type: ignore[arg-type]
             unpack(bytes.fromhex(item["delta"])),
-            item["blind"],
+            blind=item["mark"] == 1,
+            unseen=item["mark"] == 2,
         )
         for item in vector["objects"]
     ]

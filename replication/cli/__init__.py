@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "query": "Print the objects of a store that match a query.",
     "rules": "Check a rules file, begin one, explain what it allows.",
     "scenario": "Run divergence scenarios and print how they end.",
+    "journal": "List what writes lost to others, and what the server refused.",
     "forget": "Forget what is dead in a namespace.",
     "inspect": "Show what a store holds: objects, history, cursors, schema.",
     "device": "",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from replication.cli.changesets import changeset_tree, refusal_tree
+from replication.cli.changesets import changeset_tree
+from replication.cli.journal import entry_tree
 from replication.cli.output import moment
 from replication.cli.states import state_tree
 from replication.cli.stores import Snapshot
 from replication.client import records
+from replication.client.journal import entries
 from replication.client.subscriptions import load_sets
 from replication.clock import unix_from_time
 from replication.history.changeset import decode_trusted
@@ -28,7 +30,7 @@ def summary(held: Snapshot) -> dict[str, Any]:
         "unsent": local.client_version - synced.acknowledged,
         "pending": sum(1 for _ in held.reader.records(records.PENDING)),
         "subscriptions": _active(held)["subscriptions"],
-        "refusals": sum(1 for _ in held.reader.records(records.JOURNAL)),
+        "journal": sum(1 for _ in held.reader.records(records.JOURNAL)),
     }
 
 
@@ -73,9 +75,9 @@ def cursors(held: Snapshot) -> list[dict[str, Any]]:
 
 
 def journal(held: Snapshot) -> Iterator[dict[str, Any]]:
-    """What the server refused of this file's writes."""
-    for _, data in held.reader.records(records.JOURNAL):
-        yield refusal_tree(unpack_trusted(data))
+    """What writes of this file lost, and what the server refused of them."""
+    for entry in entries(held.reader):
+        yield entry_tree(entry)
 
 
 def subscriptions(held: Snapshot) -> Iterator[dict[str, Any]]:

@@ -46,7 +46,7 @@ def command(
       cursors        how far a client file is, or every client file a namespace knows
       schema         classes and properties; as JSON what `replication serve --schema` reads
       subscriptions  what a client file asked for
-      journal        what was refused, and why
+      journal        what was lost to others' writes or refused, and why
 
     \b
     Example:

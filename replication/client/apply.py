@@ -20,12 +20,16 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-from replication.client import horizons
+from replication.client import horizons, kept
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
+from replication.client.journal import Entry, append
+from replication.client.kept import Own
 from replication.client.left import LeftView
+from replication.client.lost import REFUSED, Lost, Side
+from replication.client.overridden import Overridden
 from replication.client.progress import DownloadProgress, advanced
-from replication.client.records import JOURNAL, PENDING, STAGED
+from replication.client.records import PENDING, STAGED
 from replication.client.replica import Change, fields_of, head_of, state_of
 from replication.client.retype import Rewrite, retype
 from replication.crdt.container import Slot
@@ -39,6 +43,7 @@ from replication.model.encoding import RUN, is_key, key_bytes, pack, unpack_trus
 from replication.model.schema import Schema
 from replication.model.values import Key
 from replication.protocol.body import (
+    AuthorOp,
     DeltaOp,
     EvictOp,
     ForgetOp,
@@ -86,6 +91,7 @@ def acknowledge(work: Integration, ack: Ack) -> list[Any]:
             raise DecodeError(f"{refusal!r:.60} is no refusal")
     lost = retype(work, changed, ack.refusals)
     _journal(work, lost)
+    kept.acknowledged(work, work.synced.acknowledged + 1, ack.client_version, ack.version)
     work.synced = work.synced._replace(acknowledged=ack.client_version, digest=digest)
     return lost
 
@@ -125,11 +131,13 @@ def _replace(
 def _journal(work: Integration, refusals: list[Any]) -> None:
     if not refusals:
         return
-    last = next(iter(work.writer.records(JOURNAL, reverse=True, limit=1)), None)
-    number = 0 if last is None else int.from_bytes(last[0], "big")
-    for refusal in refusals:
-        number += 1
-        work.writer.put_record(JOURNAL, int_key(number), pack(refusal))
+    for version, class_name, key, path, reason, message in refusals:
+        steps = tuple(tuple(step) if type(step) is list else step for step in path)
+        parts = (Lost(steps, REFUSED, None, None),)
+        append(
+            work.writer,
+            Entry(class_name, key, version, 0, parts, reason=reason, message=message),
+        )
 
 
 def _is_refusal(item: Any) -> bool:
@@ -219,7 +227,7 @@ class _StagedRows:
 
     def add(self, operation: StateOp, state: ObjectState) -> None:
         """Stage a state."""
-        class_name, key, version, head, _ = operation
+        class_name, key, version, head, *_ = operation
         if class_name != self._class_name or len(self._rows) >= RUN:
             self.flush()
             _known_class(self._work, class_name)
@@ -260,11 +268,12 @@ def apply(work: Integration, download: Download) -> None:
     passed, operations = horizons.leading(decode_with_states(download.size, download.body))
     synced = work.synced
     belongs = (synced.staged_query, synced.staged_base) == (download.query_version, download.base)
-    _fold(work, download.mark)
+    overridden = Overridden(work)
+    _fold(work, download.mark, overridden)
     before = horizons.begin(work, passed, download.version)
     if belongs and synced.staged_count:
-        _operate_staged(work)
-    states = _operate(work, operations)
+        _operate_staged(work, overridden)
+    states = _operate(work, operations, overridden)
     for name, key in horizons.end(work, before, download.mark).items():
         rebuild(work, name, key)
     if work.received > work.local.received:
@@ -280,7 +289,7 @@ def apply(work: Integration, download: Download) -> None:
     )
 
 
-def _fold(work: Integration, mark: int) -> None:
+def _fold(work: Integration, mark: int, overridden: Overridden) -> None:
     """Pending deltas up to the mark become synced state."""
     pending = work.pending
     folding: dict[ObjectName, Key] = {}
@@ -289,7 +298,14 @@ def _fold(work: Integration, mark: int) -> None:
     if mark > work.synced.acknowledged:
         raise DecodeError(f"a mark of {mark}, but {work.synced.acknowledged} is acknowledged")
     for version in range(work.synced.folded + 1, mark + 1):
-        for class_name, key, data in work.outline(version).objects:
+        changeset = work.outline(version)
+        kept.keep(work, version, changeset)
+        for position in changeset.marks:
+            class_name, key, data = changeset.objects[position]
+            stamp = (changeset.time, work.local.ident)
+            own = Own(version, None, stamp, unpack_trusted(data))
+            overridden.by_fold(own, class_name, key)
+        for class_name, key, data in changeset.objects:
             name = (class_name, key_bytes(key))
             folding[name] = key
             work.folded[name] = version
@@ -305,6 +321,8 @@ def _fold(work: Integration, mark: int) -> None:
             pending[name] = [version for version in pending[name] if version > mark]
             delta = merge_all(list(map(unpack_trusted, folded)))
             _merge_base(work, name[0], key, None, delta)
+    if folding:
+        kept.make_room(work, mark)
 
 
 def _merge_base(
@@ -318,17 +336,21 @@ def _merge_base(
     work.replica.put_base(class_name, key, held if version is None else version, state, parts)
 
 
-def _operate(work: Integration, operations: Iterable[tuple[Operation, Any]]) -> int:
+def _operate(
+    work: Integration, operations: Iterable[tuple[Operation, Any]], overridden: Overridden
+) -> int:
     """Do what the operations say, each with its decoded head or delta; how many are states."""
     states = 0
     for _, group in groupby(operations, _joins_with):
         (operation, state), *more = group
         match operation:
-            case DeltaOp(class_name, key, version):
-                _deltas(work, class_name, key, [(version, state), *map(_version_and_delta, more)])
+            case DeltaOp(class_name, key):
+                _deltas(work, class_name, key, [(operation, state), *more], overridden)
             case StateOp():
                 states += 1
-                _state(work, operation, state)
+                _state(work, operation, state, overridden)
+            case AuthorOp():
+                overridden.learn(operation)
             case EvictOp():
                 _evict(work, operation)
             case SchemaOp():
@@ -336,12 +358,6 @@ def _operate(work: Integration, operations: Iterable[tuple[Operation, Any]]) -> 
             case ForgetOp(version):
                 raise DecodeError(f"horizon {version} behind other operations")
     return states
-
-
-def _version_and_delta(item: tuple[Operation, Any]) -> tuple[int, ObjectState]:
-    operation, delta = item
-    assert type(operation) is DeltaOp
-    return operation.version, delta
 
 
 def _joins_with(item: tuple[Operation, Any]) -> Any:
@@ -352,7 +368,7 @@ def _joins_with(item: tuple[Operation, Any]) -> Any:
     return object()
 
 
-def _operate_staged(work: Integration) -> None:
+def _operate_staged(work: Integration, overridden: Overridden) -> None:
     """Apply what was staged. Rule 5."""
     pending = {class_name for class_name, _ in work.pending}
     for class_name in work.writer.classes():
@@ -360,13 +376,14 @@ def _operate_staged(work: Integration) -> None:
             work.arrived(class_name)
             continue
         for _, key, version, head in work.writer.staged_objects(class_name):
-            _state(work, StateOp(class_name, key, version, head, []), unpack_trusted(head))
+            operation = StateOp(class_name, key, version, head, [])
+            _state(work, operation, unpack_trusted(head), overridden)
     for number in range(1, work.synced.staged_count + 1):
         record = work.writer.record(STAGED, int_key(number))
         assert record is not None, "staged with its count"
         latest, rest = unpack_trusted(record)
         work.received = max(work.received, latest)
-        _operate(work, map(_with_state, map(trusted_operation, rest)))
+        _operate(work, map(_with_state, map(trusted_operation, rest)), overridden)
 
 
 def _with_state(operation: Operation) -> tuple[Operation, ObjectState | None]:
@@ -384,12 +401,16 @@ def _known_class(work: Integration, class_name: str) -> None:
 
 
 def _deltas(
-    work: Integration, class_name: str, key: Key, news: list[tuple[int, ObjectState]]
+    work: Integration,
+    class_name: str,
+    key: Key,
+    news: list[tuple[Any, ObjectState]],
+    overridden: Overridden,
 ) -> None:
-    """Merge deltas of one object, each with its version."""
+    """Merge deltas of one object, each with its operation."""
     if len(work.horizons) > 1 and len(news) > 1:  # it may be forgotten in between
         for item in news:
-            _deltas(work, class_name, key, [item])
+            _deltas(work, class_name, key, [item], overridden)
         return
     _known_class(work, class_name)
     name = (class_name, key_bytes(key))
@@ -402,37 +423,45 @@ def _deltas(
         news = _later(news, 0 if row is None else row.version)
     if not news:
         return
-    version = news[-1][0]
+    version = news[-1][0].version
+    watch = overridden.by_deltas([operation for operation, _ in news], row)
     delta = merge_all([delta for _, delta in news])
     work.received = max(work.received, latest_time(delta))
     if pending:
         _merge_base(work, class_name, key, version, clone(delta))
-        if len(work.horizons) > 1:
-            return  # the view is computed again at the end
     settled, parts = work.replica.settled(class_name, row, horizons.before(work, version))
     state = merge(state_of(settled), delta, parts)
+    lost = () if watch is None else watch.told(delta, Side(state, parts))
     head = pack(state)
+    if pending and len(work.horizons) > 1:
+        # The view is computed again at the end.
+        work.changes.append(Change(class_name, key, head_of(row), head_of(row), overridden=lost))
+        return
     if pending:  # the view may be spread over other parts than the base
         work.replica.keep_base_parts(class_name, key, row, parts.changes())
     work.replica.put_head(class_name, key, version, state, head, parts)
-    work.changes.append(Change(class_name, key, head_of(row), head, fields_of(parts.changes())))
+    parts_of = fields_of(parts.changes())
+    work.changes.append(Change(class_name, key, head_of(row), head, parts_of, lost))
 
 
-def _later(news: list[tuple[int, ObjectState]], reached: int) -> list[tuple[int, ObjectState]]:
+def _later(news: list[tuple[Any, ObjectState]], reached: int) -> list[tuple[Any, ObjectState]]:
     """What is later than a version, and than all before it. Rule 3."""
     out = []
-    for version, delta in news:
-        if version > reached:
-            out.append((version, delta))
-            reached = version
+    for operation, delta in news:
+        if operation.version > reached:
+            out.append((operation, delta))
+            reached = operation.version
     return out
 
 
-def _state(work: Integration, operation: StateOp, state: ObjectState) -> None:
-    class_name, key, version, head, parts = operation
+def _state(
+    work: Integration, operation: StateOp, state: ObjectState, overridden: Overridden
+) -> None:
+    class_name, key, version, head, parts, _ = operation
     _known_class(work, class_name)
     row = work.replica.row(class_name, key)
     before = head_of(row)
+    watch = overridden.by_state(operation, row)
     versions = work.pending.get((class_name, key_bytes(key))) if work.pending else None
     parts_of: frozenset[Slot] = frozenset()
     if versions:
@@ -456,7 +485,12 @@ def _state(work: Integration, operation: StateOp, state: ObjectState) -> None:
         deltas = work.deltas((class_name, key_bytes(key)), versions)
         after, reapplied = work.replica.reapply(class_name, key, version, state, deltas)
         parts_of |= reapplied
-    work.changes.append(Change(class_name, key, before, after, parts_of))
+    lost: tuple[Entry, ...] = ()
+    if watch is not None:
+        now = work.replica.row(class_name, key)
+        shown = Side(state_of(now), work.replica.parts(class_name, now))
+        lost = watch.told(unpack_trusted(head), shown)
+    work.changes.append(Change(class_name, key, before, after, parts_of, lost))
 
 
 def _evict(work: Integration, operation: EvictOp) -> None:

@@ -54,7 +54,9 @@ def net_changes(changes: list[Change]) -> NetChanges:
         first = of_class.get(change.key)
         if first is not None:
             change = change._replace(
-                head_before=first.head_before, parts_of=first.parts_of | change.parts_of
+                head_before=first.head_before,
+                parts_of=first.parts_of | change.parts_of,
+                overridden=first.overridden + change.overridden,
             )
         of_class[change.key] = change
     return {name: list(of_class.values()) for name, of_class in by_class.items()}

@@ -16,12 +16,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
 from replication.client import records
 from replication.client.callbacks import Callbacks
 from replication.client.changes import net_changes
 from replication.client.entities import Entities, ObjectName
+from replication.client.journal import Journal, entries
 from replication.client.left import LeftView
 from replication.client.objects import Handle, Handles
 from replication.client.open_lists import OpenLists
@@ -33,7 +34,6 @@ from replication.client.text_editor import Texts
 from replication.client.transaction import Transaction
 from replication.clock import HybridClock
 from replication.crdt.edit import Author
-from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState
 from replication.errors import NoTransactionError, SchemaError, StoreCorruptError
 from replication.history.changeset import (
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Pending changesets that one transaction of synchronisation keeps decoded.
-_DECODED_MAX: Final = 16
+#: Bytes of the pending changesets that one transaction of synchronisation keeps taken apart.
+_APART_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 class Database:
@@ -112,6 +112,7 @@ class Database:
         self.texts = Texts(entropy)
         self.entities = Entities(self)
         self.open_lists = OpenLists()
+        self.journal = Journal(self)
         self.handles = Handles(self, schema if isinstance(schema, Declaration) else None)
         #: client versions of the pending deltas of each object
         self.pending: dict[ObjectName, list[int]] = {}
@@ -444,7 +445,13 @@ class Database:
     def refusals(self) -> list[Any]:
         """Everything the server refused and nobody dismissed yet, oldest first."""
         with self.store.read() as reader:
-            return [unpack_trusted(data) for _, data in reader.records(records.JOURNAL)]
+            return [
+                [entry.client_version, entry.class_name, entry.key, _listed(part.path),
+                 entry.reason, entry.message]
+                for entry in entries(reader)
+                for part in entry.lost
+                if entry.is_refusal
+            ]  # fmt: skip
 
     def observe(self, observation: Observation) -> None:
         """Tell it what changes from now on. For `results.py`."""
@@ -506,8 +513,20 @@ class Database:
         return out
 
 
+def _listed(path: Iterable[Any]) -> list[Any]:
+    return [list(step) if type(step) is tuple else step for step in path]
+
+
 def _report(error: Exception) -> None:
     sys.excepthook(type(error), error, error.__traceback__)
+
+
+class _Apart(NamedTuple):
+    """A pending changeset: its time, its deltas by object, and which of them are blind creates."""
+
+    time: int
+    deltas: dict[ObjectName, bytes]
+    blind: set[ObjectName]
 
 
 class Integration:
@@ -541,8 +560,9 @@ class Integration:
         self.left: list[LeftView] = []
         self.everything = False
         self.renamed: tuple[int, int, int] | None = None
-        #: The record of a pending changeset, and its deltas by object; see `_deltas_of`.
-        self._decoded: dict[int, tuple[bytes, dict[ObjectName, ObjectState]]] = {}
+        #: The record of a pending changeset, and what is in it; see `_apart_of`.
+        self._apart: dict[int, tuple[bytes, _Apart]] = {}
+        self._apart_bytes = 0
         self._entities = db.entities
         self.texts = db.texts
         self.wall_ms = db.wall_ms
@@ -594,21 +614,35 @@ class Integration:
     def deltas(self, name: ObjectName, versions: Iterable[int]) -> Iterator[ObjectState]:
         """The deltas of one object in some pending changesets, for the caller to change."""
         for version in versions:
-            delta = self._deltas_of(version).get(name)
+            delta = self._apart_of(version).deltas.get(name)
             if delta is not None:
-                yield clone(delta)
+                yield unpack_trusted(delta)
 
-    def _deltas_of(self, version: int) -> dict[ObjectName, ObjectState]:
+    def seeing_deltas(self, name: ObjectName) -> Iterator[tuple[int, int, ObjectState]]:
+        """Client version, time and delta of the pending deltas of an object that was held when they
+        were written, oldest first.
+        """
+        for version in self.pending.get(name, ()):
+            time, deltas, blind = self._apart_of(version)
+            if name in deltas and name not in blind:
+                yield version, time, unpack_trusted(deltas[name])
+
+    def _apart_of(self, version: int) -> _Apart:
         # Objects are asked for in the order of changesets, and one of these may hold thousands:
-        # decoding it for each of them would take time in the square of that.
+        # taking it apart for each of them would take time in the square of that.
         record = self._pending_record(version)
-        held = self._decoded.get(version)
+        held = self._apart.get(version)
         if held is None or held[0] != record:
-            if len(self._decoded) >= _DECODED_MAX:
-                del self._decoded[next(iter(self._decoded))]
-            objects = decode_trusted(unpack_trusted(record)[0]).objects
-            deltas = {(item.class_name, key_bytes(item.key)): item.delta for item in objects}
-            self._decoded[version] = held = (record, deltas)
+            if self._apart_bytes > _APART_BYTES_MAX:
+                self._apart.clear()
+                self._apart_bytes = 0
+            outline = outline_trusted(unpack_trusted(record)[0])
+            names = [(class_name, key_bytes(key)) for class_name, key, _ in outline.objects]
+            deltas = {name: item[2] for name, item in zip(names, outline.objects, strict=True)}
+            blind = {names[position] for position in outline.marks}
+            held = (record, _Apart(outline.time, deltas, blind))
+            self._apart[version] = held
+            self._apart_bytes += len(record)
         return held[1]
 
     def store(self) -> None:

@@ -10,7 +10,8 @@
 | base_parts | class, key, part name | [version, data] of a part pending deltas changed, or null |
 | staged | position in the download | [latest time of its rows, what is no row]: a staged DOWNLOAD |
 | subscriptions | query version | see `subscriptions.py` |
-| journal | number | [client version, class, key, path, reason, message] of a refusal |
+| journal, journal_of | number; class, key, number | see `journal.py` |
+| kept, acked | class, key, client version; client version | see `kept.py` |
 
 Rule 1: the object row is the view, `merge(synced, pending)`; `base` holds the synced state only
         while the object has pending deltas: copied on the first local write, gone with the last.
@@ -33,6 +34,9 @@ BASE_PARTS: Final = "base_parts"
 STAGED: Final = "staged"
 SUBSCRIPTIONS: Final = "subscriptions"
 JOURNAL: Final = "journal"
+JOURNAL_OF: Final = "journal_of"
+KEPT: Final = "kept"
+ACKED: Final = "acked"
 
 
 class Local(NamedTuple):
@@ -62,7 +66,8 @@ class Synced(NamedTuple):
     last ACK. `staged_query`, `staged_base`, `staged_position`, `staged_count` describe a staged
     download that is under way; `staged_mixed`: nothing more of it becomes staged rows.
     `horizon` is the last server version as of which everything dead is forgotten. `progress` is
-    that of the last download in several messages.
+    that of the last download in several messages. `integrated` is the server version of the last
+    ACK; `kept_count` and `kept_bytes` say how much `kept.py` keeps.
     """
 
     cursor: int = 0
@@ -77,6 +82,9 @@ class Synced(NamedTuple):
     staged_count: int = 0
     staged_mixed: bool = False
     horizon: int = 0
+    integrated: int = 0
+    kept_count: int = 0
+    kept_bytes: int = 0
     progress: DownloadProgress = DownloadProgress()
 
 

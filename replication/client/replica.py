@@ -17,7 +17,7 @@ Rule 4: what is dead as of a horizon is forgotten when an object is next written
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from replication.client.records import BASE, BASE_PARTS, object_key
 from replication.crdt.container import Slot
@@ -30,12 +30,16 @@ from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Key
 from replication.storage.contract import StoredObject, Writer
 
+if TYPE_CHECKING:
+    from replication.client.journal import Entry
+
 
 class Change(NamedTuple):
     """What a transaction did to one object: its head before and after, None where there is none.
 
     `parts_of` names the fields, and containers among them, with lists spread over parts that
-    changed: heads don't show those.
+    changed: heads don't show those. `overridden` is what the journal says that writes of this file
+    lost by it.
     """
 
     class_name: str
@@ -43,6 +47,7 @@ class Change(NamedTuple):
     head_before: bytes | None
     head_after: bytes | None
     parts_of: frozenset[Slot] = frozenset()
+    overridden: tuple[Entry, ...] = ()
 
     @property
     def before(self) -> ObjectState:

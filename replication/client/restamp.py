@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from replication.client import kept
 from replication.client.apply import rebuild
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
@@ -65,6 +66,7 @@ def adopt(work: Integration, ident: int, salt: int) -> None:
     work.rename(old, minted_from, ident)
     work.local = work.local._replace(ident=ident, salt=salt, forking=False)
     if old:
+        kept.forget_all(work)
         former = (*work.local.former, old)
         work.local = work.local._replace(former=former, client_version=len(pending))
         work.synced = work.synced._replace(acknowledged=0, folded=0, digest=DIGEST_START)

@@ -9,7 +9,7 @@ Rule 2: an observer is called once with the first state, then once for each tran
 Rule 3: an object that starts to match is inserted, one that no longer does is deleted, whether it
         was created, edited into the query, downloaded, evicted or deleted. Of an object that
         matched before and after, the properties that look different are named (see `changes.py`);
-        where none does, nothing is told.
+        where none does, nothing is told, unless a write of this device lost.
 Rule 4: where a query looks at other objects, or at an order, an object may come or go without
         having changed itself: what matches is then worked out anew, and the difference is told.
 """
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from replication.client.changes import NetChanges, changed_fields
 from replication.client.entities import Entity
 from replication.client.evaluation import Found, found_by, plan
+from replication.client.journal import Entry
 from replication.crdt.view import column_values, register_value, shows
 from replication.errors import QueryError, UsageError, WrongTypeError
 from replication.model.check import ZEROS, convert, shown
@@ -52,6 +53,8 @@ class ResultsChange:
         modified: the properties that look different, of objects that matched and still do.
         reordered: whether objects that matched before and after stand in another order, where
             SORT says in which.
+        overridden: what writes of this device lost by it, of objects that matched before or do now:
+            the entries that the journal got.
     """
 
     initial: bool = False
@@ -59,6 +62,7 @@ class ResultsChange:
     deleted: list[Key] = field(default_factory=list)
     modified: dict[Key, list[str]] = field(default_factory=dict)
     reordered: bool = False
+    overridden: dict[Key, list[Entry]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,13 @@ class ObjectChange:
         initial: the first call, which changes nothing.
         is_valid: whether the object is there now; False when it was deleted or evicted.
         fields: the properties that look different; all of an object that came back.
+        overridden: what writes of this device lost by it: the entries that the journal got.
     """
 
     initial: bool = False
     is_valid: bool = True
     fields: list[str] = field(default_factory=list)
+    overridden: list[Entry] = field(default_factory=list)
 
 
 class Results(Generic[T]):
@@ -282,6 +288,8 @@ class Results(Generic[T]):
             key = change.key
             values = column_values(change.after, wanted) if shows(change.head_after) else None
             matches = self.accepts(key, None if values is None else values.get)
+            if change.overridden and (matches or key in keys):
+                out.overridden[key] = list(change.overridden)
             if matches and key not in keys:
                 keys[key] = None
                 out.inserted.append(key)
@@ -292,7 +300,7 @@ class Results(Generic[T]):
                 names = changed_fields(change, self._schema, self._db.class_schema)
                 if names:
                     out.modified[key] = names
-        return out if out.inserted or out.deleted or out.modified else None
+        return out if out != ResultsChange() else None
 
     def _compared(self, net: NetChanges, keys: dict[Key, None]) -> ResultsChange | None:
         """The same by evaluating again: other objects have a say in what matches."""
@@ -310,10 +318,12 @@ class Results(Generic[T]):
                 names = changed_fields(changes[key], self._schema, self._db.class_schema)
                 if names:
                     out.modified[key] = names
+        for key, change in changes.items():
+            if change.overridden and (key in keys or key in out.inserted):
+                out.overridden[key] = list(change.overridden)
         keys.clear()
         keys.update(dict.fromkeys(now))
-        told = out.inserted or out.deleted or out.modified or out.reordered
-        return out if told else None
+        return out if out != ResultsChange() else None
 
 
 def _argument(db: Database, value: Any) -> Any:
@@ -421,5 +431,7 @@ class ObjectObservation(Observation):
         for change in net.get(self._schema.name, ()):
             if key_bytes(change.key) == self._entity.name[1]:
                 names = changed_fields(change, self._schema, self._db.class_schema)
-                if names or shows(change.head_before) is not shows(change.head_after):
-                    self._callback(ObjectChange(False, shows(change.head_after), names))
+                shown_now = shows(change.head_after)
+                if names or change.overridden or shows(change.head_before) is not shown_now:
+                    lost = list(change.overridden)
+                    self._callback(ObjectChange(False, shown_now, names, lost))

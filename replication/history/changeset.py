@@ -1,7 +1,8 @@
 """Changesets: what one write transaction wrote, in the bytes that travel and are stored. [CHG]
 
     [time, cursor, flags, schema, objects] or [..., horizon]
-    object   [class, key, delta] or [class, key, delta, 1] for a blind create
+    object   [class, key, delta], or [class, key, delta, 1] for a blind create, or
+             [class, key, delta, 2] for an update that the server made of one
 
 * `time`: of the transaction's stamp; its origin is the file ident of whoever uploads.
 * `cursor`: the author's download cursor: the server version it had seen.
@@ -49,6 +50,9 @@ from replication.model.encoding import (
 from replication.model.values import Key
 
 ATOMIC: Final = 1
+#: Marks of objects: a blind create, and an update made of one.
+BLIND: Final = 1
+UNSEEN: Final = 2
 #: The digest before the first changeset.
 DIGEST_START: Final = bytes(16)
 
@@ -62,6 +66,8 @@ class ObjectDelta(NamedTuple):
     #: A create of a key its author does not hold: the server starts it from the length the key
     #: had at the author's cursor.
     blind: bool = False
+    #: An update that the server made of a blind create: its author did not hold the object.
+    unseen: bool = False
 
 
 @dataclass(slots=True)
@@ -117,9 +123,15 @@ def encode_unbounded(changeset: Changeset) -> bytes:
         changeset.cursor,
         changeset.flags,
         changeset.schema,
-        [[*item[:3], 1] if item.blind else list(item[:3]) for item in objects],
+        [[*item[:3], *_mark(item)] for item in objects],
     ]
     return pack([*items, changeset.horizon] if changeset.horizon else items)
+
+
+def _mark(item: ObjectDelta) -> tuple[int, ...]:
+    if item.blind:
+        return (BLIND,)
+    return (UNSEEN,) if item.unseen else ()
 
 
 def _position(item: ObjectDelta) -> tuple[str, bytes]:
@@ -129,8 +141,12 @@ def _position(item: ObjectDelta) -> tuple[str, bytes]:
 def decode_trusted(data: bytes) -> Changeset:
     """What `encode` wrote and this process, or one that checked it, stored."""
     time, cursor, flags, schema, objects, *horizon = unpack_trusted(data)
-    items = [ObjectDelta(item[0], item[1], item[2], len(item) == 4) for item in objects]
+    items = [_trusted(*item) for item in objects]
     return Changeset(time, cursor, items, flags, schema, *horizon)
+
+
+def _trusted(class_name: str, key: Key, delta: ObjectState, mark: int = 0) -> ObjectDelta:
+    return ObjectDelta(class_name, key, delta, mark == BLIND, mark == UNSEEN)
 
 
 class Outline(NamedTuple):
@@ -141,6 +157,8 @@ class Outline(NamedTuple):
     horizon: int
     #: Class, key and delta of each object.
     objects: list[tuple[str, Key, bytes]]
+    #: The marks of objects that have one, by position.
+    marks: dict[int, int]
 
 
 def outline_trusted(data: bytes) -> Outline:
@@ -152,15 +170,17 @@ def outline_trusted(data: bytes) -> Outline:
     count = unpacker.read_array_header()
     time, cursor, _flags, _schema = [unpacker.unpack() for _ in range(4)]
     objects = []
-    for _ in range(unpacker.read_array_header()):
+    marks: dict[int, int] = {}
+    for position in range(unpacker.read_array_header()):
         items = unpacker.read_array_header()
         class_name, key = unpacker.unpack(), unpacker.unpack()
         start = unpacker.tell()
         unpacker.skip()
         objects.append((class_name, key, data[start : unpacker.tell()]))
         if items == 4:
-            unpacker.skip()
-    return Outline(time, cursor, unpacker.unpack() if count == 6 else 0, objects)
+            marks[position] = unpacker.unpack()
+    horizon = unpacker.unpack() if count == 6 else 0
+    return Outline(time, cursor, horizon, objects, marks)
 
 
 def decode(data: bytes) -> Changeset:
@@ -200,15 +220,19 @@ def decode(data: bytes) -> Changeset:
 
 def _object(item: Any, bounds: Bounds) -> ObjectDelta:
     if type(item) is not list or len(item) not in (3, 4):
-        raise DecodeError("an object of a changeset is [class, key, delta] or [..., 1]")
+        raise DecodeError("an object of a changeset is [class, key, delta] or [..., mark]")
     class_name, key, delta = item[:3]
     check_class_name(class_name)
     check_key(key)
     check_within(delta, bounds, NESTING_MAX)
     if len(item) == 3:
         return ObjectDelta(class_name, key, delta)
-    if type(item[3]) is not int or item[3] != 1:
+    if type(item[3]) is not int or item[3] not in (BLIND, UNSEEN):
         raise DecodeError(f"{_short(item[3])} does not mark a blind create, 1 does")
+    if item[3] == UNSEEN:
+        if delta[0]:
+            raise DecodeError("an update made of a blind create that creates or deletes")
+        return ObjectDelta(class_name, key, delta, unseen=True)
     if delta[0] % 2 == 0:
         raise DecodeError("a blind create that creates nothing")
     return ObjectDelta(class_name, key, delta, blind=True)

@@ -22,7 +22,7 @@ Rule 2: decompression stops at `size`, which is at most BODY_BYTES_MAX. [BODY-2]
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from replication.crdt.check import check_part, unpack_objects
@@ -61,22 +61,28 @@ FORGET: Final = 5
 
 
 class DeltaOp(NamedTuple):
-    """Merge a delta."""
+    """Merge a delta. `unseen` 1: its author did not hold the object, whatever else it had seen."""
 
     class_name: str
     key: Key
     version: int
     delta: bytes
+    unseen: int = 0
 
 
 class StateOp(NamedTuple):
-    """Replace an object by a state. `parts`: [name, version, data or None]."""
+    """Replace an object by a state.
+
+    `parts`: [name, version, data or None]. `touched`: the versions, of others than the receiver,
+    that touched it since the receiver's cursor; empty where nobody looked.
+    """
 
     class_name: str
     key: Key
     version: int
     head: bytes
     parts: list[list[Any]]
+    touched: Sequence[int] = ()
 
 
 class EvictOp(NamedTuple):
@@ -110,6 +116,8 @@ class ForgetOp(NamedTuple):
 Operation: TypeAlias = DeltaOp | StateOp | EvictOp | SchemaOp | AuthorOp | ForgetOp
 
 _KINDS: Final = (DeltaOp, StateOp, EvictOp, SchemaOp, AuthorOp, ForgetOp)
+#: Items of deltas, states and evictions: the last one of the former two may be left out.
+_LENGTHS: Final = ((5, 6), (6, 7), (3,))
 _NUMBERS: Final[dict[type, int]] = {
     DeltaOp: DELTA,
     StateOp: STATE,
@@ -209,7 +217,10 @@ def _states(items: list[bytes], *, spread: bool = False) -> list[ObjectState]:
 
 def pack_operation(operation: Operation) -> list[Any]:
     """An operation as it stands in a body."""
-    return [_NUMBERS[type(operation)], *operation]
+    items = [_NUMBERS[type(operation)], *operation]
+    if not items[-1] and type(operation) in (DeltaOp, StateOp):
+        items.pop()
+    return items
 
 
 def trusted_operation(item: list[Any]) -> Operation:
@@ -231,7 +242,7 @@ def _operation(item: Any) -> Operation:
         if type(item[1]) is not int or not 0 < item[1] <= TIME_MAX:
             raise DecodeError(f"{item[1]!r:.60} is no server version")
         return ForgetOp(item[1])
-    if type(kind) is not int or not DELTA <= kind <= EVICT or len(item) != (5, 6, 3)[kind]:
+    if type(kind) is not int or not DELTA <= kind <= EVICT or len(item) not in _LENGTHS[kind]:
         raise DecodeError(f"{item!r:.60} is no operation")
     check_class_name(item[1])
     if not is_key(item[2]):
@@ -241,9 +252,23 @@ def _operation(item: Any) -> Operation:
     if type(item[3]) is not int or not 0 < item[3] <= TIME_MAX or type(item[4]) is not bytes:
         raise DecodeError(f"{item!r:.60} is no operation")
     if kind == DELTA:
+        if len(item) == 6 and (type(item[5]) is not int or item[5] != 1):
+            raise DecodeError(f"{item[5]!r:.60} does not say that a delta's author had not seen")
         return DeltaOp(*item[1:])
     _check_parts(item[5])
+    if len(item) == 7:
+        _check_touched(item[6], item[3])
     return StateOp(*item[1:])
+
+
+def _check_touched(versions: Any, last: int) -> None:
+    if type(versions) is not list or not versions:
+        raise DecodeError(f"{versions!r:.60} are no versions that touched an object")
+    before = 0
+    for version in versions:
+        if type(version) is not int or not before < version <= last:
+            raise DecodeError(f"{version!r:.60} is no version that touched a state of {last}")
+        before = version
 
 
 def _author(item: list[Any]) -> AuthorOp:

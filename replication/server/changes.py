@@ -10,11 +10,11 @@ from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 from replication.crdt.object import CONTAINER, REGISTER, ObjectState
-from replication.history.changeset import Outline, outline_trusted
+from replication.history.changeset import UNSEEN, Outline, outline_trusted
 from replication.history.log import Entry
 from replication.model.encoding import key_bytes, unpack_trusted
 from replication.model.values import Key
-from replication.protocol.body import AuthorOp
+from replication.protocol.body import AuthorOp, DeltaOp
 from replication.server import tables
 from replication.server.view import Image
 from replication.storage.contract import Reader, StoredObject
@@ -58,24 +58,24 @@ class Touched:
         self.now = Image(key, None)
         self.gapless = True
         self.spread = False
-        self._deltas: list[tuple[AuthorOp, bytes]] = []
+        self._deltas: list[tuple[AuthorOp, bytes, int]] = []
 
-    def add(self, author: AuthorOp, delta: bytes) -> None:
-        """One more touch."""
-        self._deltas.append((author, delta))
+    def add(self, author: AuthorOp, delta: bytes, unseen: int = 0) -> None:
+        """One more touch; ``unseen``: see `DeltaOp`."""
+        self._deltas.append((author, delta, unseen))
 
     def is_by(self, ident: int) -> bool:
         """Whether a file is among those who touched it."""
-        return any(author.origin == ident for author, _ in self._deltas)
+        return any(author.origin == ident for author, *_ in self._deltas)
 
     @property
     def origins(self) -> set[int]:
         """The files that touched it."""
-        return {author.origin for author, _ in self._deltas}
+        return {author.origin for author, *_ in self._deltas}
 
     def concerns(self, names: Collection[str]) -> bool:
         """Whether any of these fields may have another value than before."""
-        return any(changes_any(unpack_trusted(delta), names) for _, delta in self._deltas)
+        return any(changes_any(unpack_trusted(delta), names) for _, delta, _ in self._deltas)
 
     def forget(self) -> None:
         """What was decoded to be looked at is not needed any more."""
@@ -84,11 +84,19 @@ class Touched:
 
     def authors(self, ident: int) -> list[AuthorOp]:
         """Who made the versions that touched it and are not this file's."""
-        return [author for author, _ in self._deltas if author.origin != ident]
+        return [author for author, *_ in self._deltas if author.origin != ident]
 
-    def others(self, ident: int) -> list[tuple[int, bytes]]:
-        """Version and bytes of the deltas that are not this file's."""
-        return [(by.version, delta) for by, delta in self._deltas if by.origin != ident]
+    def versions(self, ident: int) -> list[int]:
+        """Those versions."""
+        return [author.version for author in self.authors(ident)]
+
+    def others(self, ident: int) -> list[DeltaOp]:
+        """The deltas that are not this file's."""
+        return [
+            DeltaOp(self.class_name, self.key, by.version, delta, unseen)
+            for by, delta, unseen in self._deltas
+            if by.origin != ident
+        ]
 
     def followed_by(self, later: Touched, *, gapless: bool) -> Touched:
         """Both in one.
@@ -176,12 +184,14 @@ def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Chang
         if changeset.horizon == entry.version:
             changes.horizons.append(entry.version)
         author = author_of(entry, changeset)
-        for (class_name, key, delta), before in zip(changeset.objects, entry.before, strict=True):
+        for position, (class_name, key, delta) in enumerate(changeset.objects):
             name = (class_name, key_bytes(key))
             touched = found.get(name)
             if touched is None:
-                touched = found[name] = Touched(class_name, key, Image(key, before))
-            touched.add(author, delta)
+                before = Image(key, entry.before[position])
+                touched = found[name] = Touched(class_name, key, before)
+            unseen = changeset.marks.get(position) == UNSEEN
+            touched.add(author, delta, int(unseen))
             changes.weight += len(delta) + _WEIGHT
     changes.touched = list(found.values())
     spread = {name: tables.has_parts(reader, name) for name in {name for name, _ in found}}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from replication.model.encoding import key_bytes
-from replication.protocol.body import AuthorOp, DeltaOp, EvictOp, Operation, StateOp
+from replication.protocol.body import AuthorOp, EvictOp, Operation, StateOp
 from replication.server.changes import Told, Touched
 from replication.server.staging import cost, state_op
 from replication.server.view import View
@@ -59,8 +59,7 @@ class Exact:
         own = touched.is_by(self.ident)
         deleted = was and not touched.now.is_alive
         if was and touched.gapless and (sees or deleted):
-            for version, delta in touched.others(self.ident):
-                yield DeltaOp(class_name, key, version, delta)
+            yield from touched.others(self.ident)
         elif row is not None and (sees or deleted):
             known = own and touched.gapless and touched.before.head is None
             if not known or touched.others(self.ident):
@@ -69,12 +68,12 @@ class Exact:
             yield EvictOp(class_name, key)
 
     def _state(self, touched: Touched, row: StoredObject) -> StateOp:
-        class_name = touched.class_name
+        class_name, versions = touched.class_name, touched.versions(self.ident)
         if not touched.spread:
-            return StateOp(class_name, row.key, row.version, row.head, [])
+            return StateOp(class_name, row.key, row.version, row.head, [], versions)
         if self.reader is None:
             raise StoreNeeded
-        return state_op(self.reader, class_name, row)
+        return state_op(self.reader, class_name, row, versions)
 
 
 def seen_by(view: View, touched: Iterable[Touched]) -> Iterator[Told]:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from replication.crdt import object as obj
 from replication.crdt.container import Home, Slot, collection_of, list_path, referred, trail
 from replication.crdt.list import Id, expand
+from replication.crdt.lookup import Here
 from replication.crdt.parts import Parts, Path
 from replication.limits import CONTAINER_NESTING_MAX
-from replication.server.judge_list import Here
 from replication.server.refusals import DEPENDS, REPLACED, TOO_LARGE
 
 if TYPE_CHECKING:

@@ -11,18 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from replication.crdt.list import (
-    ROOT,
-    Chunk,
-    Elements,
-    Id,
-    contract,
-    empty_chunk,
-    expand,
-    has_place,
-    part_of,
-)
-from replication.crdt.parts import Parts, Path
+from replication.crdt.list import ROOT, Elements, Id, contract, empty_chunk, expand
+from replication.crdt.lookup import Here
+from replication.crdt.parts import Path
 from replication.server.refusals import DELETED, DEPENDS, WRONG_TYPE
 
 if TYPE_CHECKING:
@@ -45,45 +36,6 @@ def judged_list(judge: Judge, known: Property | None, held: Any, delta: Any, pat
         return delta
     is_new = delta[0] != held[0]
     return [delta[0], contract(kept)] if is_new or kept.ids() else None
-
-
-class Here:
-    """The server's elements of one list, read part by part."""
-
-    __slots__ = ("_chunks", "_elements", "_held", "_parts", "_path")
-
-    def __init__(self, held: Any, parts: Parts | None, path: Path) -> None:
-        self._held = held
-        self._parts = parts
-        self._path = path
-        self._chunks: dict[int, Chunk] = {}
-        self._elements: dict[int, Elements] = {}
-
-    def has_place(self, here: Id) -> bool:
-        """Whether a place is known."""
-        return has_place(self._chunk(self._number(here)), here)
-
-    def about(self, here: Id) -> Elements:
-        """Elements among which ``here`` is, if it is anywhere."""
-        number = self._number(here)
-        if number not in self._elements:
-            self._elements[number] = expand(self._chunk(number))
-        return self._elements[number]
-
-    def _number(self, here: Id) -> int:
-        if len(self._held) == 2:
-            return 0
-        number: int = self._held[1][part_of(self._held[1], here)][2]
-        return number
-
-    def _chunk(self, number: int) -> Chunk:
-        if len(self._held) == 2:
-            chunk: Chunk = self._held[1]
-            return chunk
-        if number not in self._chunks:
-            assert self._parts is not None, "a spread list comes with its parts"
-            self._chunks[number] = self._parts.look(self._path, self._held[0], number)
-        return self._chunks[number]
 
 
 class _Trial:

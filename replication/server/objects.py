@@ -173,7 +173,10 @@ class Objects:
             return None
         rewritten = judged is not item.delta
         if rewritten:
-            item = ObjectDelta(class_name, key, judged)
+            creates = judged[0] % 2 == 1
+            item = ObjectDelta(
+                class_name, key, judged, item.blind and creates, item.blind and not creates
+            )
         columns = self._columns_of(class_name)
         values = column_values(merged, columns)
         return Plan(

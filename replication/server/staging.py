@@ -67,12 +67,19 @@ class Message(NamedTuple):
     progress: float
 
 
-def state_op(reader: Reader, class_name: str, stored: StoredObject) -> StateOp:
-    """A stored object as it travels. Rule 4."""
+def state_op(
+    reader: Reader, class_name: str, stored: StoredObject, touched: list[int] | None = None
+) -> StateOp:
+    """A stored object as it travels. Rule 4.
+
+    Args:
+        touched: the versions, of others than the receiver, that touched it since.
+    """
     parts: list[list[Any]] = []
     if tables.has_parts(reader, class_name):
         parts = [list(part) for part in reader.parts(class_name, stored.row)]
-    return StateOp(class_name, stored.key, stored.version, stored.head, parts)
+    head, version = stored.head, stored.version
+    return StateOp(class_name, stored.key, version, head, parts, touched or [])
 
 
 def cost(operation: Operation) -> int:
@@ -251,12 +258,13 @@ class Staging:
             assert self._began is not None, "it began with the first message"
             if stored.version <= self._began and not old.sees(class_name, now):
                 return None  # Rule 5
-            return state_op(reader, class_name, stored)
+            return state_op(reader, class_name, stored, touched.versions)
         seen = any(
             old.sees(class_name, each) or new.sees(class_name, each) for each in touched.before
         )
         if seen and stored is not None and not now.is_alive:
-            return state_op(reader, class_name, stored)  # deleted, which is not the same as gone
+            # Deleted, which is not the same as gone.
+            return state_op(reader, class_name, stored, touched.versions)
         return EvictOp(class_name, key) if seen or touched.own else None
 
     def _read_share(self, latest: int) -> float:
@@ -277,6 +285,11 @@ class _Touched:
         #: Whether the file itself is among those who touched it, and who else is.
         self.own = False
         self.authors: list[AuthorOp] = []
+
+    @property
+    def versions(self) -> list[int]:
+        """The versions of others that touched it."""
+        return [author.version for author in self.authors]
 
 
 class _Batch:

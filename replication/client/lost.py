@@ -1,0 +1,552 @@
+"""What a device loses to a write of somebody else, told from its own delta. [JOURNAL-LOST]
+
+`lost_parts` walks a delta of this file beside the news, and the object before and after they
+merged. It goes only where both wrote, and everywhere in what the news brought to an end.
+
+Rule 1: a part of a delta is lost where what it wrote showed before, and something else does after.
+        Writes that say the same lose nothing to each other. [JOURNAL-1]
+Rule 2: names, keys and members are compared by name, whatever life or incarnation they are in;
+        elements of lists by their ids. [JOURNAL-2]
+Rule 3: what shows before is told by stamp, so a part that this device wrote over itself, or lost
+        earlier, is not lost again.
+Rule 4: deletions, nulls and increments have no stamps. A deletion shows while its length is the
+        last one; who deletes, too, and later creates anew, takes nothing of it away. An increment
+        shows on every number but one that this device set later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from replication.crdt import object as obj
+from replication.crdt.container import (
+    Home,
+    Slot,
+    collection_of,
+    home_in,
+    list_path,
+    property_container,
+    referred,
+    trail,
+)
+from replication.crdt.list import Elements, Id, all_elements, expand
+from replication.crdt.lookup import Here
+from replication.crdt.object import ObjectState, absent, is_alive
+from replication.crdt.parts import Parts, Path
+from replication.crdt.register import Group, Groups, Stamp, find, order_of
+from replication.crdt.sequence import Sequence
+from replication.crdt.text import all_updates
+from replication.crdt.updates import Run, Update, read_update, union
+from replication.crdt.view import NestedView
+from replication.model.encoding import pack, unpack_trusted
+from replication.model.values import ERASED, Based, Container
+
+#: What a write did, as entries of the journal say it.
+SET: Final = "set"
+ADDED: Final = "added"
+INSERTED: Final = "inserted"
+REMOVED: Final = "removed"
+MOVED: Final = "moved"
+CREATED: Final = "created"
+DELETED: Final = "deleted"
+TYPED: Final = "typed"
+REFUSED: Final = "refused"
+
+#: The rules by which writes lose, as entries of the journal name them. [JOURNAL-3]
+LATER: Final = "later write"
+EXPLICIT: Final = "write over a default"
+NO_NUMBER: Final = "no number"
+DELETION: Final = "deletion"
+REPLACEMENT: Final = "replacement"
+CLEARING: Final = "clear or assignment"
+ERASURE: Final = "erasure"
+RULES: Final = (LATER, EXPLICIT, NO_NUMBER, DELETION, REPLACEMENT, CLEARING, ERASURE)
+
+#: A set or dictionary without content.
+_NO_KEYS: Final[list[Any]] = [[], [], {}]
+#: The way to a part as people go there: names, keys, [ident, sequence] of elements.
+Way: TypeAlias = tuple[Any, ...]
+
+
+class Lost(NamedTuple):
+    """One part of a write that was lost.
+
+    Attributes:
+        path: names of properties, keys of dictionaries, (ident, sequence) of elements; () for the
+            object itself.
+        did: what the write did there; see the constants of this module.
+        old: what it wrote: a value, a list or a dict; of a move the index.
+        new: what is there now.
+    """
+
+    path: Way
+    did: str
+    old: Any
+    new: Any
+
+
+class Cause(NamedTuple):
+    """Why something was lost: the rule, and the stamp of what won where it has one."""
+
+    rule: str
+    stamp: Stamp | None
+
+
+class Side(NamedTuple):
+    """A state of the object, and where its parts are."""
+
+    state: ObjectState
+    parts: Parts | None
+
+
+def lost_parts(
+    own: ObjectState,
+    stamp: Stamp,
+    news: ObjectState,
+    before: Side,
+    after: Side,
+    since: Stamp | None = None,
+    *,
+    perhaps: bool = False,
+) -> list[tuple[Cause, Lost]]:
+    """What of a delta shows before the news have merged and does not after.
+
+    Args:
+        own: the delta; `stamp`: of its changeset.
+        news: another delta, or a state that replaced the synced one.
+        before, after: what this device shows; they and their parts are not changed.
+        since: the stamp of the news, if it is known.
+        perhaps: the news are several deltas merged: tell also what shows the same at the end, as it
+            may have been lost in between.
+    """
+    walk = _Walk(stamp, since, before, after, perhaps=perhaps)
+    walk.object(own, news, before.state, after.state, _At((), (), None))
+    return walk.found
+
+
+class _At(NamedTuple):
+    """A place of the object.
+
+    Attributes:
+        path: the way there, kinds included.
+        way: the same as people go there.
+        cause: why all that was here ended; None where it goes on.
+    """
+
+    path: Path
+    way: Way
+    cause: Cause | None
+
+    def step(self, *steps: Any, kind: int | None = None) -> _At:
+        """A place inside."""
+        path = steps if kind is None else (kind, *steps)
+        return _At((*self.path, *path), (*self.way, *steps), self.cause)
+
+
+class _Owner(NamedTuple):
+    """The fields of one object, before and after, and the path to them."""
+
+    old: obj.Fields
+    new: obj.Fields
+    path: Path
+
+
+class _Walk:
+    """The walk of one delta.
+
+    ``own``, ``news``, ``old`` and ``new`` are what stands at one place in the delta, the news and
+    the two states; None where nothing does.
+    """
+
+    def __init__(
+        self,
+        stamp: Stamp,
+        since: Stamp | None,
+        before: Side,
+        after: Side,
+        *,
+        perhaps: bool,
+    ) -> None:
+        self.found: list[tuple[Cause, Lost]] = []
+        self._stamp = stamp
+        self._since = since
+        self._perhaps = perhaps
+        self._before = before
+        self._after = after
+
+    def _tell(self, cause: Cause, way: Way, did: str, old: Any, new: Any = None) -> None:
+        self.found.append((cause, Lost(way, did, old, new)))
+
+    def _differ(self, ours: Any, theirs: Any) -> bool:
+        return self._perhaps or not _same(ours, theirs)
+
+    # -- objects -----------------------------------------------------------------------------
+    def object(self, own: ObjectState, news: Any, old: Any, new: Any, at: _At) -> None:
+        """An object, top-level or embedded."""
+        old, new = old or absent(), new or absent()
+        life, length = own[1:3], own[0]
+        if own[1] == 0:
+            is_later = self._since is None or self._since < self._stamp
+            follows = is_alive(new) or (self._perhaps and new[0] > length)
+            if length and old[0] == length and follows and is_later:
+                self._tell(at.cause or Cause(REPLACEMENT, None), at.way, DELETED, None)
+            return
+        if old[1:3] != life:
+            return
+        if at.cause is None and new[1:3] == life:
+            if news is not None and news[1:3] == life:
+                self._fields(own[3], news[3], _Owner(old[3], new[3], at.path), at)
+            return
+        at = at._replace(cause=at.cause or _ending(life, new))
+        assert at.cause is not None
+        if length or (own[2] and own[2][0] == self._stamp[0]):
+            self._tell(at.cause, at.way, CREATED, None)
+        left = new[3] if is_alive(new) else {}
+        self._fields(own[3], {}, _Owner(old[3], left, at.path), at)
+
+    def _fields(self, own: obj.Fields, news: obj.Fields, owner: _Owner, at: _At) -> None:
+        """The fields of one object."""
+        for kind, held in own.items():
+            if kind == obj.REGISTER:
+                self._registers(held, news, owner, at)
+            elif kind == obj.COUNTER:
+                self._increments(held, news, owner, at)
+            elif kind == obj.CONTAINER:
+                self._containers(held, news, owner, at)
+            elif at.cause or kind in news:
+                theirs, was, now = (
+                    news.get(kind, {}),
+                    owner.old.get(kind, {}),
+                    owner.new.get(kind, {}),
+                )
+                for name in held if at.cause else held.keys() & theirs.keys():
+                    here = (held[name], theirs.get(name), was.get(name), now.get(name))
+                    there = at.step(name, kind=kind)
+                    if kind == obj.EMBEDDED:
+                        self.object(*here, there)
+                    elif kind == obj.TEXT:
+                        self._typed(here[0], here[2], there)
+                    else:
+                        self._collection(kind, name, here, owner, there)
+
+    def _registers(self, own: Groups, news: obj.Fields, owner: _Owner, at: _At) -> None:
+        was, now = owner.old.get(obj.REGISTER, []), owner.new.get(obj.REGISTER, [])
+        names = None if at.cause else _names(news.get(obj.REGISTER, ()))
+        for group, name, value in _writes(own, names):
+            if not _holds(was, group, name, value) or _holds(now, group, name, value):
+                continue
+            stored, winner = _unbased(value), find(now, name)
+            if type(stored) is Container and not stored.sequence:
+                continue  # it is that of all such defaults: what is in it has entries of its own
+            ours, theirs = stored, None if winner is None else _unbased(winner[2][name])
+            if type(ours) is Container or type(theirs) is Container:
+                ours = self._property(self._before, owner.old, at.path, name, ours)
+                theirs = self._property(self._after, owner.new, at.path, name, theirs)
+            if self._differ(ours, theirs):
+                self._tell(at.cause or _won(group, winner), (*at.way, name), SET, ours, theirs)
+
+    def _increments(self, own: dict[str, int], news: obj.Fields, owner: _Owner, at: _At) -> None:
+        written = _names(news.get(obj.REGISTER, ()))
+        for name, amount in own.items():
+            if not self._counts(owner.old, name):
+                continue
+            if at.cause:
+                self._tell(at.cause, (*at.way, name), ADDED, amount)
+            elif name in written:
+                winner = find(owner.new[obj.REGISTER], name)
+                assert winner is not None, "what was written stays written"
+                theirs = _unbased(winner[2][name])
+                if self._perhaps or type(theirs) is not int:
+                    theirs = self._property(self._after, owner.new, at.path, name, theirs)
+                    why = Cause(NO_NUMBER, _stamp(winner))
+                    self._tell(why, (*at.way, name), ADDED, amount, theirs)
+
+    def _counts(self, fields: obj.Fields, name: str) -> bool:
+        """Whether an increment shows: on a number that this device has not set since. Rule 4."""
+        group = find(fields.get(obj.REGISTER, []), name)
+        if group is None:
+            return True
+        time, origin = _stamp(group)
+        is_later = origin == self._stamp[1] and time > self._stamp[0]
+        return type(_unbased(group[2][name])) is int and not is_later
+
+    def _typed(self, own: Any, old: Any, at: _At) -> None:
+        """A text loses nothing but whole: what others delete of it they have seen."""
+        if at.cause is None or old is None:
+            return
+        left = union(map(read_update, all_updates(old, self._before.parts, at.path)))
+        text = typed_in(read_update(own[1]), left)
+        if text:
+            self._tell(at.cause, at.way, TYPED, text)
+
+    # -- collections -------------------------------------------------------------------------
+    def _collection(
+        self, kind: int, name: Slot, here: tuple[Any, Any, Any, Any], owner: _Owner, at: _At
+    ) -> None:
+        own, news, old, new = here
+        if old is None or old[0] != own[0]:
+            return
+        if at.cause is None and (new is None or new[0] != own[0]):
+            stamp = (new[0][0], new[0][1]) if new is not None and new[0] else None
+            at = at._replace(cause=Cause(CLEARING, stamp))
+        if at.cause is None and (news is None or news[0] != own[0]):
+            return
+        if kind == obj.LIST:
+            self._list(name, here, owner, at)
+            return
+        self._keys(kind, name, here, owner, at)
+        if kind == obj.DICTIONARY:
+            theirs, now = (news or _NO_KEYS)[2], (new or _NO_KEYS)[2]
+            for key in own[2] if at.cause else own[2].keys() & theirs.keys():
+                items = (own[2][key], theirs.get(key), old[2].get(key), now.get(key))
+                self.object(*items, at.step(key))
+
+    def _keys(
+        self, kind: int, name: Slot, here: tuple[Any, Any, Any, Any], owner: _Owner, at: _At
+    ) -> None:
+        """The members of a set, the plain values of a dictionary."""
+        own, news, old, new = here
+        now = (new or _NO_KEYS)[1]
+        for group, key, value in _writes(own[1], None if at.cause else _names(news[1])):
+            if not _holds(old[1], group, key, value) or _holds(now, group, key, value):
+                continue
+            winner = find(now, key)
+            held = None if winner is None else winner[2][key]
+            why = at.cause or _won(group, winner)
+            if kind == obj.SET:
+                if self._perhaps or bool(held) is not value:
+                    member = unpack_trusted(key)
+                    sides = (member, None) if value else (None, member)
+                    self._tell(why, at.way, INSERTED if value else REMOVED, *sides)
+                continue
+            home = home_in(name, key)
+            ours = self._value(self._before, owner.old, owner.path, home, value)
+            theirs = self._value(self._after, owner.new, owner.path, home, held)
+            if self._differ(ours, theirs):
+                self._tell(why, (*at.way, key), REMOVED if value is ERASED else SET, ours, theirs)
+
+    # -- lists -------------------------------------------------------------------------------
+    def _list(self, name: Slot, here: tuple[Any, Any, Any, Any], owner: _Owner, at: _At) -> None:
+        own, news, old, new = here
+        touched = None if at.cause else _touched(news)
+        if touched is not None and not touched:
+            return
+        mine = expand(own[1])
+        was = Here(old, self._before.parts, at.path)
+        now = None if at.cause else Here(new, self._after.parts, at.path)
+        theirs = expand(news[1]) if touched else Elements()
+        for each in sorted({*mine.values, *mine.moves, *mine.contents}):
+            before = was.about(each)
+            if (touched is not None and each not in touched) or each in before.erased:
+                continue
+            after = Elements() if now is None else now.about(each)
+            there = at.step(each)
+            if each in after.erased:
+                there = there._replace(cause=Cause(ERASURE, None))
+            self._element(home_in(name, each), (mine, before, after), each, owner, there)
+            self._moved((mine, before, after), each, (old, new), there)
+            if each in mine.contents:
+                fields = (before.contents.get(each, {}), after.contents.get(each, {}))
+                inner = theirs.contents.get(each, {})
+                self._fields(mine.contents[each], inner, _Owner(*fields, there.path), there)
+
+    def _element(
+        self, home: Home, sides: tuple[Elements, Elements, Elements], here: Id, owner: _Owner,
+        at: _At,
+    ) -> None:  # fmt: skip
+        """The value of an element."""
+        mine = sides[0]
+        written, was, now = (each.values.get(here) for each in sides)
+        if written is None or not _same_write(was, written):
+            return
+        ours = self._value(self._before, owner.old, owner.path, home, written[2])
+        did = INSERTED if here in mine.places else SET
+        if at.cause:
+            self._tell(at.cause, at.way, did, ours)
+        elif now is not None:
+            theirs = self._value(self._after, owner.new, owner.path, home, now[2])
+            if not _same_write(now, written) and self._differ(ours, theirs):
+                self._tell(Cause(LATER, (now[0], now[1])), at.way, did, ours, theirs)
+
+    def _moved(
+        self, sides: tuple[Elements, Elements, Elements], here: Id, lists: tuple[Any, Any], at: _At
+    ) -> None:
+        """The place of an element; the loss of one that was inserted says it all."""
+        mine, before, after = sides
+        move, now = mine.moves.get(here), after.moves.get(here)
+        if move is None or here in mine.places or before.moves.get(here) != move or now == move:
+            return
+        was = _index(lists[0], self._before.parts, at.path[:-1], here)
+        if at.cause or now is None:
+            self._tell(at.cause or Cause(LATER, None), at.way, MOVED, was)
+        else:
+            index = _index(lists[1], self._after.parts, at.path[:-1], here)
+            self._tell(Cause(LATER, (now[0], now[1])), at.way, MOVED, was, index)
+
+    # -- values that nest --------------------------------------------------------------------
+    def _containers(self, own: dict[bytes, Any], news: obj.Fields, owner: _Owner, at: _At) -> None:
+        theirs = news.get(obj.CONTAINER, {})
+        before = _Reading(self._before, owner.old, at.path)
+        after = _Reading(self._after, owner.new, at.path)
+        for slot, (home, held) in own.items():
+            if home and len(unpack_trusted(slot)) == 3:
+                continue  # its loss is that of the write that refers to it
+            steps = trail(owner.old, slot, before.element)
+            if steps is None:
+                continue
+            cause = at.cause
+            if not cause and trail(owner.new, slot, after.element) is None:
+                cause = _replaced(steps, before, after)
+            kind = obj.container_kind(slot)
+            news_here = theirs[slot][1] if slot in theirs else None
+            new = None if cause else collection_of(owner.new, kind, slot)
+            here = (held, news_here, collection_of(owner.old, kind, slot), new)
+            place = _At((*at.path, obj.CONTAINER, slot), (*at.way, *way_of(steps)), cause)
+            self._collection(kind, slot, here, owner, place)
+
+    def _property(self, side: Side, fields: obj.Fields, path: Path, name: str, value: Any) -> Any:
+        """What a property shows that holds a value."""
+        slot = property_container(fields, name) if type(value) is Container else None
+        if slot is None:
+            return value
+        return NestedView(fields, side.parts, path).inside(slot, [obj.REGISTER, name])
+
+    def _value(self, side: Side, fields: obj.Fields, path: Path, home: Home, value: Any) -> Any:
+        """What a key or an element shows that holds a value."""
+        if value is ERASED:
+            return None
+        return NestedView(fields, side.parts, path).value(value, home)
+
+
+class _Reading:
+    """The values of one object's fields on one side, read for following containers."""
+
+    def __init__(self, side: Side, fields: obj.Fields, path: Path) -> None:
+        self._side = side
+        self._path = path
+        self.fields = fields
+
+    def _held(self, slot: Slot, here: Id) -> tuple[int, int, Any] | None:
+        state = collection_of(self.fields, obj.LIST, slot)
+        if state is None:
+            return None
+        found = Here(state, self._side.parts, list_path(self._path, slot)).about(here)
+        return found.values.get(here)
+
+    def element(self, slot: Slot, here: Id) -> Any:
+        """The value of an element; None where there is none."""
+        held = self._held(slot, here)
+        return None if held is None else held[2]
+
+    def stamp(self, home: Home) -> Stamp | None:
+        """The stamp of the write that stands at a place."""
+        kind, slot = home[:2]
+        if kind == obj.REGISTER:
+            group = find(self.fields.get(obj.REGISTER, []), slot)
+        elif type(home[2]) is list:
+            held = self._held(slot, (home[2][0], home[2][1]))
+            return None if held is None else (held[0], held[1])
+        else:
+            state = collection_of(self.fields, obj.DICTIONARY, slot)
+            group = None if state is None else find(state[1], home[2])
+        return None if group is None else _stamp(group)
+
+
+def _replaced(steps: list[Home], before: _Reading, after: _Reading) -> Cause:
+    """Why a container shows no more: the outermost place on its way that refers to another one."""
+    for home in steps:
+        was = referred(before.fields, home, before.element)
+        if referred(after.fields, home, after.element) != was:
+            return Cause(REPLACEMENT, after.stamp(home))
+    return Cause(REPLACEMENT, None)
+
+
+def way_of(homes: list[Home]) -> Way:
+    """The way down to a container: names, keys and elements, no ids of containers."""
+    out: list[Any] = []
+    for kind, slot, *step in homes:
+        if kind != obj.CONTAINER:
+            out.append(slot)
+        out += [(each[0], each[1]) if type(each) is list else each for each in step]
+    return tuple(out)
+
+
+def _ending(life: list[Any], new: ObjectState) -> Cause:
+    """Why a life is over."""
+    if is_alive(new) and new[1] == life[0] and new[2]:
+        return Cause(REPLACEMENT, (new[2][0], new[2][1]))
+    return Cause(REPLACEMENT if is_alive(new) else DELETION, None)
+
+
+def _writes(groups: Groups, names: Any) -> Iterator[tuple[Group, Any, Any]]:
+    for group in groups:
+        for name, value in group[2].items():
+            if names is None or name in names:
+                yield group, name, value
+
+
+def _names(groups: Iterable[Group]) -> set[Any]:
+    return {name for group in groups for name in group[2]}
+
+
+def _holds(groups: Groups, write: Group, name: Any, value: Any) -> bool:
+    """Whether a write is the one that stands at a name."""
+    held = find(groups, name)
+    return held is not None and order_of(held) == order_of(write) and _same(held[2][name], value)
+
+
+def _won(loser: Group, winner: Group | None) -> Cause:
+    if winner is None:
+        return Cause(LATER, None)
+    default = len(loser) == 5 and len(winner) == 3
+    return Cause(EXPLICIT if default else LATER, _stamp(winner))
+
+
+def _stamp(group: Group) -> Stamp:
+    return (group[0], group[1]) if len(group) == 3 else (group[3], group[4])
+
+
+def _unbased(value: Any) -> Any:
+    return value.value if type(value) is Based else value
+
+
+def _touched(state: Any) -> set[Id] | None:
+    """The elements of which a list's delta may take something away; None for any."""
+    if len(state) == 3:
+        return None
+    if not any(state[1][1:]):
+        return set()
+    found = expand(state[1])
+    return {*found.values, *found.moves, *found.erased, *found.contents}
+
+
+def _index(state: Any, parts: Parts | None, path: Path, here: Id) -> int | None:
+    visible = Sequence(all_elements(state, parts, path)).visible
+    return visible.index(here) if here in visible else None
+
+
+def typed_in(own: Update, left: Update) -> str:
+    """The characters of an update that are still in another one, in the order of their making."""
+    out: list[str] = []
+    for client, runs in own.runs.items():
+        for first, length, *_, content in runs:
+            if isinstance(content, str):
+                out += _pieces(left.runs.get(client, ()), first, first + length)
+    return "".join(out).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _pieces(runs: Iterable[Run], start: int, end: int) -> Iterator[str]:
+    for first, length, *_, content in runs:
+        low, high = max(first, start), min(first + length, end)
+        if low < high and isinstance(content, str):
+            yield content[low - first : high - first]
+
+
+def _same_write(left: tuple[int, int, Any] | None, right: tuple[int, int, Any]) -> bool:
+    return left is not None and left[:2] == right[:2] and _same(left[2], right[2])
+
+
+def _same(left: Any, right: Any) -> bool:
+    # Python finds 1 and True equal, 0.0 and -0.0, and NaN unlike itself.
+    return left is right or pack(left) == pack(right)

@@ -1,0 +1,203 @@
+"""Journals in worlds of real sessions: each says what the log says its device lost, no more.
+
+The oracle reads the server's log. A device that takes in version `w` shows all others' versions
+before it, and those of its own changesets whose cursor is less than `w`; see `lost_oracle`.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import test_convergence as at_random
+from lost_oracle import lost, operations
+from test_lost import told
+from worlds import Device, World
+
+from replication.client.journal import Entry
+from replication.history.changeset import Changeset, decode, decode_trusted
+from replication.model.encoding import pack
+from replication.server import tables
+
+
+def prepared(devices: int, seed: int, **options: Any) -> World:
+    """Devices that all see the same five books."""
+    world = World(devices, **options)
+    r = random.Random(seed)
+    for device in world.devices:
+        device.subscribe()
+    with world.devices[0].db.write() as tx:
+        for key in at_random.KEYS:
+            tx.create("Book", key).scope().set("year", r.randrange(9))
+    world.settle()
+    return world
+
+
+class Written:
+    """What devices wrote, as they wrote it, by ident and client version."""
+
+    def __init__(self) -> None:
+        self.changesets: dict[tuple[int, int], Changeset] = {}
+
+    def take(self, device: Device) -> None:
+        """The last changeset of a device."""
+        version = device.db.local.client_version
+        data = device.db.unsent(version, 1, 1)
+        if data:
+            self.changesets[device.db.local.ident, version] = decode(data[0])
+
+
+def log(world: World) -> list[tuple[int, int, int, Changeset]]:
+    """Version, origin, client version and changeset of each entry of the log."""
+    with world.store.read() as reader:
+        last = tables.load_ledger(reader).version
+        return [
+            (entry.version, entry.origin, entry.client_version, decode_trusted(entry.changeset))
+            for entry in tables.entries(reader, 1, last)
+        ]
+
+
+def expected(device: Device, written: Written, entries: Any) -> dict[Any, list[Any]]:
+    """What a device lost: by class, key and client version."""
+    ident = device.db.local.ident
+    versions = {number: version for version, origin, number, _ in entries if origin == ident}
+    out: dict[Any, list[Any]] = {}
+    for version, origin, _, changeset in entries:
+        for item in changeset.objects if origin != ident else ():
+            before = known(device, written, entries, version, item)
+            facts = {name: operations(delta) for name, (delta, _) in before.items()}
+            after = {**facts, "news": operations(item.delta)}
+            for name, (_, time) in before.items():
+                if name[0] != ident or versions.get(name[1], 2**63) <= changeset.cursor:
+                    continue
+                parts = lost(name, time, facts, after, (changeset.time, origin))
+                of = out.setdefault((item.class_name, item.key, name[1]), [])
+                of += [part for part in parts if mark(part) not in map(mark, of)]
+    return {name: sorted(parts, key=repr) for name, parts in out.items() if parts}
+
+
+def mark(part: Any) -> Any:
+    way, did, old, new = part
+    return (way, did, (old, new) if did in ("inserted", "removed") else None)
+
+
+def known(device: Device, written: Written, entries: Any, version: int, about: Any) -> Any:
+    """The deltas of one object that a device holds when it takes in a version, and their times."""
+    ident = device.db.local.ident
+    name = (about.class_name, about.key)
+    out: dict[tuple[int, int], Any] = {}
+    for each, origin, number, changeset in entries:
+        for item in changeset.objects if each < version else ():
+            if item[:2] == name:
+                out[origin, number] = (item.delta, changeset.time)
+    for (origin, number), changeset in written.changesets.items():
+        if origin == ident and changeset.cursor < version:
+            for item in changeset.objects:
+                # Of a blind create it is the server that says which life it began.
+                if item[:2] == name and not (item.blind and (origin, number) in out):
+                    out[origin, number] = (item.delta, changeset.time)
+    return out
+
+
+def journalled(device: Device) -> dict[Any, list[Any]]:
+    """What the journal of a device says was overridden, as `expected`; not what it is unsure of."""
+    out: dict[Any, list[Any]] = {}
+    for entry in device.db.journal:
+        if entry.rule and (entry.by, entry.seen) != (None, None):
+            name = (entry.class_name, entry.key, entry.client_version)
+            out.setdefault(name, []).extend(told((None, part) for part in entry.lost))
+    return {name: sorted(parts, key=repr) for name, parts in out.items()}
+
+
+def wander(world: World, written: Written, r: random.Random, turns: int) -> None:
+    """Devices write offline and meet the server now and then, each taking in all it has first."""
+    for _ in range(turns):
+        world.ms += r.choice([0, 1, 10, 1000])
+        device = r.choice(world.devices)
+        if r.random() < 0.65:
+            before = device.db.local.client_version
+            at_random.write(device, r)
+            if device.db.local.client_version > before:
+                written.take(device)
+        else:
+            meet(device, r)
+
+
+def meet(device: Device, r: random.Random) -> None:
+    device.download()
+    if r.random() < 0.9:
+        device.upload()
+    if r.random() < 0.5:
+        device.cut()
+    if r.random() < 0.2:
+        device.cut()
+        device.open()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_journals_say_what_was_lost_and_nothing_else(seed: int) -> None:
+    """JOURNAL-1 JOURNAL-2 JOURNAL-4 JOURNAL-5: for every device, entry by entry."""
+    r = random.Random(seed)
+    world = prepared(r.choice([2, 3]), seed)
+    written = Written()
+    wander(world, written, r, 40)
+    for _ in range(3):
+        for device in world.devices:
+            device.download()
+            device.upload()
+    entries = log(world)
+    again = {
+        (item.class_name, item.key)
+        for *_, changeset in entries
+        for item in changeset.objects
+        if item.delta[0] > 2
+    }
+    for device in world.devices:
+        found, told_of = journalled(device), expected(device, written, entries)
+        for name in refused(device):
+            # It died twice between two visits: nothing came of that, so the refusal tells it.
+            found.pop(name, None), told_of.pop(name, None)
+        for name in [name for name in found.keys() | told_of.keys() if name[:2] in again]:
+            # What comes back comes as a state: of what happened in between the last is told.
+            assert marks(found.pop(name, [])) <= marks(told_of.pop(name, []))
+        assert found == told_of, f"device {device.db.local.ident}"
+
+
+def marks(parts: list[Any]) -> set[str]:
+    return {repr(mark(part)) for part in parts}
+
+
+def refused(device: Device) -> set[Any]:
+    return {
+        (entry.class_name, entry.key, entry.client_version)
+        for entry in device.db.journal
+        if entry.is_refusal and entry.lost[0].path == ()
+    }
+
+
+def test_entries_name_who_when_and_by_which_rule() -> None:
+    """JOURNAL-3 JOURNAL-4"""
+    world = prepared(2, 1)
+    first, second = world.devices
+    with first.db.write() as tx:
+        tx.edit("Book", 1).scope().set("title", "first")
+    first.sync()
+    world.ms += 1000
+    with second.db.write() as tx:
+        tx.edit("Book", 1).scope().set("title", "second")
+    written = second.db.clock.last
+    second.upload()
+    first.sync()
+    (entry,) = first.db.journal
+    with world.store.read() as reader:
+        version = tables.load_ledger(reader).version
+    assert entry == Entry(
+        "Book", 1, 3, entry.time, entry.lost, "later write", second.db.local.ident, written,
+        version, entry.seen, number=1,
+    )  # fmt: skip
+    assert [tuple(part) for part in entry.lost] == [(("title",), "set", "first", "second")]
+    assert entry.seen is not None
+    assert entry.seen < version - 1
+    assert list(second.db.journal) == []
+    assert pack(first.view()) == pack(second.view())
