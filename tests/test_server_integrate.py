@@ -264,7 +264,7 @@ def broken_changesets(file: ClientFile) -> Iterator[tuple[str, bytes]]:
 
 
 def test_a_broken_changeset_stops_the_session_and_nothing_before_it(store: Store) -> None:
-    """UP-4 CHG-14"""
+    """UP-4 CHG-16"""
     namespace = new_namespace(store)
     file = ClientFile(namespace)
     for what, data in broken_changesets(file):
