@@ -20,6 +20,7 @@ from replication.crdt.view import query_values
 from replication.limits import UPLOAD_CHANGESETS_MAX
 from replication.model.schema import Schema
 from replication.net.server import serve
+from replication.rules.roles import OPEN, Rules
 from replication.server.host import Host
 from replication.server.namespace import Namespace
 from replication.server.users import User
@@ -33,7 +34,7 @@ def wall_ms() -> int:
     return ms_from_unix(time.time())
 
 
-def host(store: Store, schema: Schema = SCHEMA) -> Host:
+def host(store: Store, schema: Schema = SCHEMA, rules: Rules = OPEN) -> Host:
     """A server of one namespace."""
     return Host(
         lambda _name: store,
@@ -41,6 +42,7 @@ def host(store: Store, schema: Schema = SCHEMA) -> Host:
         entropy=lambda: random.getrandbits(63),
         wall_ms=wall_ms,
         schema=lambda _name: schema,
+        rules=lambda _name: rules,
     )
 
 

@@ -46,6 +46,7 @@ from replication.protocol.messages import Ack, Download, Message
 from replication.protocol.messages import decode as decoded
 from replication.protocol.messages import encode as encoded
 from replication.query import parse
+from replication.rules.roles import OPEN
 from replication.server.host import Host
 from replication.server.pump import Pump
 from replication.server.users import User
@@ -65,7 +66,8 @@ class World:
         self.store = store or MemoryStore(query_values)
         self.rng = Random(5)
         self.reports: list[Exception] = []
-        self.options = {"development": development, "schema": lambda _name: schema, **options}
+        self.options = {"development": development, "schema": lambda _name: schema,
+                        "rules": lambda _name: OPEN, **options}  # fmt: skip
         self.start()
 
     def start(self) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from replication.net.rules_file import RulesFile
+from replication.rules.templates import TEMPLATES
 from tests.command_line import ok, refused, run
 
 BOOKS = "".join(
@@ -29,7 +31,12 @@ def started(*arguments: object) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def serving(*arguments: object, ends: int = signal.SIGTERM) -> Iterator[str]:
-    """A server process; gives its address."""
+    """A server process; gives its address. Without rules of its own everybody may do everything."""
+    if not {"--development", "--rules"} & set(arguments):
+        folder = Path(str(arguments[0]))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "rules.json").write_text(json.dumps(TEMPLATES["everyone"][1]))
+        arguments = (*arguments, "--rules", folder / "rules.json")
     process = started("serve", *arguments, "--listen=127.0.0.1:0", "--json")
     assert process.stdout is not None
     try:
@@ -350,3 +357,65 @@ def test_a_schema_is_held_to(tmp_path: Path, imported: Path) -> None:
     assert "colour" in refusal["message"]
     said = ok("inspect", strange, "journal").out
     assert "colour" in said
+
+
+# -- rules -----------------------------------------------------------------------------------------
+def test_without_rules_nobody_may_do_anything(tmp_path: Path, imported: Path) -> None:
+    """[RULES-FILE-3]: and the server says so."""
+    jwt = pytest.importorskip("jwt")
+    (tmp_path / "secret").write_bytes(b"s" * 40)
+    process = started("serve", tmp_path / "served", "--namespace", "books", "--listen=127.0.0.1:0",
+                      "--json", "--jwt-secret-file", tmp_path / "secret")  # fmt: skip
+    assert process.stdout is not None
+    url = json.loads(process.stdout.readline())["url"]
+    token = jwt.encode({"sub": "ada", "exp": int(time.time()) + 600}, b"s" * 40, algorithm="HS256")
+    try:
+        said = refused("sync", imported, "--url", url, "--namespace", "books",
+                       "--token", token)  # fmt: skip
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=20)
+    assert "this server was given no rules" in said
+    assert b"no rules: nobody may read or write anything" in told
+
+
+def test_rules_that_change_while_a_server_runs(tmp_path: Path, imported: Path) -> None:
+    rules = tmp_path / "rules.json"
+    rules.write_text(ok("rules", "template", "everyone").out)
+    with serving(tmp_path / "served", "--development", "--rules", rules) as url:
+        ok("subscribe", imported, "Book")
+        sync(imported, url, "books")
+        assert len(keys(imported)) == 100
+        content = json.loads(rules.read_text())
+        old = {"year": {"$lt": 1910}}
+        content["default_roles"][0]["document_filters"] = {"read": old, "write": old}
+        rules.write_text(json.dumps(content))
+        for _ in range(100):  # the server looks once a second
+            sync(imported, url, "books")
+            if keys(imported) == set(range(10)):
+                return
+        raise AssertionError(f"the rules came into force nowhere: {len(keys(imported))} books")
+
+
+def test_a_rules_file_that_is_broken_later_changes_nothing(tmp_path: Path) -> None:
+    """[RULES-FILE-1]"""
+    path = tmp_path / "rules.json"
+    path.write_text(ok("rules", "template", "everyone").out)
+    held = RulesFile(path)
+    before = held.rules
+    path.write_text("{")
+    assert not held.file.look()
+    assert held.rules is before
+    path.write_text(ok("rules", "template", "own-data").out)
+    assert held.file.look()
+    assert held.rules.defaults[0].name == "owner"
+
+
+def test_rules_that_are_wrong_stop_the_server(tmp_path: Path) -> None:
+    (tmp_path / "rules.json").write_text('{"default_roles": [{"name": "a"}]}')
+    said = refused("serve", tmp_path, "--development", "--rules", tmp_path / "rules.json")
+    assert "rules.json: default_roles[0].apply_when: is missing" in said
+    (tmp_path / "rules.json").write_text("{}")
+    said = refused("serve", tmp_path, "--development", "--rules", tmp_path / "rules.json",
+                   "--functions", "no_such_module")  # fmt: skip
+    assert "--functions no_such_module: No module named" in said

@@ -238,5 +238,7 @@ def test_changesets_are_read_back_as_they_were() -> None:
 
 
 def test_entries_of_the_log_are_read_back_as_they_were() -> None:
-    entry = Entry(7, 12345, 2, 3, "user", 99, bytes(16), b"changeset", [None, b"head"], {"A": {}})
+    entry = Entry(
+        7, 12345, 2, 3, "user", 99, bytes(16), b"changeset", [None, b"head"], [0, 4], {"A": {}}
+    )
     assert decode_entry(7, encode_entry(entry)) == entry

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from replication.errors import RulesError
+from replication.model.encoding import pack, unpack_trusted
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
 from replication.rules import access
 from replication.rules.access import Access
 from replication.rules.read import checked, read_rules
 from replication.rules.roles import CLOSED, OPEN, Denied, Granted, Roles, Rules
+from replication.rules.sight import EVERYTHING, from_key
 from replication.rules.templates import TEMPLATES
 
 BOTH = {"read": True, "write": True}
@@ -196,9 +198,13 @@ def test_data_that_makes_a_filter_too_long_allows_nothing() -> None:
 
 def test_keys_tell_what_is_read() -> None:
     held = rules(role("a", document_filters={"read": {"o": "%%user.id"}, "write": False}))
-    assert bound(held).key == bound(held).key != bound(held, "bob").key
+    assert bound(held).sight.key == bound(held).sight.key != bound(held, "bob").sight.key
     hidden = rules(role("a", fields={"f": {"read": True}}))
-    assert bound(hidden).key != bound(rules(role("a"))).key
+    assert bound(hidden).sight.key != bound(rules(role("a"))).sight.key
+    for each in (bound(held), bound(hidden), bound(CLOSED), bound(OPEN)):
+        again = from_key(unpack_trusted(pack(each.sight.key)))
+        assert again.key == each.sight.key
+    assert bound(OPEN).sight.key == EVERYTHING.key
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

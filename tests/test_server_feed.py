@@ -511,7 +511,7 @@ def test_positions_of_another_download_do_no_harm_to_others() -> None:
         device = Device(world)
         device.subscribe(Book="TRUEPREDICATE")
         device.run()
-        position = pack([*lie, device.cursor])
+        position = pack([*lie, device.cursor, device.cursor])
         query = messages.Query(1, 9, {"Book": "r > 7"}, device.cursor, position)
         device.wanted[9] = {"Book": "r > 7"}
         assert device.session is not None

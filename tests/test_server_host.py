@@ -21,6 +21,7 @@ from replication.history.changeset import Changeset, ObjectDelta, encode
 from replication.protocol import messages
 from replication.protocol.body import encode_changesets
 from replication.protocol.server_session import Integrate, Send
+from replication.rules.roles import OPEN
 from replication.server import tables
 from replication.server.host import Host, Job, Outcome, check_name
 from replication.server.links import Link
@@ -59,6 +60,7 @@ class Hosted:
             "entropy": lambda: self.rng.getrandbits(63),
             "wall_ms": lambda: WALL_MS,
             "report": self.reports.append,
+            "rules": lambda _name: OPEN,
         }
         make = options.pop("make", Host)
         self.host: Host = make(self.open, authenticate, **{**settings, **options})

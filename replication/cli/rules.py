@@ -13,9 +13,6 @@ from replication.cli.stores import snapshot
 from replication.errors import RulesError, UsageError, WrongTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from replication.model.schema import Schema
     from replication.rules.roles import Rules
     from replication.server.explain import Explanation
 
@@ -35,23 +32,15 @@ def command() -> None:
     """
 
 
-def load_rules(
-    path: Path,
-    *,
-    functions: Mapping[str, Callable[..., Any]] | None = None,
-    schema: Schema | None = None,
-) -> Rules:
-    """The rules of a file.
-
-    Args:
-        functions: what `%function` calls; None: whatever rules ask for is taken to be there.
+def load_rules(path: Path) -> Rules:
+    """The rules of a file; whatever functions they call are taken to be there.
 
     Raises:
         RulesError: a line for each mistake, each with file, path and reason.
     """
     from replication.rules.read import checked
 
-    rules, problems = checked(path.read_bytes(), functions=functions, schema=schema)
+    rules, problems = checked(path.read_bytes())
     if problems:
         lines = [f"{path}: {problem.path or 'the file'}: {problem.reason}" for problem in problems]
         raise RulesError("; ".join(lines))

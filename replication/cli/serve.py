@@ -8,6 +8,7 @@ Rule 3: SIGTERM and SIGINT end it gracefully, with exit status 0.
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import ssl
 
     from replication.model.schema import Schema
+    from replication.net.rules_file import RulesFile
     from replication.net.server import Place
     from replication.server.host import Host
     from replication.server.queryable import Queryable
@@ -73,6 +75,16 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     is_flag=True,
     help="Refuse what is written outside of a device's subscriptions.",
 )
+@click.option(
+    "--rules",
+    type=_FILE,
+    help="Who may read and write what; see `replication rules`. Read again when it changes.",
+)
+@click.option(
+    "--functions",
+    metavar="MODULE",
+    help="The Python module whose public functions %function calls.",
+)
 @click.option("--verbose", is_flag=True, help="Log connections, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print where it listens as JSON.")
 @click.option("--stop-with-stdin", is_flag=True, help="End when stdin is closed, too.")
@@ -90,13 +102,14 @@ def command(directory: Path, listen: str, **options: Any) -> None:
     """Serve the data sets in PATH, a directory, to devices.
 
     Prints the address it listens at, and serves until it is interrupted. Give --development to
-    try it out; otherwise keys: --jwks, for example.
+    try it out; otherwise keys, --jwks for example, and --rules: without them nobody may read or
+    write anything.
 
     \b
     Examples:
       replication serve data --development
       replication serve data --namespace books --jwks keys.json --audience books \\
-          --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
+          --rules rules.json --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
     """
     identity = Identity.taken(options)
     settings = Settings(directory, *_place(listen), identity, **options)
@@ -122,6 +135,8 @@ class Settings:
     connections: int | None
     queryable: Path | None
     strict_view: bool
+    rules: Path | None
+    functions: str | None
     verbose: bool
     as_json: bool
     stop_with_stdin: bool
@@ -218,7 +233,30 @@ class _Files:
         return SQLiteStore(path, query_values)
 
 
-def _host(settings: Settings, doors: Doors, queryable: _QueryableFile | None) -> Host:
+def _functions(settings: Settings) -> dict[str, Any]:
+    if settings.functions is None:
+        return {}
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(settings.functions)
+    except ImportError as error:
+        raise UsageError(f"--functions {settings.functions}: {error}") from None
+    found = vars(module).items()
+    return {name: each for name, each in found if callable(each) and not name.startswith("_")}
+
+
+def _rules(settings: Settings) -> RulesFile | None:
+    from replication.net.rules_file import RulesFile
+
+    if settings.rules is None:
+        return None
+    schema = None if settings.identity.development else _schema(settings)
+    return RulesFile(settings.rules, functions=_functions(settings), schema=schema)
+
+
+def _host(
+    settings: Settings, doors: Doors, queryable: _QueryableFile | None, rules: RulesFile | None
+) -> Host:
     from replication.clock import ms_from_unix
     from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX
     from replication.server.host import Host
@@ -239,6 +277,7 @@ def _host(settings: Settings, doors: Doors, queryable: _QueryableFile | None) ->
         report=lambda error: log.error("a session failed", exc_info=error),
         revoked=doors.tokens.revoked,
         custom_data=doors.custom_data,
+        rules=None if rules is None else lambda _name: rules.rules,
         bytes_target=settings.message_bytes or DOWNLOAD_BYTES_TARGET,
         entries_max=settings.message_entries or DOWNLOAD_ENTRIES_MAX,
     )
@@ -251,12 +290,13 @@ def _serve(settings: Settings) -> None:
     tls = _tls(settings)
     let_in = doors(settings.identity, settings.directory)
     queryable = None if settings.queryable is None else _QueryableFile(settings.queryable)
-    host = _host(settings, let_in, queryable)
+    rules = _rules(settings)
+    host = _host(settings, let_in, queryable, rules)
     with ExitStack() as stack:
         stack.callback(host.close)
         for name in settings.namespaces:
             host.namespace(name)
-        trio.run(_until_told, settings, host, tls, let_in, queryable)
+        trio.run(_until_told, settings, host, tls, let_in, queryable, rules)
 
 
 async def _until_told(
@@ -265,6 +305,7 @@ async def _until_told(
     tls: ssl.SSLContext | None,
     let_in: Doors,
     queryable: _QueryableFile | None,
+    rules: RulesFile | None,
 ) -> None:
     import trio
 
@@ -288,6 +329,8 @@ async def _until_told(
         nursery.start_soon(serve_control, settings.directory, partial(_asked, settings, host))
         if queryable is not None:
             nursery.start_soon(watch, [queryable.file], partial(_requery, host))
+        if rules is not None:
+            nursery.start_soon(watch, [rules.file], host.rules_changed)
         try:
             _announce(settings, await nursery.start(serving))
         except UsageError as error:  # which must not leave wrapped in the nursery's group
@@ -348,3 +391,5 @@ def _announce(settings: Settings, places: list[Place]) -> None:
     sys.stdout.flush()
     if settings.identity.development:
         remark("development mode: everybody is let in as whoever they say, and may add to schemas")
+    elif settings.rules is None:
+        remark("no rules: nobody may read or write anything; give --rules")

@@ -1,6 +1,7 @@
 """The server's log: one entry for each changeset it integrated, in one dense order.
 
-    [salt, origin, client version, user, received, digest, changeset, before, schema]
+    [salt, origin, client version, user, received, digest, changeset, before,
+     since, schema]
 
 * `salt`: random, drawn when the version was given out: a history that was restored from a backup
   and went on differently has the same versions and other salts.
@@ -9,6 +10,7 @@
 * `user`, `received`: who sent it, and when in milliseconds since 2015.
 * `changeset`: as it was integrated, without what was refused.
 * `before`: for each of its objects the head before it, null where there was none. Never sent.
+* `since`: for each of them the version that head was of, 0 where there was none.
 * `schema`: the classes and properties it added.
 
 Rule 1: server versions are dense, from 1 on. Version 0 is the empty data set; its salt is 0.
@@ -35,6 +37,7 @@ class Entry(NamedTuple):
     digest: bytes
     changeset: bytes
     before: list[bytes | None]
+    since: list[int]
     schema: dict[str, Any]
 
 

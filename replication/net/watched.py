@@ -101,7 +101,8 @@ async def watch(files: Iterable[WatchedFile], changed: Callable[[], object]) -> 
     """Look at files again and again, for ever.
 
     Args:
-        changed: called when one was read again, be it here or by whoever looked at it meanwhile.
+        changed: called, in a thread, when one was read again, be it here or by whoever looked at
+            it meanwhile.
     """
     files = list(files)
     seen = [file.reads for file in files]
@@ -112,4 +113,4 @@ async def watch(files: Iterable[WatchedFile], changed: Callable[[], object]) -> 
         now = [file.reads for file in files]
         if now != seen:
             seen = now
-            changed()
+            await trio.to_thread.run_sync(changed)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Access:
     """A set of fields. Made by `access`.
 
@@ -22,12 +22,18 @@ class Access:
     """
 
     rest: bool
-    named: Mapping[str, Access] = field(compare=False)
-    key: tuple[Any, ...] = field(init=False)
+    named: Mapping[str, Access]
+    key: list[Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        named = tuple((name, self.named[name].key) for name in sorted(self.named))
-        object.__setattr__(self, "key", (self.rest, named))
+        named = [[name, self.named[name].key] for name in sorted(self.named)]
+        object.__setattr__(self, "key", [self.rest, named])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Access) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash((self.rest, *self.named))
 
     @property
     def is_all(self) -> bool:
@@ -56,7 +62,7 @@ class Access:
 
 def access(rest: bool, named: Mapping[str, Access]) -> Access:
     """A set of fields, in normal form."""
-    default = (rest, ())
+    default: list[Any] = [rest, []]
     return Access(rest, {name: each for name, each in named.items() if each.key != default})
 
 

@@ -50,6 +50,14 @@ def projected_delta(delta: bytes, access: Access, now: ObjectState) -> bytes | N
     return pack(fields) if fields[3] or state[0] else None
 
 
+def is_hidden(delta: bytes, access: Access, now: ObjectState) -> bool:
+    """Whether nothing is left of a delta, as far as can be told; see `projected_delta`."""
+    try:
+        return projected_delta(delta, access, now) is None
+    except UnknownHomeError:
+        return False
+
+
 def projected(state: ObjectState, access: Access, now: ObjectState) -> ObjectState:
     """A decoded state or delta with the readable fields alone; `now`: as there."""
     return [*state[:3], _fields(state[3], access, now[3])]

@@ -23,6 +23,7 @@ from replication.rules.access import Access
 from replication.rules.compile import compiled
 from replication.rules.evaluate import Document, Function, Scope, holds
 from replication.rules.expression import Condition
+from replication.rules.sight import NOTHING, Seen, Sight
 
 _NOTHING: Final = Query.of(canonical.FALSE)
 
@@ -154,16 +155,16 @@ class Roles:
     """A user's roles: one a class, for as long as a session goes on under them.
 
     Attributes:
-        key: equal for roles under which the same is read; can be packed.
+        sight: what is read under them.
     """
 
-    __slots__ = ("_classes", "_default", "key")
+    __slots__ = ("_classes", "_default", "sight")
 
     def __init__(self, classes: Mapping[str, Granted | Denied], default: Granted | Denied) -> None:
         self._classes = classes
         self._default = default
-        items = [(name, *_reading(found)) for name, found in sorted(classes.items())]
-        self.key = ("", *_reading(default)), *items
+        seen = {name: _seen(found) for name, found in classes.items()}
+        self.sight = Sight(seen, _seen(default))
 
     def of(self, class_name: str) -> Granted | Denied:
         """The role for a class, or why there is none."""
@@ -179,10 +180,10 @@ class Roles:
         return self._default.reason
 
 
-def _reading(found: Granted | Denied) -> tuple[Any, ...]:
-    if isinstance(found, Denied):
-        return ("FALSEPREDICATE", access.NONE.key)
-    return (found.read.text, found.readable.key)
+def _seen(found: Granted | Denied) -> Seen:
+    if isinstance(found, Denied) or found.readable.is_none:
+        return NOTHING
+    return Seen(found.read, found.readable)
 
 
 def _assigned(

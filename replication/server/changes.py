@@ -15,6 +15,8 @@ from replication.history.log import Entry
 from replication.model.encoding import key_bytes, unpack_trusted
 from replication.model.values import Key
 from replication.protocol.body import AuthorOp, DeltaOp
+from replication.rules.access import Access
+from replication.rules.project import UnknownHomeError, projected_delta
 from replication.server import tables
 from replication.server.view import Image
 from replication.storage.contract import Reader, StoredObject
@@ -46,9 +48,11 @@ class Touched:
         gapless: every touch of the stretch is here. Otherwise the object was out of the view in
             between, where what happened to it is not known.
         spread: objects of its class have parts, which are not here.
+        between: as it was between two touches.
     """
 
-    __slots__ = ("_deltas", "before", "class_name", "gapless", "key", "now", "row", "spread")
+    __slots__ = ("_deltas", "_projected", "before", "between", "class_name", "gapless", "key",
+                 "now", "row", "spread")  # fmt: skip
 
     def __init__(self, class_name: str, key: Key, before: Image) -> None:
         self.class_name = class_name
@@ -58,7 +62,10 @@ class Touched:
         self.now = Image(key, None)
         self.gapless = True
         self.spread = False
+        self.between: list[Image] = []
         self._deltas: list[tuple[AuthorOp, bytes, int]] = []
+        #: Their projections, by readable fields.
+        self._projected: dict[Access, list[bytes | None] | None] = {}
 
     def add(self, author: AuthorOp, delta: bytes, unseen: int = 0) -> None:
         """One more touch; ``unseen``: see `DeltaOp`."""
@@ -98,6 +105,30 @@ class Touched:
             if by.origin != ident
         ]
 
+    def projected(self, ident: int, readable: Access) -> list[DeltaOp] | None:
+        """The same with the readable fields alone; None where only the state can tell.
+
+        A delta of which nothing is left is left out.
+        """
+        if readable not in self._projected:
+            self._projected[readable] = self._project(readable)
+        found = self._projected[readable]
+        if found is None:
+            return None
+        return [
+            DeltaOp(self.class_name, self.key, by.version, delta, unseen)
+            for (by, _, unseen), delta in zip(self._deltas, found, strict=True)
+            if delta is not None and by.origin != ident
+        ]
+
+    def _project(self, readable: Access) -> list[bytes | None] | None:
+        assert self.row is not None, "what was touched is there"
+        now = unpack_trusted(self.row.head)
+        try:
+            return [projected_delta(delta, readable, now) for _, delta, _ in self._deltas]
+        except UnknownHomeError:
+            return None
+
     def followed_by(self, later: Touched, *, gapless: bool) -> Touched:
         """Both in one.
 
@@ -108,6 +139,7 @@ class Touched:
         both = Touched(self.class_name, self.key, self.before)
         both.row, both.now, both.spread = later.row, later.now, later.spread
         both.gapless = self.gapless and gapless
+        both.between = [*self.between, later.before, *later.between]
         both._deltas = [*self._deltas, *later._deltas]
         return both
 
@@ -190,6 +222,8 @@ def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Chang
             if touched is None:
                 before = Image(key, entry.before[position])
                 touched = found[name] = Touched(class_name, key, before)
+            else:
+                touched.between.append(Image(key, entry.before[position]))
             unseen = changeset.marks.get(position) == UNSEEN
             touched.add(author, delta, int(unseen))
             changes.weight += len(delta) + _WEIGHT

@@ -1,6 +1,11 @@
 """What an exact message says of the objects that a stretch of the log touched.
 
 Rules 1, 2 and 7 of `feed`.
+
+Rule 1: where rules hide objects, deltas are sent only of what was in view all along: what was
+        written to an object while it was hidden is never sent, even if it was overwritten since.
+        [RULES-HIDE-3]
+Rule 2: of what only hidden fields changed nothing is sent, not even who changed it. [RULES-HIDE-2]
 """
 
 from __future__ import annotations
@@ -9,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from replication.model.encoding import key_bytes
-from replication.protocol.body import AuthorOp, EvictOp, Operation, StateOp
+from replication.protocol.body import AuthorOp, DeltaOp, EvictOp, Operation, StateOp
 from replication.server.changes import Told, Touched
+from replication.server.shared import Shared
 from replication.server.staging import cost, state_op
 from replication.server.view import View
 from replication.storage.contract import Reader, StoredObject
@@ -25,12 +31,16 @@ class Exact:
     """What one session, or all that see the same, are told.
 
     Args:
+        view: what they see, at both ends of the stretch.
         ident: of the client file that is told; what it wrote itself it has.
+        shared: what was projected for others.
         reader: to read parts; the stretch ends at its latest version. None where nothing can be
             read.
     """
 
+    view: View
     ident: int
+    shared: Shared
     reader: Reader | None
 
     def operations(self, told: Iterable[Told], bytes_max: int) -> list[Operation] | None:
@@ -50,7 +60,7 @@ class Exact:
                     return None
                 out.append(operation)
             if operation is not None and type(operation) is not EvictOp:
-                authors.update(item.touched.authors(self.ident))
+                authors.update(self._authors(item.touched))
         return [*sorted(authors), *out]
 
     def _about(self, told: Told) -> Iterator[Operation]:
@@ -58,8 +68,11 @@ class Exact:
         class_name, key, row = touched.class_name, touched.key, touched.row
         own = touched.is_by(self.ident)
         deleted = was and not touched.now.is_alive
-        if was and touched.gapless and (sees or deleted):
-            yield from touched.others(self.ident)
+        deltas = None
+        if was and (sees or deleted) and self._was_shown_throughout(touched):
+            deltas = self._deltas(touched)
+        if deltas is not None:
+            yield from deltas
         elif row is not None and (sees or deleted):
             known = own and touched.gapless and touched.before.head is None
             if not known or touched.others(self.ident):
@@ -67,13 +80,42 @@ class Exact:
         elif was or own:
             yield EvictOp(class_name, key)
 
+    def _was_shown_throughout(self, touched: Touched) -> bool:
+        """Rule 1."""
+        if not touched.gapless:
+            return False
+        if touched.class_name not in self.view.guarded:
+            return True
+        return all(self.view.sees(touched.class_name, image) for image in touched.between)
+
+    def _deltas(self, touched: Touched) -> list[DeltaOp] | None:
+        """Those of others, as they may be read; None where the state has to be sent."""
+        readable = self.view.readable.get(touched.class_name)
+        if readable is None:
+            return touched.others(self.ident)
+        return touched.projected(self.ident, readable)
+
+    def _authors(self, touched: Touched) -> list[AuthorOp]:
+        """Who made what is told of an object. Rule 2."""
+        authors = touched.authors(self.ident)
+        if touched.class_name not in self.view.readable:
+            return authors
+        # Where only the state can tell what is hidden, nobody is named.
+        versions = {delta.version for delta in self._deltas(touched) or ()}
+        return [author for author in authors if author.version in versions]
+
     def _state(self, touched: Touched, row: StoredObject) -> StateOp:
-        class_name, versions = touched.class_name, touched.versions(self.ident)
+        class_name = touched.class_name
+        versions = [author.version for author in self._authors(touched)]
+        readable = self.view.readable.get(class_name)
         if not touched.spread:
-            return StateOp(class_name, row.key, row.version, row.head, [], versions)
+            head = row.head
+            if readable is not None:
+                head = self.shared.projected(class_name, row, readable)
+            return StateOp(class_name, row.key, row.version, head, [], versions)
         if self.reader is None:
             raise StoreNeeded
-        return state_op(self.reader, class_name, row, versions)
+        return state_op(self.reader, class_name, row, readable, self.shared, versions)
 
 
 def seen_by(view: View, touched: Iterable[Touched]) -> Iterator[Told]:

@@ -22,6 +22,9 @@ Rule 6: for a session that asked for nothing so far, a set is staged from the la
         told at once, the log is read from the cursor on.
 Rule 7: before what another file did to an object comes who did it and what they had seen by then,
         so that the receiver can tell who overwrote it unseen. [DOWN-9]
+Rule 9: where a user may read something else than before, the difference is staged as for another
+        subscription set, under the version of the set there is. What was staged before is begun
+        anew. [RULES-CHANGE-1]
 Rule 8: a horizon is told to every session that passes it, whatever it asked for. [DOWN-11]
 Rule 9: where `fanout` knows what concerns the session, nothing is read for an exact message; it
         ends at the last version that was published. Otherwise the log is read, up to its end.
@@ -42,15 +45,24 @@ from replication.model.types import KEY_NAME
 from replication.model.values import Key
 from replication.protocol.body import EvictOp, ForgetOp, Operation, SchemaOp, encode_operations
 from replication.protocol.messages import Download, Ident, Query, QueryState, clipped
+from replication.rules.sight import EVERYTHING, Sight
 from replication.server import tables
 from replication.server.changes import Changes, objects_in, read_changes
 from replication.server.exact import Exact, StoreNeeded, joined, seen_by
 from replication.server.fanout import News, Seat
 from replication.server.namespace import Namespace
+from replication.server.policy import FREE, Assigned
 from replication.server.shared import Body
 from replication.server.staging import Staging
 from replication.server.tables import File, Ledger
-from replication.server.view import Image, View, check_queries, declare_columns, unqueryable
+from replication.server.view import (
+    Image,
+    NotReadableError,
+    View,
+    check_queries,
+    declare_columns,
+    unqueryable,
+)
 from replication.storage.contract import Reader, Writer
 
 
@@ -71,6 +83,8 @@ class Feed:
         message: where the client file stands; it was held against the history.
         mark: the client version up to which its changesets are integrated.
         wake: called, from any thread, when there may be something to look for.
+        assigned: what its user may do.
+        held: what its user might read where the client file stands.
         bytes_target: bytes of operations after which a staged message ends.
         entries_max: log entries that one message may cover.
 
@@ -86,6 +100,8 @@ class Feed:
         mark: int,
         wake: Callable[[], None],
         *,
+        assigned: Assigned = FREE,
+        held: Sight = EVERYTHING,
         bytes_target: int = DOWNLOAD_BYTES_TARGET,
         entries_max: int = DOWNLOAD_ENTRIES_MAX,
     ) -> None:
@@ -98,7 +114,8 @@ class Feed:
         self._mark = mark
         self._mark_sent = 0
         self._query_version = message.query_version
-        self._view = View(message.queries, self._types)
+        self._assigned = assigned
+        self._view = View(message.queries, self._types, held)
         self._bytes_target = bytes_target
         self._entries_max = entries_max
         self._target: _Target | None = None
@@ -108,11 +125,47 @@ class Feed:
         #: Whether the active set can't be served. Rule 10.
         self.withdrawn = False
         self._notices: list[QueryState] = []
+        self._reassigned()
         self._check_served()
-        if message.position and message.base == message.cursor and not self._fresh:
+        if message.position and message.base == self._base and not self._fresh:
             self._staging = self._staged(
-                self._view, message.base, position=message.position, latest=namespace.version
+                self._wanted,
+                message.base,
+                message.cursor,
+                position=message.position,
+                latest=namespace.version,
             )
+
+    def go_by(self, assigned: Assigned) -> None:
+        """What its user may do, from now on. Rule 9."""
+        held, self._assigned = self._assigned, assigned
+        if assigned is not held and (assigned.since, assigned.sight.key) != (
+            held.since,
+            held.sight.key,
+        ):
+            self._staging = None
+            self._reassigned()
+
+    def _reassigned(self) -> None:
+        query_version = self._query_version
+        if self._target is not None:
+            query_version = self._target.query_version
+        view = View(self._wanted.texts, self._types, self._assigned.sight)
+        self._target = None
+        if query_version > self._query_version or view.key != self._view.key:
+            self._target = _Target(query_version, view)
+        else:
+            self._view = view
+
+    @property
+    def _wanted(self) -> View:
+        """What is to be served."""
+        return self._view if self._target is None else self._target.view
+
+    @property
+    def _base(self) -> int:
+        """What a staged download is called that begins where the client stands; see `Staging`."""
+        return max(self._cursor, self._assigned.since)
 
     def close(self) -> None:
         """The session is over. Idempotent."""
@@ -149,12 +202,17 @@ class Feed:
             )
         namespace = self._namespace
         types = namespace.types(writer)
+        assigned = self._assigned
         try:
-            check_queries(query.queries, types, development=namespace.development)
-            view = View(query.queries, types)
+            check_queries(
+                query.queries, types, development=namespace.development, roles=assigned.roles
+            )
+            view = View(query.queries, types, assigned.sight)
             if namespace.development:
                 fields = {name: each.fields - {KEY_NAME} for name, each in view.queries.items()}
                 namespace.queried(writer, fields)
+        except NotReadableError as error:
+            return self._refusal(query.query_version, str(error), ErrorCode.PERMISSION_DENIED)
         except (QueryError, SchemaError) as error:
             return self._refusal(query.query_version, str(error))
         if types is None or namespace.development:
@@ -162,13 +220,18 @@ class Feed:
         self._target = _Target(query.query_version, view)
         self._staging = None
         latest = namespace.version
-        fits = query.base <= latest if self._fresh else query.base == self._cursor
+        fits = query.base == self._base
+        if self._fresh:
+            fits = assigned.since <= query.base <= latest
         if query.position and fits:
-            self._staging = self._staged(view, query.base, position=query.position, latest=latest)
+            self._staging = self._staged(
+                view, query.base, self._cursor, position=query.position, latest=latest
+            )
         return None
 
-    def _refusal(self, query_version: int, message: str) -> QueryState:
-        code = ErrorCode.BAD_QUERY
+    def _refusal(
+        self, query_version: int, message: str, code: ErrorCode = ErrorCode.BAD_QUERY
+    ) -> QueryState:
         return QueryState(self._session, query_version, code, clipped(message))
 
     @property
@@ -186,7 +249,7 @@ class Feed:
     def _check_served(self) -> None:
         """Whether the sets can be served, as things stand now. Rule 10."""
         target = self._target
-        if target is not None:
+        if target is not None and target.query_version > self._query_version:
             reason = self._unservable(target.view)
             if reason is not None:
                 self._notices.append(self._refusal(target.query_version, reason))
@@ -206,8 +269,20 @@ class Feed:
         """Whether the client holds nothing but its own: Rule 6."""
         return not self._view.queries
 
-    def _staged(self, view: View, base: int, *, position: bytes = b"", latest: int = 0) -> Staging:
-        return Staging(base, self._view, view, self._ident, position=position, latest=latest)
+    def _staged(
+        self, view: View, base: int, start: int, *, position: bytes = b"", latest: int = 0
+    ) -> Staging:
+        return Staging(
+            base,
+            self._view,
+            view,
+            self._ident,
+            self._namespace.shared,
+            start=start,
+            since=self._assigned.since,
+            position=position,
+            latest=latest,
+        )
 
     def next(self, acknowledged: int, *, flush: bool = False) -> Download | None:
         """The next message, or None if there is nothing to send now.
@@ -221,7 +296,7 @@ class Feed:
             with self._namespace.store.read() as reader:
                 self._reread_views(reader)
         fanout = self._namespace.fanout
-        fanout.sit(self._seat, self._view if self._target is None else self._target.view)
+        fanout.sit(self._seat, self._wanted)
         if self.withdrawn and self._target is None:
             return None
         if not self.staging:
@@ -252,9 +327,9 @@ class Feed:
             if body is not None:
                 return self._unless_silent(body, file.client_version, flush=flush)
         if self._staging is None:
-            view = self._view if self._target is None else self._target.view
             leap = self._fresh and self._own(reader, file, ledger.version) is not None
-            self._staging = self._staged(view, ledger.version if leap else self._cursor)
+            begin = (ledger.version, ledger.version) if leap else (self._base, self._cursor)
+            self._staging = self._staged(self._wanted, *begin)
         return self._stage(reader, ledger, self._staging, file)
 
     def _reread_views(self, reader: Reader) -> None:
@@ -264,12 +339,12 @@ class Feed:
             return
         self._types = types
         # Its seat follows at the next look; see `more`.
-        self._view = View(self._view.texts, types)
+        self._view = View(self._view.texts, types, self._view.sight)
         if self._target is not None:
-            self._target = _Target(self._target.query_version, View(self._target.view.texts, types))
+            view = View(self._target.view.texts, types, self._target.view.sight)
+            self._target = _Target(self._target.query_version, view)
         if self._staging is not None:
-            new = self._view if self._target is None else self._target.view
-            self._staging.reread(self._view, new)
+            self._staging.reread(self._view, self._wanted)
         self._check_served()
 
     # -- exact -----------------------------------------------------------------------------------
@@ -283,7 +358,7 @@ class Feed:
         key = (self._view.key, news.start, news.version)
         body = None if news.is_own else shared.get(key)
         if body is None:
-            exact = Exact(self._ident, None)
+            exact = Exact(self._view, self._ident, self._namespace.shared, None)
             try:
                 operations = exact.operations(joined(news.told), self._bytes_target)
             except StoreNeeded:
@@ -312,7 +387,7 @@ class Feed:
         changes = self._changes(reader, ledger)
         if changes is None:
             return None
-        exact = Exact(self._ident, reader)
+        exact = Exact(self._view, self._ident, self._namespace.shared, reader)
         told = exact.operations(seen_by(self._view, changes.touched), self._bytes_target)
         if told is None:
             return None
@@ -416,9 +491,8 @@ class Feed:
         if message.last:
             operations = [*self._horizon(ledger), *operations]
             if self._fresh:
-                new = self._view if self._target is None else self._target.view
                 own = self._own(reader, file, staging.base)
-                operations += self._letting_go(reader, own, new)
+                operations += self._letting_go(reader, own, self._wanted)
             self._mark = file.client_version
             if self._target is not None:
                 self._query_version, self._view = query_version, self._target.view

@@ -13,6 +13,8 @@ Rule 3: a session that was ended from elsewhere (see `links`) is told why; whate
         under way is dropped.
 Rule 4: one link is used by one thread at a time: the next `begin`, `commit` or `fetch` after
         what the last one returned was called. Different links may be used at once.
+Rule 5: an upload is judged by the roles its user has when it is integrated. What may be read
+        changes at a version of the log; see `policy`. [RULES-ROLE-3] [RULES-CHANGE-2]
 """
 
 from __future__ import annotations
@@ -45,10 +47,13 @@ from replication.protocol.server_session import (
     ServerSession,
     Subscribe,
 )
+from replication.rules.roles import CLOSED, OPEN, Roles, Rules
+from replication.server import tables
 from replication.server.custom_data import CustomData
 from replication.server.feed import Feed
 from replication.server.links import Link, Links
 from replication.server.namespace import Namespace
+from replication.server.policy import Assigned, Policy, assign
 from replication.server.queryable import Queryable
 from replication.server.tables import Ledger, load_ledger
 from replication.server.terms import Terms
@@ -65,7 +70,7 @@ class Job(NamedTuple):
     """An effect that has to write."""
 
     link: Link
-    effect: Open | Resume | Integrate | Subscribe
+    effect: Open | Resume | Integrate | Subscribe | Refresh
     #: The namespace.
     name: str
     user: User
@@ -94,6 +99,8 @@ class Host:
         report: told of exceptions that are defects of this package or of a store.
         revoked: why a user is not welcome any more; see `end_revoked`.
         custom_data: where the data sets say more about users; None where tokens do.
+        rules: of a namespace; see `rules_changed`. None: everybody may do everything in development
+            mode, and nobody anything otherwise.
         bytes_target, entries_max: see `Feed`.
     """
 
@@ -111,6 +118,7 @@ class Host:
         report: Callable[[Exception], None] = lambda _error: None,
         revoked: Revoked = lambda _user: None,
         custom_data: CustomData | None = None,
+        rules: Callable[[str], Rules] | None = None,
         bytes_target: int = DOWNLOAD_BYTES_TARGET,
         entries_max: int = DOWNLOAD_ENTRIES_MAX,
     ) -> None:
@@ -127,6 +135,8 @@ class Host:
         self._entries_max = entries_max
         self._namespaces: dict[str, Namespace] = {}
         self._links = Links(revoked, custom_data)
+        without = OPEN if development else CLOSED
+        self._policy = Policy(rules or (lambda _name: without), report)
         self._lock = threading.RLock()
 
     # -- namespaces ------------------------------------------------------------------------------
@@ -219,6 +229,58 @@ class Host:
             self._report(error)
         for seat in seats:
             seat.wake()
+        self._settle(name, namespace, self._links.take_changed(name))
+
+    def rules_changed(self) -> None:
+        """Sessions go by the rules there are now.
+
+        Called, from any thread, whenever `rules` may answer otherwise than before.
+        """
+        with self._lock:
+            namespaces = list(self._namespaces.items())
+        for name, namespace in namespaces:
+            self._settle(name, namespace, self._links.of(name))
+
+    def _settle(self, name: str, namespace: Namespace, links: list[Link]) -> None:
+        """What the users of some sessions may read is what their roles say."""
+        moved = [link for link in links if link.basis is not None and self._moves(name, link)]
+        if not moved:
+            return
+        try:
+            with namespace.store.write() as writer:
+                files = [(link.session.ident, link.roles) for link in moved]
+                since = assign(namespace, writer, files)
+                ledger = load_ledger(writer)
+        except Exception as error:
+            self._report(error)
+            for link in moved:
+                link.end(ErrorCode.STORE_UNAVAILABLE, "the server can't store what it may read")
+            return
+        for link, (ident, roles) in zip(moved, files, strict=True):
+            link.assigned = Assigned(roles, since[ident])
+            link.wake()
+        self._publish(name, namespace, ledger)
+
+    def _is_settled(self, name: str, link: Link) -> bool:
+        return self._derive(name, link) is link.assigned.roles
+
+    def _moves(self, name: str, link: Link) -> bool:
+        """Derive a session's roles; whether something else may be read under them."""
+        roles = self._derive(name, link)
+        fresh = Assigned(roles, link.assigned.since)
+        if fresh.sight.key != link.assigned.sight.key:
+            return True
+        link.assigned = fresh
+        return False
+
+    def _derive(self, name: str, link: Link) -> Roles | None:
+        """The roles of a session's user, as rules and user are now."""
+        assert link.user is not None
+        basis = (link.user, self._policy.rules(name))
+        if link.basis is None or any(a is not b for a, b in zip(link.basis, basis, strict=True)):
+            link.roles = self._policy.roles(name, link.user)
+            link.basis = basis
+        return link.roles
 
     def end_revoked(self) -> int:
         """End the sessions of all users who are not welcome any more; returns how many.
@@ -261,7 +323,7 @@ class Host:
                 link.wake()
                 return link.session.barrier(effect.request, link.barrier)
             case Refresh():
-                return self._refresh(link, effect.token)
+                return self._refresh(link, effect)
             case Confirm():
                 return []
             case Close():
@@ -276,12 +338,14 @@ class Host:
             return outcome()
         return begun
 
-    def _refresh(self, link: Link, token: str) -> list[Effect]:
+    def _refresh(self, link: Link, effect: Refresh) -> list[Effect] | Job:
         try:
-            self._links.refresh(link, self._authenticate(token))
+            self._links.refresh(link, self._authenticate(effect.token))
         except SessionError as error:
             return link.session.failed(error.code, error.reason)
-        return []
+        assert link.namespace is not None
+        assert link.user is not None
+        return Job(link, effect, link.namespace[0], link.user)
 
     # -- committing ------------------------------------------------------------------------------
     def commit(self, jobs: Iterable[Job]) -> list[Outcome]:
@@ -306,6 +370,7 @@ class Host:
         except Exception as error:
             return [self._failure(job.link, error) for job in jobs]
         self._publish(name, namespace, ledger)
+        self._settle(name, namespace, self._links.take_changed(name))
         return outcomes
 
     def _do(self, namespace: Namespace, writer: Writer, job: Job) -> Outcome:
@@ -317,9 +382,11 @@ class Host:
                     case Open():
                         return self._open(namespace, writer, job, job.effect)
                     case Resume():
-                        return self._resume(namespace, writer, job.link, job.effect)
+                        return self._resume(namespace, writer, job, job.effect)
                     case Integrate():
-                        return self._integrate(namespace, writer, job.link, job.effect)
+                        return self._integrate(namespace, writer, job, job.effect)
+                    case Refresh():
+                        return list  # what it means is settled behind the commit
                     case Subscribe():
                         return self._subscribe(writer, job.link, job.effect)
         except StoreError:
@@ -329,13 +396,21 @@ class Host:
 
     def _open(self, namespace: Namespace, writer: Writer, job: Job, effect: Open) -> Outcome:
         bind, link = effect.bind, job.link
+        self._policy.admit(job.name)
         user = self._links.known(writer, job.user)
         ident, salt, assigned = namespace.open_file(writer, user.id, bind.ident, bind.salt)
+        if assigned:
+            tables.begin_sight(writer, ident, Assigned(self._policy.roles(job.name, user), 0).sight)
         self._links.add(link, job.name, namespace, ident, user)
         return lambda: link.session.opened(ident, salt, assigned=assigned)
 
-    def _resume(self, namespace: Namespace, writer: Writer, link: Link, effect: Resume) -> Outcome:
+    def _resume(self, namespace: Namespace, writer: Writer, job: Job, effect: Resume) -> Outcome:
+        link, ident = job.link, effect.ident.ident
         cursor, acknowledged = namespace.resume(writer, effect.ident)
+        tables.forget_sights(writer, ident, cursor)
+        _, held = tables.sight_at(writer, ident, cursor)
+        roles = self._derive(job.name, link)
+        link.assigned = Assigned(roles, assign(namespace, writer, [(ident, roles)])[ident])
         try:
             feed = Feed(
                 namespace,
@@ -343,6 +418,8 @@ class Host:
                 effect.ident,
                 acknowledged,
                 link.wake,
+                assigned=link.assigned,
+                held=held,
                 bytes_target=self._bytes_target,
                 entries_max=self._entries_max,
             )
@@ -358,15 +435,16 @@ class Host:
         return outcome
 
     def _integrate(
-        self, namespace: Namespace, writer: Writer, link: Link, effect: Integrate
+        self, namespace: Namespace, writer: Writer, job: Job, effect: Integrate
     ) -> Outcome:
-        session = link.session
+        link, session = job.link, job.link.session
         answers, error = namespace.integrate(
             writer,
             session.number,
             session.ident,
             effect.first,
             effect.changesets,
+            self._derive(job.name, link),
             terms=self._terms(link),
         )
 
@@ -389,6 +467,7 @@ class Host:
     def _subscribe(self, writer: Writer, link: Link, effect: Subscribe) -> Outcome:
         feed, session = link.feed, link.session
         assert feed is not None, "a session that may send QUERY was resumed"
+        feed.go_by(link.assigned)
         refused = feed.subscribe(writer, effect.query)
         if refused is not None:
             return lambda: session.subscribed(refused)
@@ -421,6 +500,10 @@ class Host:
         if feed is None:
             return list
         try:
+            assert link.namespace is not None
+            if not self._is_settled(link.namespace[0], link):
+                self._settle(*link.namespace, [link])
+            feed.go_by(link.assigned)
             download = feed.next(session.acknowledged, flush=link.barrier > session.cursor)
         except Exception as error:
             return self._failure(link, error)

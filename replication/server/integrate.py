@@ -254,6 +254,7 @@ class Integration:
             file.digest,
             data,
             [None if plan.row is None else plan.row.head for plan in plans],
+            [0 if plan.row is None else plan.row.version for plan in plans],
             added,
         )
         self._writer.put_record(tables.LOG, int_key(ledger.version), encode_entry(entry))

@@ -24,10 +24,12 @@ from replication.limits import DOWNLOAD_BYTES_TARGET
 from replication.protocol.server_session import ServerSession
 from replication.server.changes import read_changes
 from replication.server.custom_data import CustomData
+from replication.server.policy import FREE
 from replication.server.users import Revoked, User
 from replication.storage.contract import Reader, Writer
 
 if TYPE_CHECKING:
+    from replication.rules.roles import Roles, Rules
     from replication.server.feed import Feed
     from replication.server.namespace import Namespace
 
@@ -43,9 +45,13 @@ class Link:
         feed: what it is sent, once it is active.
         ended: why it is over, if it was ended from elsewhere.
         barrier: the greatest server version that a MARK waits for.
+        roles: what its user may do: by these it is written. None: everything.
+        basis: the user and the rules that they were derived from; None: nothing was yet.
+        assigned: the same as it is known to the log: by this it is read.
     """
 
-    __slots__ = ("barrier", "ended", "feed", "namespace", "session", "user", "wake")
+    __slots__ = ("assigned", "barrier", "basis", "ended", "feed", "namespace", "roles", "session",
+                 "user", "wake")  # fmt: skip
 
     def __init__(self, session: ServerSession, wake: Callable[[], None]) -> None:
         self.session = session
@@ -55,6 +61,9 @@ class Link:
         self.feed: Feed | None = None
         self.ended: SessionError | None = None
         self.barrier = 0
+        self.roles: Roles | None = None
+        self.basis: tuple[User, Rules] | None = None
+        self.assigned = FREE
 
     @property
     def more(self) -> bool:
@@ -84,12 +93,18 @@ class Links:
         self._revoked = revoked
         self._custom_data = custom_data
         self._open: dict[str, dict[int, Link]] = {}
+        self._changed: dict[str, list[Link]] = {}
         self._lock = threading.RLock()
 
     def of(self, name: str) -> list[Link]:
         """Those of a namespace."""
         with self._lock:
             return list(self._open.get(name, {}).values())
+
+    def take_changed(self, name: str) -> list[Link]:
+        """Those of which more or something else is known of their user than at the last call."""
+        with self._lock:
+            return self._changed.pop(name, [])
 
     def __len__(self) -> int:
         with self._lock:
@@ -144,7 +159,7 @@ class Links:
             self._admit(user)
             if self._custom_data is not None:  # which commits keep up to date
                 user = replace(user, custom_data=held.custom_data)
-            link.acts_for(user)
+            self._acts_for(link, user)
 
     def remove(self, link: Link) -> None:
         """A session is over. Idempotent."""
@@ -207,4 +222,9 @@ class Links:
             link.end(error.code, error.reason)
             return
         if known != user.custom_data:
-            link.acts_for(replace(user, custom_data=known))
+            self._acts_for(link, replace(user, custom_data=known))
+
+    def _acts_for(self, link: Link, user: User) -> None:
+        assert link.namespace is not None
+        self._changed.setdefault(link.namespace[0], []).append(link)
+        link.acts_for(user)

@@ -2,7 +2,8 @@
 
 Rule 1: a stretch is shared by all feeds that stand at its start, a body by those that also have
         the same view and wrote nothing in the stretch.
-Rule 2: both are bounded in bytes; the ones made longest ago go first.
+Rule 3: heads are projected once for each version of an object and set of readable fields.
+Rule 2: all are bounded in bytes; the ones made longest ago go first.
 
 Threads may share it.
 """
@@ -15,7 +16,10 @@ from collections.abc import Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from replication.limits import SHARED_BYTES_MAX
+from replication.rules.access import Access
+from replication.rules.project import projected_head
 from replication.server.changes import Changes
+from replication.storage.contract import StoredObject
 
 V = TypeVar("V")
 
@@ -59,7 +63,7 @@ class _Cache(Generic[V]):
 
 
 class Shared:
-    """The two caches.
+    """The caches.
 
     Attributes:
         encoded: how many bodies were encoded so far, shared ones counted once.
@@ -69,7 +73,17 @@ class Shared:
         # Decoded changes take several times the bytes they are stored in.
         self.changes: _Cache[Changes] = _Cache(bytes_max // 8)
         self.bodies: _Cache[Body] = _Cache(bytes_max // 2)
+        self.heads: _Cache[bytes] = _Cache(bytes_max // 2)
         self.encoded = 0
+
+    def projected(self, class_name: str, stored: StoredObject, readable: Access) -> bytes:
+        """The head of a stored object with the readable fields alone. Rule 3."""
+        key = (class_name, stored.row, stored.version, readable)
+        head = self.heads.get(key)
+        if head is None:
+            head = projected_head(stored.head, readable)
+            self.heads.put(key, head, len(head) + 100)
+        return head
 
 
 #: What names a body: view, start, end.

@@ -1,22 +1,27 @@
 """Staged downloads: a view brought up by state, in several messages that take effect together.
 
-For a session that is too far behind its view, and for a new subscription set. The client stays at
-`base` until the last message, so after a cut it goes on from the position it was given.
+For a session that is too far behind its view, for a new subscription set, and for a user who may
+read something else than before. The client stays where it is until the last message, so after a
+cut it goes on from the position it was given.
 
-Phase 1, only where the set has changed: class by class, the objects that match the new query and
-not the old one are sent, those that match the old one and not the new one are evicted.
-Phase 2: the log from `base` on, in chunks: what was touched is sent as it is now, or evicted.
+Phase 1, only where the view has changed: class by class, the objects that match the new query and
+not the old one are sent, those that match the old one and not the new one are evicted. Where other
+fields are shown than before, all that match the new one are sent.
+Phase 2: the log from there on, in chunks: what was touched is sent as it is now, or evicted.
 
 Rule 1: nothing is remembered from message to message but the position: each reads the store as it
         is then. So whatever phase 1 sends may be old by the end, and phase 2 sends it again.
-Rule 2: phase 2 evicts what it finds outside of the new view if any image the chunk has of it is
-        inside the old or the new one: only then the client may hold it. Of whatever state was sent
-        earlier, the touch that followed it has the image.
+Rule 2: phase 2 evicts what it finds outside of the new view if the client may hold it: if it was in
+        the old view where the client stands, or in the new one later, when the user might read it.
+        Of whatever state was sent earlier, the touch that followed it has the image. So nobody is
+        told the key of what they never saw. [RULES-CHANGE-3]
 Rule 3: the message that reaches the latest version of its own snapshot is the last.
 Rule 4: a state has all its parts. How a list is spread over parts depends on the order of merges,
         so a part of the same name at the client need not be the same part.
 Rule 5: phase 1 begins at some version. What enters and was not touched past that version was sent
         by phase 1 as it still is, so phase 2 leaves it out. [BOOT-1]
+Rule 7: what only hidden fields changed of is neither sent again, nor told whose change it was.
+        [RULES-HIDE-2]
 Rule 6: a message of phase 2 begins with the authors of what it read that touched a state it sends.
         [DOWN-10]
 """
@@ -29,11 +34,14 @@ from typing import Any, NamedTuple
 
 from replication.errors import DecodeError, ErrorCode, RemoteProtocolError
 from replication.history.changeset import outline_trusted
-from replication.model.encoding import key_bytes, pack, unpack
+from replication.model.encoding import key_bytes, pack, unpack, unpack_trusted
 from replication.model.values import Key
 from replication.protocol.body import AuthorOp, DeltaOp, EvictOp, Operation, SchemaOp, StateOp
+from replication.rules.access import Access
+from replication.rules.project import is_hidden, projected_parts
 from replication.server import tables
 from replication.server.changes import author_of
+from replication.server.shared import Shared
 from replication.server.view import Image, View
 from replication.storage.contract import Reader, StoredObject
 
@@ -68,9 +76,14 @@ class Message(NamedTuple):
 
 
 def state_op(
-    reader: Reader, class_name: str, stored: StoredObject, touched: list[int] | None = None
+    reader: Reader,
+    class_name: str,
+    stored: StoredObject,
+    readable: Access | None,
+    shared: Shared,
+    touched: list[int] | None = None,
 ) -> StateOp:
-    """A stored object as it travels. Rule 4.
+    """A stored object as it travels: all of it, or the fields that may be read. Rule 4.
 
     Args:
         touched: the versions, of others than the receiver, that touched it since.
@@ -78,8 +91,12 @@ def state_op(
     parts: list[list[Any]] = []
     if tables.has_parts(reader, class_name):
         parts = [list(part) for part in reader.parts(class_name, stored.row)]
-    head, version = stored.head, stored.version
-    return StateOp(class_name, stored.key, version, head, parts, touched or [])
+    head = stored.head
+    if readable is not None:
+        head = shared.projected(class_name, stored, readable)
+        if parts:
+            parts = projected_parts(parts, readable, unpack_trusted(stored.head))
+    return StateOp(class_name, stored.key, stored.version, head, parts, touched or [])
 
 
 def cost(operation: Operation) -> int:
@@ -96,10 +113,14 @@ class Staging:
     """One staged download under way.
 
     Args:
-        base: the version the client stands at.
-        old: the view it has there.
+        base: what it is called: a version that is not before the last change of what the user may
+            read, so that what was staged under other roles is never taken for a part of it.
+        old: the view the client has where it stands.
         new: the view it is to have.
         ident: of the client file.
+        shared: what was projected for others.
+        start: the version the client stands at; None: `base`.
+        since: the version from which on the user may read what the new view shows.
         position: of the last message of this download that the client holds, or empty.
         latest: the server version that a position can't be past.
 
@@ -108,9 +129,22 @@ class Staging:
     """
 
     def __init__(
-        self, base: int, old: View, new: View, ident: int, *, position: bytes = b"", latest: int = 0
+        self,
+        base: int,
+        old: View,
+        new: View,
+        ident: int,
+        shared: Shared,
+        *,
+        start: int | None = None,
+        since: int = 0,
+        position: bytes = b"",
+        latest: int = 0,
     ) -> None:
         self.base = base
+        self._start = base if start is None else start
+        self._since = since
+        self._shared = shared
         self._old = old
         self._new = new
         self._ident = ident
@@ -118,28 +152,24 @@ class Staging:
             (name, side)
             for name in sorted({*old.queries, *new.queries})
             for side in (0, 1)
-            if self._text(old, name) != self._text(new, name)
+            if _shows(old, name) != _shows(new, name)
             and name in (new.queries if side == 0 else old.queries)
         ]
         self._done = 0
         self._total: int | None = None
         #: The version at which phase 1 began, once it did. Rule 5.
         self._began: int | None = None
-        self._at: _Scanning | _Reading = _Reading(base + 1, 0)
+        self._at: _Scanning | _Reading = _Reading(self._start + 1, 0)
         if position:
-            self._at, self._done, self._began = _read_position(position, base, latest)
+            found = _read_position(position, base, latest)
+            self._at, self._done, self._began, self._start = found
         elif self._plan:
             self._at = _Scanning(*self._plan[0], 0)
-
-    @staticmethod
-    def _text(view: View, class_name: str) -> str | None:
-        query = view.queries.get(class_name)
-        return None if query is None else query.text
 
     @property
     def position(self) -> bytes:
         """Where to go on after the messages so far."""
-        return pack([*self._at, self._done, self._began])
+        return pack([*self._at, self._done, self._began, self._start])
 
     def next(self, reader: Reader, latest: int, *, bytes_target: int, entries_max: int) -> Message:
         """The next message.
@@ -151,7 +181,7 @@ class Staging:
         """
         out = _Batch(bytes_target)
         if self._began is None:
-            self._began = latest if self._plan else self.base
+            self._began = latest if self._plan else self._start
         if isinstance(self._at, _Scanning) and not self._scan(reader, out):
             return Message(out.operations, False, self._progress(reader))
         done = self._read(reader, latest, out, entries_max)
@@ -175,7 +205,7 @@ class Staging:
                     return False
                 self._at = _Scanning(class_name, side, number)
                 self._done += 1
-        self._at = _Reading(self.base + 1, 0)
+        self._at = _Reading(self._start + 1, 0)
         return True
 
     def _rows(
@@ -184,15 +214,22 @@ class Staging:
         old, new = self._old.queries.get(class_name), self._new.queries.get(class_name)
         if side == 1:
             for stored in reader.scan(class_name, old, but_not=new, after_row=row):
-                yield EvictOp(class_name, stored.key), stored.row
+                if stored.version <= self._start:  # what changed since is for phase 2 to tell
+                    yield EvictOp(class_name, stored.key), stored.row
             return
-        bare = not tables.has_parts(reader, class_name)
-        for stored in reader.scan(class_name, new, but_not=old, after_row=row):
+        readable = self._new.readable.get(class_name)
+        bare = readable is None and not tables.has_parts(reader, class_name)
+        but_not = None if self._is_resent(class_name) else old
+        for stored in reader.scan(class_name, new, but_not=but_not, after_row=row):
             if bare:
                 number, key, version, head = stored
                 yield StateOp(class_name, key, version, head, []), number
             else:
-                yield state_op(reader, class_name, stored), stored.row
+                yield state_op(reader, class_name, stored, readable, self._shared), stored.row
+
+    def _is_resent(self, class_name: str) -> bool:
+        """Whether other fields of a class are shown than before."""
+        return self._old.readable.get(class_name) != self._new.readable.get(class_name)
 
     def _progress(self, reader: Reader) -> float:
         if self._total is None:
@@ -203,6 +240,8 @@ class Staging:
     def _count(self, reader: Reader, class_name: str, side: int) -> int:
         old, new = self._old.queries.get(class_name), self._new.queries.get(class_name)
         query, but_not = (new, old) if side == 0 else (old, new)
+        if side == 0 and self._is_resent(class_name):
+            but_not = None
         return reader.count(class_name, query, but_not=but_not)
 
     # -- phase 2 ---------------------------------------------------------------------------------
@@ -225,13 +264,14 @@ class Staging:
             items = changeset.objects
             author = None if entry.origin == self._ident else author_of(entry, changeset)
             for index in range(skip, len(items)):
-                class_name, key, _ = items[index]
+                class_name, key, delta = items[index]
                 name = (class_name, key_bytes(key))
                 touched = chunk.get(name)
                 if touched is None:
                     at = _Reading(entry.version, index)
                     touched = chunk[name] = _Touched(at, class_name, key)
-                touched.before.append(Image(key, entry.before[index]))
+                image = Image(key, entry.before[index])
+                touched.touches.append(_Touch(entry.version, entry.since[index], image, delta))
                 if author is None:
                     touched.own = True
                 else:
@@ -254,42 +294,83 @@ class Staging:
         stored = reader.get_object(class_name, key)
         now = Image(key, None if stored is None else stored.head)
         old, new = self._old, self._new
+        readable = new.readable.get(class_name)
         if stored is not None and new.sees(class_name, now):
             assert self._began is not None, "it began with the first message"
-            if stored.version <= self._began and not old.sees(class_name, now):
+            sent = self._is_resent(class_name) or not old.sees(class_name, now)
+            if stored.version <= self._began and sent:
                 return None  # Rule 5
-            return state_op(reader, class_name, stored, touched.versions)
-        seen = any(
-            old.sees(class_name, each) or new.sees(class_name, each) for each in touched.before
-        )
+            if readable is not None and self._is_unchanged(touched, stored, readable):
+                return None  # Rule 7
+            return self._state(reader, touched, stored)
+        seen = any(self._might_hold(class_name, each) for each in touched.touches)
         if seen and stored is not None and not now.is_alive:
-            # Deleted, which is not the same as gone.
-            return state_op(reader, class_name, stored, touched.versions)
+            return self._state(reader, touched, stored)  # deleted, which is not the same as gone
         return EvictOp(class_name, key) if seen or touched.own else None
+
+    def _might_hold(self, class_name: str, touch: _Touch) -> bool:
+        """Whether the client may hold an object as it was before a touch. Rule 2."""
+        if touch.since <= self._start and self._old.sees(class_name, touch.before):
+            return True
+        return touch.version > self._since and self._new.sees(class_name, touch.before)
+
+    def _is_unchanged(self, touched: _Touched, stored: StoredObject, readable: Access) -> bool:
+        """Whether what the client has of an object, or was sent, is all there is to see now."""
+        first = touched.touches[0]
+        if touched.own or first.version <= self._since:
+            return False
+        if not self._new.sees(touched.class_name, first.before):
+            return False
+        return len(_hidden(touched, stored.head, readable)) == len(touched.touches)
+
+    def _state(self, reader: Reader, touched: _Touched, stored: StoredObject) -> StateOp:
+        readable = self._new.readable.get(touched.class_name)
+        if readable is not None:
+            hidden = _hidden(touched, stored.head, readable)
+            touched.authors = [each for each in touched.authors if each.version not in hidden]
+        versions = [author.version for author in touched.authors]
+        return state_op(reader, touched.class_name, stored, readable, self._shared, versions)
 
     def _read_share(self, latest: int) -> float:
         assert isinstance(self._at, _Reading)
-        return (self._at.version - 1 - self.base) / max(1, latest - self.base)
+        return (self._at.version - 1 - self._start) / max(1, latest - self._start)
+
+
+def _shows(view: View, class_name: str) -> tuple[str | None, Access | None]:
+    """What a view shows of a class."""
+    query = view.queries.get(class_name)
+    return None if query is None else query.text, view.readable.get(class_name)
+
+
+class _Touch(NamedTuple):
+    """One touch of an object: its version, and the image before it, which is of version `since`."""
+
+    version: int
+    since: int
+    before: Image
+    delta: bytes
 
 
 class _Touched:
-    """One object that a chunk of the log touched: where first, and each image before a touch."""
+    """One object that a chunk of the log touched: where first, and every touch."""
 
-    __slots__ = ("at", "authors", "before", "class_name", "key", "own")
+    __slots__ = ("at", "authors", "class_name", "key", "own", "touches")
 
     def __init__(self, at: _Reading, class_name: str, key: Key) -> None:
         self.at = at
         self.class_name = class_name
         self.key = key
-        self.before: list[Image] = []
+        self.touches: list[_Touch] = []
         #: Whether the file itself is among those who touched it, and who else is.
         self.own = False
         self.authors: list[AuthorOp] = []
 
-    @property
-    def versions(self) -> list[int]:
-        """The versions of others that touched it."""
-        return [author.version for author in self.authors]
+
+def _hidden(touched: _Touched, head: bytes, readable: Access) -> frozenset[int]:
+    now = unpack_trusted(head)
+    return frozenset(
+        touch.version for touch in touched.touches if is_hidden(touch.delta, readable, now)
+    )
 
 
 class _Batch:
@@ -311,19 +392,23 @@ class _Batch:
         return True
 
 
-def _read_position(data: bytes, base: int, latest: int) -> tuple[_Scanning | _Reading, int, int]:
+def _read_position(
+    data: bytes, base: int, latest: int
+) -> tuple[_Scanning | _Reading, int, int, int]:
     try:
         items = unpack(data)
     except DecodeError:
         items = None
     match items:
-        case [*_, int(done), int(began)] if done < 0 or not base <= began <= latest:
+        case [*_, int(done), int(began), int(start)] if (
+            done < 0 or not 0 <= start <= base or not start <= began <= latest
+        ):
             pass
-        case [str(name), 0 | 1 as side, int(row), int(done), int(began)] if row >= 0:
-            return _Scanning(name, int(side), row), done, began
-        case [int(version), int(offset), int(done), int(began)] if offset >= 0:
-            if base < version <= latest + 1:
-                return _Reading(version, offset), done, began
+        case [str(name), 0 | 1 as side, int(row), int(done), int(began), int(start)] if row >= 0:
+            return _Scanning(name, int(side), row), done, began, start
+        case [int(version), int(offset), int(done), int(began), int(start)] if offset >= 0:
+            if start < version <= latest + 1:
+                return _Reading(version, offset), done, began, start
     raise RemoteProtocolError(
         f"QUERY goes on from {items!r:.80}, which is no position in a download from {base}",
         ErrorCode.BAD_MESSAGE,

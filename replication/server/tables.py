@@ -10,9 +10,12 @@
 | refusals | ident, client version | [server version, refusals, what was integrated, or null] |
 | lengths | class and key, server version | the causal length of the object before that version |
 | sizes | class and key | bytes of the parts of an object that has any |
+| sights | file ident, server version | what its user may read from then on: a `Sight` |
 
 Rule 1: `runs` has a row wherever a file's changesets do not simply follow one another in the log.
 Rule 2: `refusals` keeps what a client may not have seen yet; its IDENT says what it has.
+Rule 4: `sights` has no row for a file whose user was always shown everything; none for what came to
+        an end before the file's last cursor.
 Rule 3: `lengths` has a row for each rise of a length that was not 0: deletions and re-creations.
 """
 
@@ -27,6 +30,7 @@ from replication.history.changeset import DIGEST_START
 from replication.history.log import Entry, decode_entry
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Key
+from replication.rules.sight import EVERYTHING, Sight, from_key
 from replication.storage.contract import Reader, Writer, int_from_key, int_key
 
 META: Final = "meta"
@@ -36,6 +40,7 @@ RUNS: Final = "runs"
 REFUSALS: Final = "refusals"
 LENGTHS: Final = "lengths"
 SIZES: Final = "sizes"
+SIGHTS: Final = "sights"
 
 LEDGER: Final = b"ledger"
 SCHEMA: Final = b"schema"
@@ -256,3 +261,31 @@ def has_parts(reader: Reader, class_name: str) -> bool:
     # No key packs to bytes past this one.
     found = reader.records(SIZES, first=prefix, last=prefix + b"\xff", limit=1)
     return any(True for _ in found)
+
+
+def sight_at(reader: Reader, ident: int, version: int) -> tuple[int, Sight]:
+    """What a file's user might read at a server version, and since which one."""
+    last = file_key(ident, version)
+    found = reader.records(SIGHTS, first=file_key(ident, 0), last=last, reverse=True, limit=1)
+    for key, data in found:
+        return int_from_key(key[8:]), from_key(unpack_trusted(data))
+    return 0, EVERYTHING
+
+
+def store_sight(writer: Writer, ident: int, version: int, sight: Sight) -> None:
+    """From a server version on a file's user may read this."""
+    writer.put_record(SIGHTS, file_key(ident, version), pack(sight.key))
+
+
+def begin_sight(writer: Writer, ident: int, sight: Sight) -> None:
+    """A new file's user may read this. Rule 4."""
+    if sight.key != EVERYTHING.key:
+        store_sight(writer, ident, 0, sight)
+
+
+def forget_sights(writer: Writer, ident: int, version: int) -> None:
+    """Forget what a file's user might read before that of a server version. Rule 4."""
+    since, _ = sight_at(writer, ident, version)
+    if since:
+        last = file_key(ident, since - 1)
+        writer.delete_records(SIGHTS, first=file_key(ident, 0), last=last)

@@ -29,6 +29,7 @@ from replication.model.values import Key
 from replication.query import Query, canonical, parse
 from replication.rules.access import Access
 from replication.rules.roles import Denied, Granted, Roles
+from replication.rules.sight import EVERYTHING, Sight
 from replication.server.types import Types
 from replication.storage.contract import Writer
 
@@ -79,18 +80,20 @@ class View:
         texts: the queries as the client wrote them, by class.
         queries: as the schema reads them, each with the read filter of the user's role.
         readable: the fields that are shown, for classes of which some are not.
+        guarded: the classes of which rules hide objects.
+        sight: what the user may read.
         key: equal for views that show the same.
     """
 
-    __slots__ = ("key", "queries", "readable", "texts")
+    __slots__ = ("guarded", "key", "queries", "readable", "sight", "texts")
 
     def __init__(
-        self, texts: Mapping[str, str], types: Types | None, roles: Roles | None = None
+        self, texts: Mapping[str, str], types: Types | None, sight: Sight = EVERYTHING
     ) -> None:
         """Read queries; what a schema can't make sense of is left as it is written.
 
         Args:
-            roles: the user's; None: everything may be read.
+            sight: what the user may read.
 
         Raises:
             QueryError: a query that can't be parsed, or too much of them.
@@ -99,19 +102,23 @@ class View:
         self.texts = dict(texts)
         self.queries: dict[str, Query] = {}
         self.readable: dict[str, Access] = {}
+        self.sight = sight
+        guarded = set()
         for name, text in texts.items():
             query = as_read(_parsed(name, text), name, types)
-            role = None if roles is None else roles.of(name)
-            if role is not None:
-                if isinstance(role, Denied) or hidden(query, role):
-                    continue
-                query = _both(query, as_read(role.read, name, types))
-                if not role.readable.is_all:
-                    self.readable[name] = role.readable
+            seen = sight.of(name)
+            if seen.fields.is_none or hidden(query, seen.fields):
+                continue
+            if seen.objects.root is not canonical.TRUE:
+                query = query.narrowed(as_read(seen.objects, name, types))
+                guarded.add(name)
+            if not seen.fields.is_all:
+                self.readable[name] = seen.fields
             self.queries[name] = query
+        self.guarded = frozenset(guarded)
         self.key = (
             tuple(sorted((name, query.text) for name, query in self.queries.items())),
-            tuple(sorted((name, access.key) for name, access in self.readable.items())),
+            repr(sorted((name, access.key) for name, access in self.readable.items())),
         )
 
     def sees(self, class_name: str, image: Image) -> bool:
@@ -120,10 +127,11 @@ class View:
         return query is not None and image.is_alive and query.matches(image.get)
 
 
-def hidden(query: Query, role: Granted) -> list[str]:
-    """The fields that a query asks for and the role may not read. Rule 4."""
-    names = query.fields - {KEY_NAME}
-    return sorted(name for name in names if not role.readable.of(name).is_all)
+def hidden(query: Query, readable: Access) -> list[str]:
+    """The fields that a query asks for and that may not be read. Rule 4."""
+    if readable.is_all:
+        return []
+    return sorted(name for name in query.fields - {KEY_NAME} if not readable.of(name).is_all)
 
 
 @lru_cache(maxsize=4096)
@@ -134,12 +142,6 @@ def as_read(query: Query, class_name: str, types: Types | None) -> Query:
             known = types.schema.get(class_name)
             return query.check(_field_types(query, known), types.schema)
     return query
-
-
-def _both(query: Query, filtered: Query) -> Query:
-    if filtered.root is canonical.TRUE:
-        return query
-    return query.narrowed(filtered)
 
 
 def check_queries(
@@ -185,7 +187,7 @@ def _checked(query: Query, class_name: str, types: Types, development: bool) -> 
 def _check_role(query: Query, class_name: str, role: Granted | Denied) -> None:
     if isinstance(role, Denied):
         raise NotReadableError(f"{class_name} can't be read: {role.reason}")
-    names = hidden(query, role)
+    names = hidden(query, role.readable)
     if names:
         fields = ", ".join(f"{class_name}.{name}" for name in names)
         raise NotReadableError(f"role {role.name!r} may not read what the query asks for: {fields}")

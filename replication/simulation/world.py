@@ -20,6 +20,7 @@ from replication.errors import StoreError
 from replication.limits import UPLOAD_CHANGESETS_MAX
 from replication.protocol import messages
 from replication.protocol.messages import Download, Message, Upload
+from replication.rules.roles import OPEN
 from replication.server.host import Host
 from replication.server.pump import Pump
 from replication.server.users import User
@@ -59,6 +60,7 @@ class Server:
             "entropy": entropy,
             "development": True,
             "report": raise_defects,
+            "rules": lambda _name: OPEN,
             **options,
         }
         self.start()

@@ -1,0 +1,110 @@
+"""What the rules of a server make of its users: their roles, and since when they may read what.
+
+Rule 1: what a file's user might read at its cursor is remembered (`tables.SIGHTS`), so that a
+        change of rules, role or user reaches the device as a difference, however long it was away,
+        and nobody is reset. [RULES-CHANGE-1]
+Rule 2: a change that shows in what may be read makes an entry of the log, so that what follows has
+        a version past every cursor there is.
+Rule 3: a server without rules lets nobody do anything, and says so. [RULES-FILE-3]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from replication.errors import ErrorCode, SessionError
+from replication.rules.roles import CLOSED, OPEN, Roles, Rules
+from replication.rules.sight import EVERYTHING, Sight
+from replication.server import tables
+from replication.server.users import User
+from replication.storage.contract import Writer
+
+if TYPE_CHECKING:
+    from replication.server.namespace import Namespace
+
+
+class Assigned(NamedTuple):
+    """What a session goes by.
+
+    Attributes:
+        roles: of its user; None: everything is allowed.
+        since: the version from which on its user may read what they may read now.
+    """
+
+    roles: Roles | None
+    since: int
+
+    @property
+    def sight(self) -> Sight:
+        """What may be read."""
+        return EVERYTHING if self.roles is None else self.roles.sight
+
+
+#: Of a session that no rules are about.
+FREE = Assigned(None, 0)
+
+
+class Policy:
+    """The rules of a server's data sets.
+
+    Args:
+        rules: of a data set, by its name.
+        report: told of functions that fail.
+    """
+
+    def __init__(self, rules: Callable[[str], Rules], report: Callable[[Exception], None]) -> None:
+        self.rules = rules
+        self._report = report
+
+    def roles(self, name: str, user: User) -> Roles | None:
+        """A user's roles in a data set; None: they may do everything."""
+        rules = self.rules(name)
+        return None if rules is OPEN else rules.bind(described(user), self._report)
+
+    def admit(self, name: str) -> None:
+        """Raise SessionError with PERMISSION_DENIED where there are no rules. Rule 3."""
+        if self.rules(name) is CLOSED:
+            raise SessionError(
+                ErrorCode.PERMISSION_DENIED,
+                "this server was given no rules, so nobody may read or write anything",
+            )
+
+
+def described(user: User) -> dict[str, Any]:
+    """A user as `%%user` stands for them."""
+    return {
+        "id": user.id,
+        "type": user.type,
+        "data": user.claims,
+        "custom_data": user.custom_data,
+        "identities": [{"id": user.id, "provider_type": "custom-token"}],
+    }
+
+
+def assign(
+    namespace: Namespace, writer: Writer, found: Iterable[tuple[int, Roles | None]]
+) -> dict[int, int]:
+    """Remember what files' users may read from now on. Rules 1 and 2.
+
+    Args:
+        found: client files with the roles of their users.
+
+    Returns:
+        For each file the version from which on that holds.
+    """
+    latest = namespace.latest(writer)
+    out = {}
+    changed: list[tuple[int, Sight]] = []
+    for ident, roles in found:
+        sight = EVERYTHING if roles is None else roles.sight
+        since, held = tables.sight_at(writer, ident, latest)
+        out[ident] = since
+        if held.key != sight.key:
+            changed.append((ident, sight))
+    if changed:
+        version = namespace.write(writer, lambda _author: []).version
+        for ident, sight in changed:
+            tables.store_sight(writer, ident, version, sight)
+            out[ident] = version
+    return out
