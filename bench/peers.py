@@ -36,8 +36,9 @@ class Peer:
     ) -> None:
         self.ident = self._salt = self.cursor = self._cursor_salt = self.acknowledged = 0
         self.frames = self.deltas = self.states = self.evictions = 0
-        self.queries = queries
-        self._query_version = 1
+        self.queries: dict[str, str] = {}
+        self._wanted = queries
+        self._query_version = 0
         self._digest = DIGEST_START
         self._heard = heard
         self._news = trio.Event()
@@ -61,6 +62,11 @@ class Peer:
         await self._perform(self._session.start("bench", "bench", self._position()))
         while not self.ident:
             await self._read()
+        if self._query_version == 0 and self._wanted:
+            await self._perform(self._session.query(1, self._wanted, 0, b""))
+            while self._query_version == 0:
+                await self._read()
+            self.queries = self._wanted
 
     async def run(self) -> None:
         """Take whatever comes, until cancelled."""

@@ -77,6 +77,15 @@ async def next_message(socket: WebSocket) -> bytes:
     return message
 
 
+async def tcp_pair() -> tuple[WebSocket, WebSocket]:
+    """The same over loopback."""
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    far = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
+    near = await listener.accept()
+    await listener.aclose()
+    return await pair((near, far))
+
+
 @asynccontextmanager
 async def raw_client(
     *headers: bytes,
@@ -101,6 +110,41 @@ async def raw_client(
 
 async def read_all(stream: trio.abc.ReceiveStream) -> bytes:
     return b"".join([bytes(chunk) async for chunk in stream])
+
+
+# -- without waiting -----------------------------------------------------------------------------
+async def test_what_finds_no_room_goes_out_with_the_next_send() -> None:
+    server, client = await tcp_pair()
+    sent = []
+    while not server.unsent:
+        sent.append(os.urandom(100_000))
+        assert server.send_now([sent[-1]])
+        assert len(sent) < 1000, "there is always room"
+    assert not server.send_now([b"not yet"]), "nothing overtakes what is half sent"
+    received: list[bytes] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.send, b"last")
+        while len(received) <= len(sent):
+            received += await client.read()
+    assert received == [*sent, b"last"]
+    assert not server.unsent
+    assert server.send_now([b"again", b"and again"])
+    while len(received) < len(sent) + 3:
+        received += await client.read()
+    assert received[-2:] == [b"again", b"and again"]
+    for socket in (server, client):
+        await trio.aclose_forcefully(socket._stream)
+    assert not server.send_now([b"gone"]) or server.unsent
+    with pytest.raises(DisconnectedError):
+        await server.send()
+
+
+async def test_streams_that_are_no_sockets_have_to_be_waited_for() -> None:
+    server, client = await pair()
+    assert not server.send_now([b"x"])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.send, b"y")
+        assert await next_message(client) == b"y"
 
 
 # -- messages --------------------------------------------------------------------------------------

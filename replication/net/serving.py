@@ -347,12 +347,23 @@ class Connection:
         elif self._large or _is_far(session):
             self._start(session, [])
         else:
-            # In most cases it is nothing, and that is found out without a task.
+            # In most cases it is nothing, or is sent at once: neither needs a task.
             session.woken = False
             effects = _told(session, self._shell.host.fetch(session.link))
-            if effects:
+            sent = not effects or self._send_now(effects)
+            if not sent or self._socket.unsent:
                 self._sender = session
-                self._start(session, effects)
+                self._start(session, [] if sent else effects)
+            elif session.woken:
+                self._start(session, [])
+
+    def _send_now(self, effects: list[Effect]) -> bool:
+        """Perform effects that only send, without a task; False: nothing was done."""
+        frames = [encode(effect.message) for effect in effects if isinstance(effect, Send)]
+        if len(frames) < len(effects) or not self._socket.send_now(frames):
+            return False
+        self._large = sum(map(len, frames)) > LARGE_BYTES
+        return True
 
     # -- a session's task --------------------------------------------------------------------------
     def _start(self, session: _Session, effects: list[Effect]) -> None:
@@ -482,6 +493,7 @@ class Connection:
     async def _send(self, frames: list[bytes]) -> None:
         if frames:
             self._large = sum(map(len, frames)) > LARGE_BYTES
+        if frames or self._socket.unsent:
             await self._socket.send(*frames)
 
 

@@ -11,6 +11,7 @@ Rule 4: a connection is not usable after a send was cancelled half-way, and says
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -91,7 +92,7 @@ class WebSocket:
         received: how many bytes the peer has sent since the handshake.
     """
 
-    __slots__ = ("_broken", "_lock", "_partial", "_protocol", "_stream", "received")
+    __slots__ = ("_broken", "_left", "_lock", "_partial", "_protocol", "_stream", "received")
 
     def __init__(self, stream: trio.abc.Stream, protocol: ServerProtocol | ClientProtocol) -> None:
         self._stream = stream
@@ -99,6 +100,8 @@ class WebSocket:
         self._lock = trio.Lock()
         self._partial: bytearray | None = None
         self._broken = False
+        #: What `send_now` began to send.
+        self._left = b""
         self.received = 0
 
     async def send(self, *messages: bytes) -> None:
@@ -113,6 +116,29 @@ class WebSocket:
             for message in messages:
                 self._protocol.send_binary(message)
             await self._flush()
+
+    def send_now(self, messages: list[bytes]) -> bool:
+        """Send messages without waiting, where that can be done; False: nothing was sent.
+
+        What the operating system has no room for is `unsent`, and goes out with the next `send`.
+        """
+        stream = self._stream
+        busy = self._lock.locked() or self._broken or self._protocol.state is not State.OPEN
+        if busy or self._left or not isinstance(stream, trio.SocketStream):
+            return False
+        for message in messages:
+            self._protocol.send_binary(message)
+        data = b"".join(self._protocol.data_to_send())
+        written = 0
+        with suppress(OSError):  # whatever it is, `send` runs into it
+            written = os.write(stream.socket.fileno(), data)
+        self._left = data[written:]
+        return True
+
+    @property
+    def unsent(self) -> bool:
+        """Whether `send` is to be called, with nothing new."""
+        return bool(self._left)
 
     async def writable(self) -> None:
         """Wait until the peer has taken nearly all that was sent. Never raises."""
@@ -135,7 +161,7 @@ class WebSocket:
         self.received += len(data)
         self._feed(bytes(data))
         messages = self._complete(self._protocol.events_received())
-        if self._protocol.writes:
+        if self._protocol.writes or self._left:
             async with self._lock:
                 await self._flush()
         if not messages and self._protocol.state is not State.OPEN:
@@ -222,6 +248,8 @@ class WebSocket:
         writes = self._protocol.data_to_send()
         eof = SEND_EOF in writes
         data = writes[0] if len(writes) == 1 else b"".join(writes)
+        if self._left:
+            data, self._left = self._left + data, b""
         try:
             if data:
                 await self._stream.send_all(data)
