@@ -244,8 +244,9 @@ class Agent:
 
     def _acknowledge(self, ack: Ack) -> None:
         with self.db.integrating() as work:
-            lost = apply.acknowledge(work, ack)
-        self.db.refused(lost)
+            apply.acknowledge(work, ack)
+        if ack.refusals:
+            self.db.tell_refusals()
         self._tell_uploaded()
 
     def _tell_uploaded(self) -> None:

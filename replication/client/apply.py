@@ -23,13 +23,14 @@ from typing import Any
 from replication.client import horizons, kept
 from replication.client.database import Integration
 from replication.client.entities import ObjectName
-from replication.client.journal import Entry, append
+from replication.client.journal import Entry
 from replication.client.kept import Own
 from replication.client.left import LeftView
-from replication.client.lost import REFUSED, Lost, Side
+from replication.client.lost import Side
 from replication.client.overridden import Overridden
 from replication.client.progress import DownloadProgress, advanced
 from replication.client.records import PENDING, STAGED
+from replication.client.refused import note_refusals
 from replication.client.replica import Change, fields_of, head_of, state_of
 from replication.client.retype import Rewrite, retype
 from replication.crdt.container import Slot
@@ -58,10 +59,8 @@ from replication.protocol.messages import Ack, Download
 from replication.storage.contract import StagedRow, int_key
 
 
-def acknowledge(work: Integration, ack: Ack) -> list[Any]:
+def acknowledge(work: Integration, ack: Ack) -> None:
     """Take over an ACK: advance, replace what was rewritten, journal what was refused. Rule 4.
-
-    Returns what was refused and is lost: all but text that was typed again (see `retype.py`).
 
     Raises:
         DecodeError: a rewrite that is no changeset, of a version not covered, or about an object
@@ -90,10 +89,9 @@ def acknowledge(work: Integration, ack: Ack) -> list[Any]:
         if not _is_refusal(refusal):
             raise DecodeError(f"{refusal!r:.60} is no refusal")
     lost = retype(work, changed, ack.refusals)
-    _journal(work, lost)
+    note_refusals(work.writer, changed, lost, work.local.ident)
     kept.acknowledged(work, work.synced.acknowledged + 1, ack.client_version, ack.version)
     work.synced = work.synced._replace(acknowledged=ack.client_version, digest=digest)
-    return lost
 
 
 def _rewrites(ack: Ack) -> dict[int, bytes]:
@@ -126,18 +124,6 @@ def _replace(
         pending[name].append(version)
         pending[name].sort()
     return touched
-
-
-def _journal(work: Integration, refusals: list[Any]) -> None:
-    if not refusals:
-        return
-    for version, class_name, key, path, reason, message in refusals:
-        steps = tuple(tuple(step) if type(step) is list else step for step in path)
-        parts = (Lost(steps, REFUSED, None, None),)
-        append(
-            work.writer,
-            Entry(class_name, key, version, 0, parts, reason=reason, message=message),
-        )
 
 
 def _is_refusal(item: Any) -> bool:

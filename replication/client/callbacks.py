@@ -27,6 +27,9 @@ class Callbacks(Generic[T]):
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback)
 
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
     def tell(self, news: T) -> None:
         """Call each with the news. Rule 1."""
         for callback in list(self._callbacks):

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
-from replication.client import records
+from replication.client import records, refused
 from replication.client.callbacks import Callbacks
 from replication.client.changes import net_changes
 from replication.client.entities import Entities, ObjectName
-from replication.client.journal import Journal, entries
+from replication.client.journal import Journal
 from replication.client.left import LeftView
 from replication.client.objects import Handle, Handles
 from replication.client.open_lists import OpenLists
@@ -99,7 +99,7 @@ class Database:
         #: Told how far a download is that takes several messages or brings a subscription set.
         self.progressed: Callbacks[DownloadProgress] = Callbacks(self._callback_failed)
         self._left: Callbacks[list[LeftView]] = Callbacks(self._callback_failed)
-        self._refused: list[Callable[[list[Any]], None]] = []
+        self._refused = Callbacks[list[Any]](self._callback_failed)
         self._sequence = 0
         self._observations: list[Observation] = []
         self._untold: deque[list[Change]] = deque()
@@ -398,24 +398,26 @@ class Database:
         for callback in list(self._outgoing):
             callback()
 
-    def on_refused(self, callback: Callable[[list[Any]], None]) -> Callable[[], None]:
+    def on_refused(self, callback: Callable[[list[Any]], object]) -> Callable[[], None]:
         """Call ``callback`` with what the server refused, once it is taken back here.
 
-        Each item is `[client_version, class, key, path, reason, message]`; `refusals` lists them
-        again later. Returns how to stop it.
+        Each item is `[client_version, class, key, path, reason, message]`; the journal has what was
+        written. What nobody was told of in an earlier process is told now. Returns how to stop it.
         """
-        self._refused.append(callback)
-        return lambda: self._refused.remove(callback)
+        stop = self._refused.add(callback)
+        self.tell_refusals()
+        return stop
 
-    def refused(self, refusals: list[Any]) -> None:
-        """Tell the app what the server refused. Rule 4."""
-        if not refusals:
+    def tell_refusals(self) -> None:
+        """Tell the app what the server refused, each once. Rule 4."""
+        if self.read_only or self.transaction is not None or not self._refused:
             return
-        for callback in list(self._refused):
-            try:
-                callback(refusals)
-            except Exception as error:
-                self.on_callback_error(error)
+        with self.reading() as reader:
+            news, last = refused.untold(reader)
+        if news:
+            self._refused.tell(news)
+            with self.integrating() as work:
+                refused.told(work.writer, last)
 
     def on_progress(self, callback: Callable[[DownloadProgress], object]) -> Callable[[], None]:
         """Call ``callback`` with how far a download is, whenever more of it is durable here.
@@ -445,13 +447,7 @@ class Database:
     def refusals(self) -> list[Any]:
         """Everything the server refused and nobody dismissed yet, oldest first."""
         with self.store.read() as reader:
-            return [
-                [entry.client_version, entry.class_name, entry.key, _listed(part.path),
-                 entry.reason, entry.message]
-                for entry in entries(reader)
-                for part in entry.lost
-                if entry.is_refusal
-            ]  # fmt: skip
+            return refused.refusals(reader)
 
     def observe(self, observation: Observation) -> None:
         """Tell it what changes from now on. For `results.py`."""
@@ -511,10 +507,6 @@ class Database:
                     break
                 out.append(changeset)
         return out
-
-
-def _listed(path: Iterable[Any]) -> list[Any]:
-    return [list(step) if type(step) is tuple else step for step in path]
 
 
 def _report(error: Exception) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from replication.client.lost import Lost
+from replication.client.lost import Lost, Way
 from replication.client.records import JOURNAL, JOURNAL_OF, META, object_key
 from replication.errors import UsageError
 from replication.limits import JOURNAL_BYTES_MAX, JOURNAL_ENTRIES_MAX, JOURNAL_ENTRY_BYTES_MAX
@@ -51,6 +51,7 @@ class Entry:
         seen: the server version its author had seen; None: it is not known whether it had seen this
             write.
         reason: why the server refused it; empty for what was overridden.
+        path: what was refused, as the server names it; see `server.refusals`.
         message: the same as a sentence.
     """
 
@@ -66,6 +67,7 @@ class Entry:
     seen: int | None = None
     reason: str = ""
     message: str = ""
+    path: Way = ()
     omitted: int = 0
     number: int = 0
 
@@ -76,26 +78,30 @@ class Entry:
 
     def pack(self) -> bytes:
         """As it is stored."""
-        lost = [[_packed(item.path), *item[1:]] for item in self.lost]
+        lost = [[listed(item.path), *item[1:]] for item in self.lost]
         return pack(
             [self.class_name, self.key, self.client_version, self.time, lost, self.rule, self.by,
-             self.at, self.version, self.seen, self.reason, self.message, self.omitted]
+             self.at, self.version, self.seen, self.reason, self.message, listed(self.path),
+             self.omitted]
         )  # fmt: skip
 
 
-def _packed(path: Iterable[Any]) -> list[Any]:
+def listed(path: Iterable[Any]) -> list[Any]:
+    """The inverse of `way_from`."""
     return [list(step) if type(step) is tuple else step for step in path]
 
 
 def read_entry(number: int, data: bytes) -> Entry:
     """A stored entry."""
-    class_name, key, client_version, time, lost, *rest = unpack_trusted(data)
-    parts = tuple(
-        Lost(tuple(tuple(step) if type(step) is list else step for step in path), *sides)
-        for path, *sides in lost
-    )
+    class_name, key, client_version, time, lost, *rest, path, omitted = unpack_trusted(data)
+    parts = tuple(Lost(way_from(way), *sides) for way, *sides in lost)
     entry = Entry(class_name, key, client_version, time, parts, *rest)
-    return replace(entry, number=number)
+    return replace(entry, path=way_from(path), omitted=omitted, number=number)
+
+
+def way_from(path: list[Any]) -> Way:
+    """A path as it is stored or travels: elements are lists there."""
+    return tuple(tuple(step) if type(step) is list else step for step in path)
 
 
 class _Kept(NamedTuple):
@@ -112,9 +118,9 @@ def _kept(reader: Reader) -> _Kept:
     return _Kept() if data is None else _Kept(*unpack_trusted(data))
 
 
-def entries(reader: Reader) -> Iterator[Entry]:
-    """All entries, oldest first."""
-    for key, data in reader.records(JOURNAL):
+def entries(reader: Reader, after: int = 0) -> Iterator[Entry]:
+    """All entries, oldest first, whose numbers are greater than ``after``."""
+    for key, data in reader.records(JOURNAL, first=int_key(after + 1)):
         yield read_entry(int_from_key(key), data)
 
 
@@ -160,7 +166,7 @@ def append(writer: Writer, entry: Entry) -> Entry | None:
 def _name(part: Lost) -> bytes:
     """What tells a part of a write from its others: members of a set stand at one path."""
     member = part.old if part.old is not None else part.new
-    return pack([_packed(part.path), part.did, member if part.did in _MEMBERS else None])
+    return pack([listed(part.path), part.did, member if part.did in _MEMBERS else None])
 
 
 _MEMBERS = ("inserted", "removed")
@@ -170,7 +176,7 @@ def _bounded(entry: Entry) -> Entry:
     """An entry with as many parts as it may hold."""
     size = 0
     for position, part in enumerate(entry.lost):
-        size += len(pack([_packed(part.path), *part[1:]]))
+        size += len(pack([listed(part.path), *part[1:]]))
         if size > JOURNAL_ENTRY_BYTES_MAX:
             left = len(entry.lost) - position
             return replace(entry, lost=entry.lost[:position], omitted=entry.omitted + left)

@@ -51,7 +51,6 @@ MOVED: Final = "moved"
 CREATED: Final = "created"
 DELETED: Final = "deleted"
 TYPED: Final = "typed"
-REFUSED: Final = "refused"
 
 #: The rules by which writes lose, as entries of the journal name them. [JOURNAL-3]
 LATER: Final = "later write"
@@ -93,6 +92,10 @@ class Cause(NamedTuple):
     stamp: Stamp | None
 
 
+#: The server left it out.
+_LEFT_OUT: Final = Cause("", None)
+
+
 class Side(NamedTuple):
     """A state of the object, and where its parts are."""
 
@@ -123,6 +126,25 @@ def lost_parts(
     walk = _Walk(stamp, since, before, after, perhaps=perhaps)
     walk.object(own, news, before.state, after.state, _At((), (), None))
     return walk.found
+
+
+def refused_parts(
+    original: ObjectState, integrated: ObjectState | None, stamp: Stamp
+) -> list[Lost]:
+    """What of a delta the server left out.
+
+    Args:
+        original: the delta as it was uploaded; `stamp`: of its changeset.
+        integrated: what became of it; None for nothing.
+    """
+    if integrated is None and original[1] == 0:
+        return [Lost((), DELETED, None, None)]
+    if integrated is not None:  # of a blind create the server says which life it is about
+        original = [*integrated[:3], original[3]]
+    before, after = Side(original, None), Side(integrated or absent(), None)
+    walk = _Walk(stamp, None, before, after, left_out=True)
+    walk.object(original, original, original, after.state, _At((), (), None))
+    return [part for _, part in walk.found]
 
 
 class _At(NamedTuple):
@@ -166,12 +188,14 @@ class _Walk:
         before: Side,
         after: Side,
         *,
-        perhaps: bool,
+        perhaps: bool = False,
+        left_out: bool = False,
     ) -> None:
         self.found: list[tuple[Cause, Lost]] = []
         self._stamp = stamp
         self._since = since
         self._perhaps = perhaps
+        self._left_out = left_out
         self._before = before
         self._after = after
 
@@ -189,7 +213,9 @@ class _Walk:
         if own[1] == 0:
             is_later = self._since is None or self._since < self._stamp
             follows = is_alive(new) or (self._perhaps and new[0] > length)
-            if length and old[0] == length and follows and is_later:
+            if self._left_out and length and new == absent():
+                self._tell(_LEFT_OUT, at.way, DELETED, None)
+            elif length and old[0] == length and follows and is_later:
                 self._tell(at.cause or Cause(REPLACEMENT, None), at.way, DELETED, None)
             return
         if old[1:3] != life:
@@ -226,7 +252,7 @@ class _Walk:
                     if kind == obj.EMBEDDED:
                         self.object(*here, there)
                     elif kind == obj.TEXT:
-                        self._typed(here[0], here[2], there)
+                        self._typed(here[0], here[2], here[3], there)
                     else:
                         self._collection(kind, name, here, owner, there)
 
@@ -253,6 +279,9 @@ class _Walk:
                 continue
             if at.cause:
                 self._tell(at.cause, (*at.way, name), ADDED, amount)
+            elif self._left_out:
+                if owner.new.get(obj.COUNTER, {}).get(name) != amount:
+                    self._tell(_LEFT_OUT, (*at.way, name), ADDED, amount)
             elif name in written:
                 winner = find(owner.new[obj.REGISTER], name)
                 assert winner is not None, "what was written stays written"
@@ -271,14 +300,16 @@ class _Walk:
         is_later = origin == self._stamp[1] and time > self._stamp[0]
         return type(_unbased(group[2][name])) is int and not is_later
 
-    def _typed(self, own: Any, old: Any, at: _At) -> None:
+    def _typed(self, own: Any, old: Any, new: Any, at: _At) -> None:
         """A text loses nothing but whole: what others delete of it they have seen."""
-        if at.cause is None or old is None:
+        if (at.cause is None and not self._left_out) or old is None:
             return
         left = union(map(read_update, all_updates(old, self._before.parts, at.path)))
         text = typed_in(read_update(own[1]), left)
+        if self._left_out and new is not None and _has_text(new):
+            return  # it was taken, all of it
         if text:
-            self._tell(at.cause, at.way, TYPED, text)
+            self._tell(at.cause or _LEFT_OUT, at.way, TYPED, text)
 
     # -- collections -------------------------------------------------------------------------
     def _collection(
@@ -329,13 +360,13 @@ class _Walk:
     # -- lists -------------------------------------------------------------------------------
     def _list(self, name: Slot, here: tuple[Any, Any, Any, Any], owner: _Owner, at: _At) -> None:
         own, news, old, new = here
-        touched = None if at.cause else _touched(news)
+        touched = None if at.cause or self._left_out else _touched(news)
         if touched is not None and not touched:
             return
         mine = expand(own[1])
         was = Here(old, self._before.parts, at.path)
         now = None if at.cause else Here(new, self._after.parts, at.path)
-        theirs = expand(news[1]) if touched else Elements()
+        theirs = Elements() if news is None or at.cause or len(news) == 3 else expand(news[1])
         for each in sorted({*mine.values, *mine.moves, *mine.contents}):
             before = was.about(each)
             if (touched is not None and each not in touched) or each in before.erased:
@@ -364,6 +395,8 @@ class _Walk:
         did = INSERTED if here in mine.places else SET
         if at.cause:
             self._tell(at.cause, at.way, did, ours)
+        elif now is None and self._left_out:
+            self._tell(_LEFT_OUT, at.way, did, ours)
         elif now is not None:
             theirs = self._value(self._after, owner.new, owner.path, home, now[2])
             if not _same_write(now, written) and self._differ(ours, theirs):
@@ -524,6 +557,11 @@ def _touched(state: Any) -> set[Id] | None:
 def _index(state: Any, parts: Parts | None, path: Path, here: Id) -> int | None:
     visible = Sequence(all_elements(state, parts, path)).visible
     return visible.index(here) if here in visible else None
+
+
+def _has_text(text: Any) -> bool:
+    update = read_update(text[1])
+    return bool(typed_in(update, update))
 
 
 def typed_in(own: Update, left: Update) -> str:

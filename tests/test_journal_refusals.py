@@ -1,0 +1,291 @@
+"""What the server refused: taken back here alone, kept in the journal, told to the app once.
+
+The rows W1 to W9 are those of what the anchor calls compensating writes.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import test_convergence as at_random
+from bson.objectid import ObjectId
+from client_files import check, client_file, pending, take
+from test_client_apply import set_fields
+from test_client_subscriptions import filled
+from test_rules_roles import bound, role, rules
+from worlds import Device, World
+
+from replication.client.database import Database
+from replication.client.journal import Entry
+from replication.client.lost import refused_parts
+from replication.crdt.object import merge
+from replication.errors import NoSubscriptionError
+from replication.history.changeset import encode
+from replication.model.encoding import pack, unpack_trusted
+from replication.model.values import Link
+from replication.protocol.messages import Ack
+from replication.server.namespace import Namespace
+from replication.server.refusals import NOT_PERMITTED
+
+Act = Callable[[Any], object]
+
+
+def parts(entry: Entry) -> list[Any]:
+    return [tuple(part) for part in entry.lost]
+
+
+def under_rules(monkeypatch: pytest.MonkeyPatch, held: Any) -> None:
+    """From now on everything uploaded is judged by the rules."""
+    upload = Namespace.integrate
+    roles = bound(held, "ada")
+
+    def judged(self: Namespace, *args: Any, **options: Any) -> Any:
+        return upload(self, *args[:5], roles, *args[6:], **options)
+
+    monkeypatch.setattr(Namespace, "integrate", judged)
+
+
+def desk(**options: Any) -> tuple[World, Device]:
+    """A world with six books, and the device that will write."""
+    world, _, reader = filled(6, **options)
+    reader.subscribe()
+    reader.sync()
+    return world, reader
+
+
+def edited(**values: Any) -> Act:
+    def act(tx: Any) -> None:
+        for name, value in values.items():
+            tx.edit("Book", 1).scope().set(name, value)
+
+    return act
+
+
+ALL = {"read": True, "write": True}
+YEARS = {"year": {"$lt": 9}}
+#: What is done, under which rules; the path, what the journal has of it.
+ILLEGAL: dict[str, tuple[Act, Any, list[Any]]] = {
+    "create": (
+        lambda tx: tx.create("Book", 50).scope().set("year", 1),
+        role("reader", write=True, insert=False),
+        [((), "created", None, None), (("year",), "set", 1, None)],
+    ),
+    "delete": (
+        lambda tx: tx.delete("Book", 1),
+        role("keeper", write=True, delete=False),
+        [((), "deleted", None, None)],
+    ),
+    "modify": (
+        edited(title="x"),
+        role("reader", read=True, write=False),
+        [(("title",), "set", "x", None)],
+    ),
+    "a field": (
+        edited(title="x"),
+        role("clerk", fields={"title": {"read": True}}, additional_fields=ALL),
+        [(("title",), "set", "x", None)],
+    ),
+    "what ends its own permission": (
+        edited(year=40),
+        role("writer", document_filters={"read": True, "write": YEARS}, write=True),
+        [(("year",), "set", 40, None)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ILLEGAL)
+def test_each_illegal_kind_is_reverted_and_told_with_its_reason(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W1 W2 JOURNAL-9: role and clause in the reason, what was written beside it."""
+    act, held, expected = ILLEGAL[name]
+    world, device = desk()
+    before = device.view()
+    under_rules(monkeypatch, rules(held))
+    with device.db.write() as tx:
+        act(tx)
+    device.sync()
+    (entry,) = device.db.journal
+    assert (entry.class_name, entry.reason) == ("Book", NOT_PERMITTED)
+    assert held["name"] in entry.message
+    assert entry.client_version == device.db.local.client_version
+    assert parts(entry) == expected
+    assert device.agent is not None, "the session goes on"
+    assert device.view() == before == world.view()
+    check(device.db)
+
+
+def test_what_no_set_asks_for_is_not_even_written() -> None:
+    """W1: a class without a subscription is refused where it is written."""
+    _, device = desk()
+    with device.db.subscriptions.edit() as wanted:
+        wanted.clear()
+    device.sync()
+    with pytest.raises(NoSubscriptionError), device.db.write():
+        device.db.create("Book", _id=50)
+
+
+def test_outside_of_a_strict_view() -> None:
+    """W1: created and edited there; the journal has both."""
+    _, device = desk(strict_view=True)
+    device.subscribe("year < 3")
+    device.sync()
+    set_fields(device.db, 50, year=9, title="out")
+    device.sync()
+    (entry,) = device.db.journal
+    assert "outside of the current query view" in entry.message
+    assert parts(entry) == [
+        ((), "created", None, None),
+        (("title",), "set", "out", None),
+        (("year",), "set", 9, None),
+    ]
+
+
+def test_later_legal_writes_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W6 W7: the anchor takes back everything later on the object; here it is the field alone."""
+    world, device = desk()
+    clerk = role("clerk", fields={"title": {"read": True}}, additional_fields=ALL)
+    under_rules(monkeypatch, rules(clerk))
+    with device.db.write() as tx:
+        tx.edit("Book", 1).scope().set("title", "illegal")
+        tx.edit("Book", 1).scope().set("year", 5)
+        tx.edit("Book", 2).scope().set("year", 6)
+    set_fields(device.db, 1, year=7)
+    device.sync()
+    assert [parts(entry) for entry in device.db.journal] == [[(("title",), "set", "illegal", None)]]
+    assert device.view()[1]["year"] == 7
+    assert device.view()[2]["year"] == 6
+    assert device.view() == world.view()
+
+
+def test_a_refused_delete_brings_the_object_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W8: with lists, embedded objects and links to it."""
+    world, device = desk()
+    with device.db.write() as tx:
+        edit = tx.edit("Book", 1)
+        edit.scope().list_insert("notes", edit.editor((), "notes"), 0, list(range(300)))
+        edit.scope().create_embedded("home", edit.starting_length("home", now=0)).set("city", "x")
+        tx.edit("Book", 2).scope().set("anything", Link("Book", 1))
+    device.sync()
+    before = device.view()
+    under_rules(monkeypatch, rules(role("keeper", write=True, delete=False)))
+    two = device.db.get("Book", 2)
+    with device.db.write() as tx:
+        tx.delete("Book", 1)
+    assert two.anything is None
+    device.sync()
+    assert device.view() == before == world.view()
+    assert two.anything == device.db.get("Book", 1)
+    check(device.db)
+
+
+def test_the_app_is_told_once_whatever_was_restarted() -> None:
+    """W3 W4 JOURNAL-10: after the view is without it; by a later process if nobody listened."""
+    _, device = desk()
+    set_fields(device.db, 1, year="no number")
+    device.sync()
+    assert device.view()[1]["year"] == 1
+    device.cut()
+    device.open()
+    told: list[Any] = []
+    seen: list[Any] = []
+    stop = device.db.on_refused(lambda news: seen.append(device.view()[1]["year"]))
+    stop()
+    assert seen == [1]
+    device.db.on_refused(told.extend)
+    device.cut()
+    device.open()
+    device.db.on_refused(told.extend)
+    set_fields(device.db, 2, year="none either")
+    device.sync()
+    assert [item[2] for item in told] == [2]
+    assert [item[2] for item in device.db.refusals()] == [1, 2]
+
+
+@pytest.mark.parametrize("key", [7, "k", "k" * 1024, ObjectId(bytes(12)), uuid.UUID(int=5)])
+def test_keys_of_every_kind(key: Any) -> None:
+    """W5"""
+    db = client_file()
+    with db.write() as tx:
+        tx.create("Book", key).scope().set("title", "x")
+    refuse(db, [], lambda changeset: changeset.objects.clear(), key)
+    (entry,) = db.journal
+    assert entry.key == key
+    assert db.journal.of("Book", key) == [entry]
+    assert parts(entry)[1:] == [(("title",), "set", "x", None)]
+
+
+def refuse(db: Database, path: list[Any], leave_out: Act, key: Any = 1) -> None:
+    """The server refuses some of the last changeset."""
+    version = db.local.client_version
+    changeset = pending(db, version)
+    leave_out(changeset)
+    refusal = [version, "Book", key, path, "wrong type", "no"]
+    take(db, Ack(1, version, 5, [refusal], [[version, encode(changeset)]]))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_parts_of_a_refusal_are_what_was_left_out(seed: int) -> None:
+    """JOURNAL-9: of random deltas and what is left of them: nothing is told if all is, and all that
+    the other half wrote if a half is.
+    """
+    r = random.Random(seed)
+    db = client_file()
+    set_fields(db, 1, year=1)
+    halves = []
+    for _ in range(2):
+        with db.write() as tx:
+            edit = tx.edit("Book", 1)
+            for _ in range(3):
+                r.choice(at_random.OPERATIONS)(edit, edit.scope(), r)
+        changeset = pending(db, db.local.client_version)
+        halves.append([item.delta for item in changeset.objects] or [[0, 1, [], {}]])
+    (first,), (second,) = halves
+    stamp = (changeset.time, 2)
+    whole = merge(decode_copy(first), decode_copy(second))
+    assert refused_parts(whole, decode_copy(whole), stamp) == []
+    names = {part.path[0] for part in refused_parts(whole, decode_copy(first), stamp) if part.path}
+    assert names <= {name for held in second[3].values() for name in names_of(held)}
+    assert refused_parts(whole, None, stamp) or not whole[3]
+
+
+def names_of(held: Any) -> Any:
+    return [name for group in held for name in group[2]] if isinstance(held, list) else held
+
+
+def decode_copy(delta: Any) -> Any:
+    return unpack_trusted(pack(delta))
+
+
+def test_members_keys_and_increments_belong_to_their_refusals() -> None:
+    """JOURNAL-9: the path says which; a member's is its bytes."""
+    db = client_file()
+    with db.write() as tx:
+        scope = tx.create("Book", 1).scope()
+        scope.set_member("tags", "good", present=True)
+        scope.set_member("tags", "bad", present=True)
+        scope.put_item("extra", "k", 5)
+        scope.add("copies", 3)
+
+    def leave_out(changeset: Any) -> None:
+        fields = changeset.objects[0].delta[3]
+        del fields[1]
+        del fields[2]["tags"][1][0][2][pack("bad")]
+        del fields[3]
+
+    version = db.local.client_version
+    changeset = pending(db, version)
+    leave_out(changeset)
+    paths = [["tags", pack("bad")], ["extra", "k"], ["copies"]]
+    refusals = [[version, "Book", 1, path, "wrong type", "no"] for path in paths]
+    take(db, Ack(1, version, 5, refusals, [[version, encode(changeset)]]))
+    assert [parts(entry) for entry in db.journal] == [
+        [(("tags",), "inserted", "bad", None)],
+        [(("extra", "k"), "set", 5, None)],
+        [(("copies",), "added", 3, None)],
+    ]
+    assert next(entry.path for entry in db.journal) == ("tags", pack("bad"))
