@@ -194,6 +194,7 @@ def test_a_file_that_writes_no_texts_loses_what_depended() -> None:
     with first.db.write():
         first.db.get("Note", 1).body.insert(6, "lost")
     first.open()
+    first.db.texts = Texts(None)
     world.settle()
     assert bodies(world) == [[("one two", {})]] * 2
     assert {item[4] for item in first.db.refusals()} == {ATOMIC, DELETED, DEPENDS}

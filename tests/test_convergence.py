@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 from worlds import Device, World
 
+from replication.client.text_editor import write_updates
 from replication.client.transaction import Transaction
 from replication.crdt import object as obj
 from replication.crdt.object import is_alive
@@ -66,6 +67,20 @@ def _place(edit, scope, r):  # type: ignore[no-untyped-def]
         edit.scope(("home",)).list_insert("rooms", editor, len(editor), [r.randrange(9)])
 
 
+def _text(edit, scope, r):  # type: ignore[no-untyped-def]
+    editor = edit.text((), "body")
+    at = r.randrange(len(editor) + 1)
+    count = min(r.randrange(4), len(editor) - at)
+    kind = r.randrange(6)
+    if kind < 3 or not count:
+        written = editor.insert(at, r.choice(["a", "bcd", "é", "😀"]), r.choice([None, {"b": 1}]))
+    elif kind < 5:
+        written = editor.erase(at, count)
+    else:
+        written = editor.format(at, count, r.choice([{"b": True}, {"b": None}]))
+    write_updates(scope, "body", written)
+
+
 OPERATIONS: list[Callable[..., None]] = [
     lambda edit, scope, r: scope.set("year", r.randrange(9)),
     lambda edit, scope, r: scope.set("title", r.choice("abc")),
@@ -79,6 +94,8 @@ OPERATIONS: list[Callable[..., None]] = [
     _list,
     _list,
     _place,
+    _text,
+    _text,
 ]
 
 

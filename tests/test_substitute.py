@@ -9,15 +9,21 @@ import pytest
 from hypothesis import given
 from replicas import Replica, all_deltas, folded, wander, world
 from state_strategies import OBJECTS
+from text_strategies import session
+from text_vectors import in_object
 
 from replication.crdt import object as obj
 from replication.crdt.check import check_object
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Id
-from replication.crdt.object import merge
+from replication.crdt.object import absent, merge
+from replication.crdt.reclient import Reclient
 from replication.crdt.register import Stamp
 from replication.crdt.stamps import latest_time
 from replication.crdt.substitute import Substitution
+from replication.crdt.text import text_of
+from replication.crdt.updates import read_update
+from replication.crdt.view import object_view
 from replication.limits import IDENT_MAX, TIME_MAX
 from replication.model.encoding import pack
 from replication.model.values import Based, Container
@@ -70,6 +76,28 @@ def test_renaming_commutes_with_merging_what_replicas_write(seed: int) -> None:
     deltas = all_deltas(world(Random(seed)))
     renamed = folded([swap.object(delta) for delta in deltas])
     assert pack(renamed) == pack(swap.object(folded(deltas)))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_who_typed_what_is_pending_becomes_another(seed: int) -> None:
+    """[SUBST-6]: it shows the same on what was integrated, and names no client of before."""
+    rng = Random(seed)
+    written, (editor,) = session(rng, editors=1)
+    editor.close()
+    deltas = [in_object(text_of(read_update(data), 2)) for data in written]
+    cut = rng.randint(0, len(deltas))
+    renaming = Reclient(9, lambda client: client + 1000)
+    base = absent()
+    for delta in deltas[:cut]:
+        base = merge(base, delta)
+    one, other = clone(base), clone(base)
+    for delta in deltas[cut:]:
+        renamed = renaming.object(("Note", b"1"), delta)
+        check_object(renamed)
+        assert all(owner == [1001, 9, owner[2]] for owner in renamed[3][obj.TEXT]["t"][0])
+        one, other = merge(one, delta), merge(other, renamed)
+    check_object(other)
+    assert object_view(other) == object_view(one)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -36,6 +36,7 @@ LIBRARY = Schema(
                 of("extra", "dict<mixed>"),
                 of("home", "embedded:Place"),
                 of("anything", "mixed"),
+                of("body", "text"),
             ],
             key="int",
         ),
@@ -53,6 +54,7 @@ class Device(simulated.Device):
         self.ms = world.ms
         self.store = store or MemoryStore(query_values)
         self.offset = 0
+        self.openings = 0
         super().__init__(world, self._opened(), "dev:ada")
 
     def open(self) -> None:
@@ -63,7 +65,14 @@ class Device(simulated.Device):
         self.inbox.clear()
 
     def _opened(self) -> Database:
-        return Database(self.store, self.world.schema, wall_ms=lambda: self.world.ms + self.offset)
+        rng = random.Random(f"{self.number} {self.openings}")
+        self.openings += 1
+        return Database(
+            self.store,
+            self.world.schema,
+            wall_ms=lambda: self.world.ms + self.offset,
+            entropy=lambda: rng.getrandbits(53),
+        )
 
     def subscribe(self, query: str = "TRUEPREDICATE") -> None:
         """Replace the subscription set."""

@@ -3,6 +3,7 @@
 Rule 1: ident 0 (or a copied file's old ident) becomes the new one everywhere this file's pending
         deltas put it: stamps and the ids they minted, in pending changesets and views, in one
         transaction. Ids minted earlier, which others know, stay. [SUBST-1]
+        The units of a copied file's pending texts get other client ids, too. [SUBST-6]
 Rule 2: when the server refuses a stamp as too far in its future, all pending stamps from there on
         move back, keeping their order, and the clock goes on from them. [SUBST-2]
 Rule 3: views are computed again from the synced state and the renamed deltas. [SUBST-3]
@@ -10,6 +11,7 @@ Rule 3: views are computed again from the synced state and the renamed deltas. [
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -21,6 +23,7 @@ from replication.client.records import PENDING
 from replication.client.subscriptions import renumber
 from replication.clock import time_from_ms
 from replication.crdt.list import Id
+from replication.crdt.reclient import Reclient
 from replication.crdt.register import Stamp
 from replication.crdt.substitute import Substitution
 from replication.history.changeset import (
@@ -30,6 +33,7 @@ from replication.history.changeset import (
     decode_trusted,
     encode,
 )
+from replication.limits import TEXT_CLIENT_MAX
 from replication.model.encoding import key_bytes, pack, unpack_trusted
 from replication.model.values import Key
 from replication.storage.contract import int_from_key, int_key
@@ -72,7 +76,26 @@ def adopt(work: Integration, ident: int, salt: int) -> None:
         work.synced = work.synced._replace(acknowledged=0, folded=0, digest=DIGEST_START)
         pending = _renumber(work, pending, 1 - first)
         renumber(work.writer, 1 - first)
+        pending = _reclient(pending, ident, salt)
     _rename(work, pending, Substitution(new_stamp, new_id), {}, dropped)
+
+
+def _reclient(pending: list[Pending], ident: int, salt: int) -> list[Pending]:
+    """Rename who typed what is pending: the other copy of the file says that it did. [SUBST-6]"""
+
+    def client(old: int) -> int:
+        drawn = hashlib.sha256(pack([salt, old])).digest()[:8]
+        return int.from_bytes(drawn, "big") % TEXT_CLIENT_MAX + 1
+
+    renaming = Reclient(ident, client)
+    out = []
+    for item in pending:
+        objects = [
+            each._replace(delta=renaming.object((each.class_name, key_bytes(each.key)), each.delta))
+            for each in item.changeset.objects
+        ]
+        out.append(item._replace(changeset=replace(item.changeset, objects=objects)))
+    return out
 
 
 def pull_back(work: Integration, first: int, server_ms: int, wall_ms: int) -> None:

@@ -75,7 +75,7 @@ class Substitution:
         return [incarnation, contract(self._elements(expand(state[1])))]
 
     def _text(self, state: Text) -> Text:
-        # A former ident stays valid as an owner: what a copied file wrote may be known by it.
+        # A former ident stays valid as an owner; of a copied file see `reclient.py`.
         mine = self._id(0, SEQUENCE_MAX)[0]
         owners = [[client, ident or mine, end] for client, ident, end in state[0]]
         return [owners, *state[1:]]
