@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench fuzz campaign branches clean
+.PHONY: demo test check format bench fuzz campaign traces branches clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/replication demo $(if $(DATA),--data $(DATA))
@@ -45,6 +45,10 @@ $(VENV)/.fuzz: $(VENV)/.test
 # The long proofs; each appends what it did to a ledger in tests/.
 campaign: $(VENV)/.test
 	$(BIN)/python tests/campaign.py $(CAMPAIGN)
+
+# Two real editing histories, whole; they are not part of this repository: see tests/traces.py.
+traces: $(VENV)/.test
+	$(BIN)/python tests/traces.py $(TRACES)
 
 # A Yjs editor for tests; without npm or a network they say what they need and are skipped.
 .yjs/node_modules:

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import bootstrap, fanout, live, merging, scenarios, sizes, writes
+from bench import bootstrap, fanout, live, merging, scenarios, sizes, texts, writes
 from bench.harness import Figure
 
 BENCHES: dict[str, Callable[..., list[Figure]]] = {
@@ -26,6 +26,7 @@ BENCHES: dict[str, Callable[..., list[Figure]]] = {
     "at_rest": writes.at_rest,
     "merging": merging.merging,
     "lists": merging.lists,
+    "text": texts.text,
     "fanout": fanout.fanout,
     "list_metadata": sizes.list_metadata,
     "queue": sizes.queue,

@@ -1,33 +1,27 @@
-"""A real editing history typed into a text, one transaction an edit."""
+"""The beginnings of real editing histories; `make traces` replays the whole of them."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import os
-from pathlib import Path
 
 import pytest
-from test_client_text import database, note
+from traces import LEDGER, TRACES, path_of
 
-DATA = Path(os.environ.get("REPLICATION_DATA", Path(__file__).parent.parent.parent / "shared/data"))
-TRACE = DATA / "automerge-paper.json.gz"
-#: The whole of it takes minutes: `make test` takes its beginning.
-EDITS = 5000
+#: The whole of them takes a minute of CPU and more.
+EDITS = {"automerge-paper": 3000, "friendsforever": 1200}
 
 
-@pytest.mark.skipif(not TRACE.is_file(), reason="the trace is not here; see REPLICATION_DATA")
-def test_the_beginning_of_a_paper() -> None:
-    trace = json.loads(gzip.decompress(TRACE.read_bytes()))
-    db = database()
-    held = note(db)
-    text = trace["startContent"]
-    for transaction in trace["txns"][:EDITS]:
-        with db.write():
-            for at, erased, inserted in transaction["patches"]:
-                if erased:
-                    held.body.erase(at, erased)
-                if inserted:
-                    held.body.insert(at, inserted)
-                text = text[:at] + inserted + text[at + erased :]
-    assert held.body == text
+@pytest.mark.parametrize("name", TRACES)
+def test_the_beginning(name: str) -> None:
+    if not path_of(name).is_file():
+        pytest.skip("the trace is not here; see REPLICATION_DATA")
+    result = TRACES[name](name, EDITS[name])
+    assert result.edits == EDITS[name]
+    assert result.text == result.expected
+    assert (result.crossings > 100) == (name == "friendsforever")
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_the_whole_of_it_was_replayed(name: str) -> None:
+    lines = [json.loads(line) for line in LEDGER.read_text(encoding="utf-8").splitlines()]
+    assert any(line["trace"] == name and line["equal"] for line in lines)
