@@ -178,12 +178,12 @@ def test_the_latest_time_beside_a_list_that_is_spread() -> None:
 
 
 def test_columns_are_what_queries_see() -> None:
-    mixed = Container(4, 2, 1)  # which queries take for no null
+    mixed = Container(4, 2, 1)  # of which nothing is here: it shows as null
     written = [[8, 2, {"a": 1}], [9, 2, {"b": mixed, "c": Based(5, 2)}]]
     names = ["a", "b", "c", "d"]
     assert column_values([2, 0, [], {}], names) is None
     only = column_values(alive({obj.REGISTER: written}), names)
-    assert only == {"a": 1, "b": mixed, "c": 3, "d": None}
+    assert only == {"a": 1, "b": None, "c": 3, "d": None}
     fields = {
         obj.REGISTER: written,
         obj.COUNTER: {"c": 4},
@@ -191,7 +191,7 @@ def test_columns_are_what_queries_see() -> None:
         obj.LIST: {"l": [[], chunk_of([2, 1, 0, 9, 2, ["x"]])], "far": [[], [[0, 0, 0]], 1]},
     }
     some = column_values(alive(fields), [*names, "s", "l", "far"])
-    assert some == {"a": 1, "b": mixed, "c": 7, "d": None, "s": [1], "l": ["x"], "far": None}
+    assert some == {"a": 1, "b": None, "c": 7, "d": None, "s": [1], "l": ["x"], "far": None}
 
 
 def test_the_whole_of_a_counter_is_a_copy() -> None:
