@@ -182,6 +182,8 @@ class ErrorCode(IntEnum):
     STORE_UNAVAILABLE = 211
     PERMISSION_DENIED = 212
     FORGOTTEN = 213
+    BAD_PARTITION = 214
+    MODE_CHANGED = 215
 
     @property
     def fault(self) -> Fault:
@@ -232,6 +234,8 @@ _TABLE: Final[dict[ErrorCode, _Row]] = {
         (211, Fault.SERVER, Action.RETRY, "the server's storage is full or failing"),
         (212, Fault.USER, Action.STOP, "the user may not open this namespace"),
         (213, Fault.NOBODY, Action.REBASE, "what a changeset was written on is forgotten"),
+        (214, Fault.USER, Action.STOP, "no such partition, or a partition where there are none"),
+        (215, Fault.NOBODY, Action.RETRY, "how partitions are served has changed"),
     )
 }
 assert set(_TABLE) == set(ErrorCode)

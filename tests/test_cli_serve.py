@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from replication.errors import SessionError
 from replication.net.rules_file import RulesFile
 from replication.rules.templates import TEMPLATES
 from tests.command_line import ok, refused, run
@@ -201,6 +202,43 @@ def test_what_is_written_outside_of_the_view(tmp_path: Path, imported: Path, str
         assert ran.json["refusals"] == int(strict)
         said = ok("inspect", imported, "journal").out
         assert ("Book 500 is outside of the current query view" in said) is strict
+
+
+def test_partitions_are_configured_in_a_file(tmp_path: Path) -> None:
+    """PART-2 PART-4 PART-6"""
+    from replication import open_database
+    from replication.model.declare import Object
+    from replication.net.facade import Sync
+
+    class Note(Object):
+        _id: int
+        text: str
+
+    cut = tmp_path / "cut.json"
+    cut.write_text('{"key": "owner", "type": "string"}')
+    with serving(tmp_path / "served", "--development", "--partitions", cut) as url:
+        with (
+            open_database(tmp_path / "odd.db", Note, partition=7) as db,
+            Sync(db, url, "n", "dev:ada") as sync,
+            pytest.raises(SessionError, match="type string, found int 7"),
+        ):
+            sync.wait_for_download(timeout=10)
+        with open_database(tmp_path / "ada.db", Note, partition="ada") as db:
+            with db.write():
+                db.create(Note, _id=1, text="mine")
+            with Sync(db, url, "n", "dev:ada") as sync:
+                sync.wait_for_upload(timeout=10)
+                sync.wait_for_download(timeout=10)
+                cut.write_text('{"key": "owner", "type": "string", "served": "flexible"}')
+                ends = time.monotonic() + 20
+                while db.partition.keeps_to_it:
+                    assert time.monotonic() < ends
+                    sync.wait_for_download(timeout=10)
+                with db.subscriptions.edit() as edit:
+                    edit.add(Note, "text == 'other'")
+                assert sync.wait_for_subscriptions(timeout=10).state.name == "COMPLETE"
+    found = ok("query", tmp_path / "served" / "n.db", "Note", "--json").lines
+    assert [(each["_id"], each["owner"]) for each in found] == [(1, "ada")]
 
 
 def test_progress_is_told(tmp_path: Path, imported: Path) -> None:

@@ -32,6 +32,7 @@ from replication.protocol.messages import (
     Mark,
     Message,
     Nack,
+    Partition,
     Ping,
     Pong,
     Progress,
@@ -65,6 +66,7 @@ SAMPLES: dict[type[Message], Callable[[int], Message]] = {
     Unbound: lambda n: Unbound(n),
     Ping: lambda n: Ping(n, 3),
     Pong: lambda n: Pong(n, 3),
+    Partition: lambda n: Partition(n, "owner", False),
 }
 CONNECTION = (Hello, Ping, Pong)
 

@@ -26,6 +26,7 @@ from replication.protocol.messages import (
     Mark,
     Message,
     Nack,
+    Partition,
     Ping,
     Pong,
     Progress,
@@ -69,6 +70,7 @@ SAMPLES: list[Message] = [
     Unbound(3),
     Ping(0, 1),
     Pong(0, 1),
+    Partition(3, "owner", False),
 ]
 
 

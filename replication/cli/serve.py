@@ -16,11 +16,12 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import click
 
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
     from replication.net.rules_file import RulesFile
     from replication.net.server import Place
     from replication.server.host import Host
+    from replication.server.partitions import Partitions
     from replication.server.queryable import Queryable
     from replication.storage.contract import Store
+
+T = TypeVar("T")
 
 _PORT: Final = 7700
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -69,6 +73,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--queryable",
     type=_FILE,
     help="What subscriptions may ask for, in JSON; read again whenever it changes.",
+)
+@click.option(
+    "--partitions",
+    type=_FILE,
+    help="The property that cuts data sets, in JSON; read again whenever it changes.",
 )
 @click.option(
     "--strict-view",
@@ -134,6 +143,7 @@ class Settings:
     schema: Path | None
     connections: int | None
     queryable: Path | None
+    partitions: Path | None
     strict_view: bool
     rules: Path | None
     functions: str | None
@@ -185,26 +195,49 @@ def _schema(settings: Settings) -> Schema | None:
         raise UsageError(f"{path}: {error}") from None
 
 
-class _QueryableFile:
-    """The queryable fields that the operator configures, as they stand in a file by now."""
+class _Configured(Generic[T]):
+    """Something that the operator configures in a file, as it stands there by now.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file; None: nothing is configured.
+        read: makes it of JSON. Raises SchemaError.
+    """
+
+    def __init__(self, path: Path | None, read: Callable[[Any], T]) -> None:
         from replication.net.watched import WatchedFile
 
-        self.fields: Queryable | None = None
-        self.file = WatchedFile(path, self._take)
+        self._read = read
+        self.found: T | None = None
+        self.files = [] if path is None else [WatchedFile(path, self._take)]
 
-    def of(self, _name: str) -> Queryable | None:
-        """Those of a namespace."""
-        return self.fields
+    def of(self, _name: str) -> T | None:
+        """That of a namespace."""
+        return self.found
 
     def _take(self, data: bytes) -> None:
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"no JSON: {error}") from None
+        self.found = self._read(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cuts:
+    """What may be asked for, and how data sets are cut into partitions."""
+
+    queryable: _Configured[Queryable]
+    partitions: _Configured[Partitions]
+
+    @classmethod
+    def of(cls, settings: Settings) -> _Cuts:
+        from replication.server.partitions import Partitions
         from replication.server.queryable import Queryable
 
-        try:
-            self.fields = Queryable.from_json(json.loads(data))
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"no queryable fields: {error}") from None
+        return cls(
+            _Configured(settings.queryable, Queryable.from_json),
+            _Configured(settings.partitions, Partitions.from_json),
+        )
 
 
 class _Files:
@@ -254,9 +287,7 @@ def _rules(settings: Settings) -> RulesFile | None:
     return RulesFile(settings.rules, functions=_functions(settings), schema=schema)
 
 
-def _host(
-    settings: Settings, doors: Doors, queryable: _QueryableFile | None, rules: RulesFile | None
-) -> Host:
+def _host(settings: Settings, doors: Doors, cuts: _Cuts, rules: RulesFile | None) -> Host:
     from replication.clock import ms_from_unix
     from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX
     from replication.server.host import Host
@@ -272,7 +303,8 @@ def _host(
         wall_ms=lambda: ms_from_unix(time.time()),
         schema=lambda _name: schema,
         development=settings.identity.development,
-        queryable=queryable.of if queryable is not None else lambda _name: None,
+        queryable=cuts.queryable.of,
+        partitions=cuts.partitions.of,
         strict_view=settings.strict_view,
         report=lambda error: log.error("a session failed", exc_info=error),
         revoked=doors.tokens.revoked,
@@ -289,14 +321,14 @@ def _serve(settings: Settings) -> None:
 
     tls = _tls(settings)
     let_in = doors(settings.identity, settings.directory)
-    queryable = None if settings.queryable is None else _QueryableFile(settings.queryable)
+    cuts = _Cuts.of(settings)
     rules = _rules(settings)
-    host = _host(settings, let_in, queryable, rules)
+    host = _host(settings, let_in, cuts, rules)
     with ExitStack() as stack:
         stack.callback(host.close)
         for name in settings.namespaces:
             host.namespace(name)
-        trio.run(_until_told, settings, host, tls, let_in, queryable, rules)
+        trio.run(_until_told, settings, host, tls, let_in, cuts, rules)
 
 
 async def _until_told(
@@ -304,7 +336,7 @@ async def _until_told(
     host: Host,
     tls: ssl.SSLContext | None,
     let_in: Doors,
-    queryable: _QueryableFile | None,
+    cuts: _Cuts,
     rules: RulesFile | None,
 ) -> None:
     import trio
@@ -327,8 +359,8 @@ async def _until_told(
         nursery.start_soon(_end_on_signal, nursery.cancel_scope)
         nursery.start_soon(watch, let_in.files, host.end_revoked)
         nursery.start_soon(serve_control, settings.directory, partial(_asked, settings, host))
-        if queryable is not None:
-            nursery.start_soon(watch, [queryable.file], partial(_requery, host))
+        files = [*cuts.queryable.files, *cuts.partitions.files]
+        nursery.start_soon(watch, files, partial(_reconfigure, host))
         if rules is not None:
             nursery.start_soon(watch, [rules.file], host.rules_changed)
         try:
@@ -343,11 +375,11 @@ async def _until_told(
         raise failure
 
 
-def _requery(host: Host) -> None:
+def _reconfigure(host: Host) -> None:
     try:
-        host.queryable_changed()
+        host.configuration_changed()
     except UsageError as error:
-        logging.getLogger(__name__).warning("not all queryable fields were taken over: %s", error)
+        logging.getLogger(__name__).warning("not all of the files was taken over: %s", error)
 
 
 def _asked(settings: Settings, host: Host, request: dict[str, Any]) -> dict[str, Any]:

@@ -92,6 +92,7 @@ class Agent:
             # The server starts over, or from somewhere else.
             with self.db.integrating() as work:
                 apply.discard_staged(work)
+        self.db.partition.keep_up()
         self._served_again(synced.query_version)  # or the server says that it still is not
         return self._perform(self._session.start(self.namespace, self._token, self._position()))
 
@@ -144,8 +145,10 @@ class Agent:
         out: list[Message] = []
         while True:
             query = self.db.subscriptions.next_unsent(self._session.query_version)
-            first = self._session.uploaded + 1
+            first, until = self._session.uploaded + 1, self.db.partition.until
             end = self.db.local.client_version if query is None else query.after
+            if until is not None:  # what comes after is of another mode, and of the next session
+                query, end = None, until
             ahead = self._session.uploaded - self._session.acknowledged
             if first <= end and ahead < _UPLOADS_AHEAD:
                 count = min(self._uploads_max, end - first + 1)
@@ -207,6 +210,7 @@ class Agent:
             synced.horizon,
             synced.staged_base if resume else 0,
             synced.staged_position if resume else b"",
+            self.db.partition.bound,
         )
 
     def _perform(self, effects: list[session.Effect]) -> list[Message]:
@@ -220,6 +224,8 @@ class Agent:
                         adopt(work, ident, salt)
                     self.db.subscriptions.reload()
                     out += self._perform(self._session.adopted(self._position()))
+                case session.Partitioned(key, flexible):
+                    self.db.partition.told(key, flexible=flexible)
                 case session.Acknowledge(ack):
                     self._acknowledge(ack)
                 case session.Apply(download):
@@ -248,6 +254,8 @@ class Agent:
         if ack.refusals:
             self.db.tell_refusals()
         self._tell_uploaded()
+        if self.db.partition.settle():
+            self._end(ErrorCode.MODE_CHANGED, "what was written in a partition's time is uploaded")
 
     def _tell_uploaded(self) -> None:
         # Any thread may add to the list meanwhile: take it, and put back what has to wait.
@@ -260,7 +268,7 @@ class Agent:
                 self._uploading.append((target, done))
 
     def _apply(self, download: Download) -> list[Message]:
-        before = self.db.synced
+        before, schema = self.db.synced, self.db.known_schema
         fresh = download.query_version > before.query_version
         try:
             self._take(download, fresh=fresh)
@@ -271,6 +279,8 @@ class Agent:
             raise
         if fresh:
             self.db.subscriptions.reload()
+        if self.db.known_schema is not schema:
+            self.db.partition.keep_up()
         if self.db.synced.progress != before.progress:
             self.db.progressed.tell(self.db.synced.progress)
         if not download.last:

@@ -26,6 +26,7 @@ from replication.client.journal import Journal
 from replication.client.left import LeftView
 from replication.client.objects import Handle, Handles
 from replication.client.open_lists import OpenLists
+from replication.client.partition import UNPARTITIONED, Partitioning
 from replication.client.progress import DownloadProgress
 from replication.client.records import Local, Synced
 from replication.client.replica import Change, Replica
@@ -68,8 +69,10 @@ class Database:
         entropy: returns random numbers of at least 53 bits; needed to write texts.
         read_only: show the file as it is now for as long as this is open, whatever another process
             writes to it; every write raises.
+        partition: the value of the partition it is opened with, None being one; see `partition`.
 
     Attributes:
+        partition: of which partition it is, if of any.
         on_callback_error: is passed what callbacks of live results and handles raise; until it
             is replaced, Python reports it as it does what nobody caught (`sys.excepthook`).
 
@@ -85,6 +88,7 @@ class Database:
         wall_ms: Callable[[], int],
         entropy: Callable[[], int] | None = None,
         read_only: bool = False,
+        partition: Any = UNPARTITIONED,
     ) -> None:
         from replication.client.subscriptions import Subscriptions  # it needs a Database
 
@@ -131,6 +135,7 @@ class Database:
             self._declare(declared)
         with self.reading() as reader:
             self.columns = {name: reader.columns(name) for name in reader.classes()}
+        self.partition = Partitioning(self, partition)
         self.subscriptions: Subscriptions = Subscriptions(self)
 
     def _index_pending(self) -> None:

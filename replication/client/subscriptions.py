@@ -26,7 +26,7 @@ from replication.client.subscription_set import (
     SubscriptionSet,
     SubscriptionState,
 )
-from replication.errors import NoSubscriptionError, QueryError
+from replication.errors import NoSubscriptionError, QueryError, UsageError
 from replication.query import parse
 from replication.storage.contract import Reader, Writer, int_from_key, int_key
 
@@ -91,7 +91,20 @@ class Subscriptions:
                 queries of one class that are too long together.
             NoTransactionError: a write transaction is running in this thread; the file is closed
                 or read-only.
+            UsageError: the file is of a partition, which says what is in the set.
         """
+        if self._db.partition.keeps_to_it:
+            raise UsageError("this file is opened with a partition: what it holds is that, whole")
+        with self.editing() as mutable:
+            before = list(mutable.subscriptions)
+            yield mutable
+            for item in mutable.subscriptions:
+                if item not in before:
+                    self._check(item)
+
+    @contextmanager
+    def editing(self) -> Iterator[MutableSubscriptions]:
+        """The same, whoever's the set is and whatever fits the classes. For `Partitioning`."""
         db = self._db
         with db.lock:  # one edit at a time, each of what the one before left
             latest = self.latest
@@ -100,8 +113,6 @@ class Subscriptions:
             same = mutable.subscriptions == latest.subscriptions
             if same and latest.version and latest.state is not SubscriptionState.ERROR:
                 return
-            for item in mutable.subscriptions:
-                self._check(item)
             fresh = SubscriptionSet(
                 latest.version + 1,
                 state=SubscriptionState.PENDING,

@@ -17,7 +17,7 @@ Rule 5: what was sent and not acknowledged when the file passes a horizon comes 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from replication.errors import ErrorCode, RemoteProtocolError
 from replication.protocol.body import encode_changesets
@@ -32,6 +32,7 @@ from replication.protocol.messages import (
     Mark,
     Message,
     Nack,
+    Partition,
     Progress,
     Query,
     QueryState,
@@ -61,6 +62,8 @@ class Position:
     #: Of a staged download for the active set that goes on; see `Ident`.
     base: int = 0
     position: bytes = b""
+    #: What BIND names of the partition it is opened with.
+    partition: list[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,14 @@ class Adopt:
 
     ident: int
     salt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partitioned:
+    """The server serves the partition this file is opened with."""
+
+    key: str
+    flexible: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +142,16 @@ class Ended:
 
 
 Effect: TypeAlias = (
-    Send | Adopt | Acknowledge | Restamp | Apply | QueryFailed | QueryServed | Passed | Ended
+    Send
+    | Adopt
+    | Partitioned
+    | Acknowledge
+    | Restamp
+    | Apply
+    | QueryFailed
+    | QueryServed
+    | Passed
+    | Ended
 )
 
 
@@ -169,7 +189,8 @@ class ClientSession:
 
     def start(self, namespace: str, token: str, position: Position) -> list[Effect]:
         """Bind; a file that has an ident identifies itself at once."""
-        bind = Bind(self.number, namespace, token, position.ident, position.salt)
+        names = (namespace, token, position.ident, position.salt, position.partition)
+        bind = Bind(self.number, *names)
         if position.ident == 0:
             return [Send(bind)]
         self.state = State.CONNECTED
@@ -262,6 +283,8 @@ class ClientSession:
                 return [Ended(None, "")]
             case _ if closing:
                 return []
+            case Partition():
+                return [Partitioned(message.key, message.flexible)]
             case Assign():
                 return [Adopt(message.ident, message.salt)]
             case Ack():

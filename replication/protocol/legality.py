@@ -23,6 +23,7 @@ from replication.protocol.messages import (
     Mark,
     Message,
     Nack,
+    Partition,
     Progress,
     Query,
     QueryState,
@@ -70,8 +71,13 @@ RECEIVED: Final[dict[State, dict[type[Message], State]]] = {
         Unbind: State.CLOSED,
         Error: State.CLOSED,
     },
-    State.UNIDENTIFIED: {Assign: State.CONNECTED, Error: State.CLOSED},
+    State.UNIDENTIFIED: {
+        Partition: State.UNIDENTIFIED,
+        Assign: State.CONNECTED,
+        Error: State.CLOSED,
+    },
     State.CONNECTED: {
+        Partition: State.CONNECTED,
         Ack: State.CONNECTED,
         Nack: State.CONNECTED,
         Download: State.CONNECTED,
@@ -81,6 +87,7 @@ RECEIVED: Final[dict[State, dict[type[Message], State]]] = {
     },
     # What was on its way when we unbound still arrives, and is ignored.
     State.UNBINDING: {
+        Partition: State.UNBINDING,
         Assign: State.UNBINDING,
         Ack: State.UNBINDING,
         Nack: State.UNBINDING,

@@ -23,12 +23,14 @@ from replication.limits import (
     FRAME_BYTES_MAX,
     IDENT_MAX,
     NAMESPACE_BYTES_MAX,
+    PROPERTY_NAME_BYTES_MAX,
     QUERY_BYTES_MAX,
     SUBSCRIPTIONS_MAX,
     TIME_MAX,
     TOKEN_BYTES_MAX,
 )
 from replication.model.encoding import pack, unpack
+from replication.protocol.partitions import is_partition
 
 #: Protocol versions this package speaks, best first.
 VERSIONS: Final = (1,)
@@ -46,7 +48,10 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Opens a session on a namespace. `ident` 0: this file has none yet."""
+    """Opens a session on a namespace. `ident` 0: this file has none yet.
+
+    `partition`: a list of the value of the partition that the file is opened with, or None.
+    """
 
     number: ClassVar[int] = 1
     session: int
@@ -54,6 +59,7 @@ class Bind:
     token: str
     ident: int
     salt: int
+    partition: list[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,14 +259,28 @@ class Pong:
     payload: int
 
 
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Answers a BIND with a partition: what the key is called.
+
+    `flexible`: partitions are served as subscriptions, and the file goes on with its own.
+    """
+
+    number: ClassVar[int] = 18
+    session: int
+    key: str
+    flexible: bool
+
+
 Message: TypeAlias = (
     Hello | Bind | Assign | Ident | Token | Query | Upload | Ack | Nack | Download | Progress
     | QueryState | Mark | Error | Unbind | Unbound | Ping | Pong
+    | Partition
 )  # fmt: skip
 
 MESSAGES: Final[tuple[type[Message], ...]] = (
     Hello, Bind, Assign, Ident, Token, Query, Upload, Ack, Nack, Download, Progress, QueryState,
-    Mark, Error, Unbind, Unbound, Ping, Pong,
+    Mark, Error, Unbind, Unbound, Ping, Pong, Partition,
 )  # fmt: skip
 
 Check: TypeAlias = Callable[[Any], bool]
@@ -306,6 +326,9 @@ FIELDS: Final[dict[str, Check]] = {
     "token": _text(TOKEN_BYTES_MAX),
     "ident": _number(IDENT_MAX),
     "salt": _SALT,
+    "partition": is_partition,
+    "key": _text(PROPERTY_NAME_BYTES_MAX),
+    "flexible": lambda value: type(value) is bool,
     "cursor": _VERSION,
     "cursor_salt": _SALT,
     "client_version": _VERSION,

@@ -32,6 +32,7 @@ from replication.protocol.messages import (
     Mark,
     Message,
     Nack,
+    Partition,
     Progress,
     Query,
     QueryState,
@@ -161,12 +162,19 @@ class ServerSession:
         raise AssertionError(f"{message} is legal but unheard of")
 
     # -- what effects led to -------------------------------------------------------------------
-    def opened(self, ident: int, salt: int, *, assigned: bool) -> list[Effect]:
-        """The token is good and the file is known, or was given `ident` just now."""
+    def opened(
+        self, ident: int, salt: int, *, assigned: bool, partition: tuple[str, bool] | None = None
+    ) -> list[Effect]:
+        """The token is good and the file is known, or was given `ident` just now.
+
+        Args:
+            partition: key, and whether it is served as subscriptions, where BIND asked for one.
+        """
         assert self.state is State.BINDING
         self.state = State.BOUND
         self.ident = ident
-        return [Send(Assign(self.number, ident, salt))] if assigned else []
+        told = [] if partition is None else [Send(Partition(self.number, *partition))]
+        return [*told, Send(Assign(self.number, ident, salt))] if assigned else [*told]
 
     def resumed(self, cursor: int, acknowledged: int) -> list[Effect]:
         """The client's position fits the history.

@@ -35,7 +35,7 @@ Rule 10: a set that asks for a field that is not queryable any more is withdrawn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,12 +45,14 @@ from replication.model.types import KEY_NAME
 from replication.model.values import Key
 from replication.protocol.body import EvictOp, ForgetOp, Operation, SchemaOp, encode_operations
 from replication.protocol.messages import Download, Ident, Query, QueryState, clipped
+from replication.query import parse
 from replication.rules.sight import EVERYTHING, Sight
 from replication.server import tables
 from replication.server.changes import Changes, objects_in, read_changes
 from replication.server.exact import Exact, StoreNeeded, joined, seen_by
 from replication.server.fanout import News, Seat
 from replication.server.namespace import Namespace
+from replication.server.partitions import Partition
 from replication.server.policy import FREE, Assigned
 from replication.server.shared import Body
 from replication.server.staging import Staging
@@ -85,6 +87,7 @@ class Feed:
         wake: called, from any thread, when there may be something to look for.
         assigned: what its user may do.
         held: what its user might read where the client file stands.
+        partition: the one it was opened with.
         bytes_target: bytes of operations after which a staged message ends.
         entries_max: log entries that one message may cover.
 
@@ -99,6 +102,7 @@ class Feed:
         message: Ident,
         mark: int,
         wake: Callable[[], None],
+        partition: Partition | None = None,
         *,
         assigned: Assigned = FREE,
         held: Sight = EVERYTHING,
@@ -106,6 +110,8 @@ class Feed:
         entries_max: int = DOWNLOAD_ENTRIES_MAX,
     ) -> None:
         self._namespace = namespace
+        #: What sessions that keep to a partition ask for, and nothing else.
+        self._only = None if partition is None or partition.is_flexible else partition.query
         self._types = namespace.types(reader)
         self._session = message.session
         self._ident = message.ident
@@ -207,6 +213,9 @@ class Feed:
             check_queries(
                 query.queries, types, development=namespace.development, roles=assigned.roles
             )
+            reason = self._strange(query.queries)
+            if reason is not None:
+                raise QueryError(reason)
             view = View(query.queries, types, assigned.sight)
             if namespace.development:
                 fields = {name: each.fields - {KEY_NAME} for name, each in view.queries.items()}
@@ -262,7 +271,17 @@ class Feed:
         self.withdrawn = reason is not None
 
     def _unservable(self, view: View) -> str | None:
+        reason = self._strange(view.texts)
+        if reason is not None:
+            return reason
         return unqueryable(view.texts, self._types, development=self._namespace.development)
+
+    def _strange(self, texts: Mapping[str, str]) -> str | None:
+        """Why a session that keeps to a partition may not ask for these; None if it may."""
+        for name, text in texts.items():
+            if self._only is not None and parse(text).text != self._only:
+                return f"the query on {name}: this session's partition is {self._only}"
+        return None
 
     @property
     def _fresh(self) -> bool:

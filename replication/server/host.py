@@ -53,6 +53,7 @@ from replication.server.custom_data import CustomData
 from replication.server.feed import Feed
 from replication.server.links import Link, Links
 from replication.server.namespace import Namespace
+from replication.server.partitions import Partitions
 from replication.server.policy import Assigned, Policy, assign
 from replication.server.queryable import Queryable
 from replication.server.tables import Ledger, load_ledger
@@ -94,6 +95,7 @@ class Host:
         development: clients may add classes and properties.
         queryable: the fields of a namespace that subscriptions may ask for; None where its schema,
             or what was configured before, says so.
+        partitions: how a namespace is cut; None where its store says so, or it is not.
         strict_view: refuse what is written outside of a session's view, in place of taking and
             evicting it.
         report: told of exceptions that are defects of this package or of a store.
@@ -114,6 +116,7 @@ class Host:
         schema: Callable[[str], Schema | None] = lambda _name: None,
         development: bool = False,
         queryable: Callable[[str], Queryable | None] = lambda _name: None,
+        partitions: Callable[[str], Partitions | None] = lambda _name: None,
         strict_view: bool = False,
         report: Callable[[Exception], None] = lambda _error: None,
         revoked: Revoked = lambda _user: None,
@@ -129,6 +132,7 @@ class Host:
         self._schema = schema
         self._development = development
         self._queryable = queryable
+        self._partitions = partitions
         self._strict_view = strict_view
         self._report = report
         self._bytes_target = bytes_target
@@ -158,6 +162,7 @@ class Host:
                     schema=self._schema(name),
                     development=self._development,
                     queryable=self._queryable(name),
+                    partitions=self._partitions(name),
                 )
             return found
 
@@ -175,7 +180,23 @@ class Host:
         for link in self._links.of(name):
             link.wake()
 
-    def queryable_changed(self) -> None:
+    def set_partitions(self, name: str, partitions: Partitions) -> None:
+        """Change how a namespace is cut, or how that is served, while it is served.
+
+        Sessions that it concerns begin anew; nothing is lost or sent again.
+
+        Raises:
+            SchemaError: there is no schema, or a class has the key with another type.
+            SessionError: BAD_NAMESPACE.
+            StoreError: it could not be stored.
+        """
+        self.namespace(name).set_partitions(partitions)
+        for link in self._links.of(name):
+            concerned = link.partition is not None or partitions.served == "partitions"
+            if concerned and (link.partition is None or link.partition.partitions != partitions):
+                link.end(ErrorCode.MODE_CHANGED, "how partitions are served has changed")
+
+    def configuration_changed(self) -> None:
         """What is configured has changed: see it done for every namespace that is open.
 
         Raises:
@@ -184,7 +205,9 @@ class Host:
         with self._lock:
             names = list(self._namespaces)
         for name in names:
-            queryable = self._queryable(name)
+            partitions, queryable = self._partitions(name), self._queryable(name)
+            if partitions is not None and partitions != self.namespace(name).partitions:
+                self.set_partitions(name, partitions)
             if queryable is not None:
                 self.set_queryable(name, queryable)
 
@@ -398,11 +421,14 @@ class Host:
         bind, link = effect.bind, job.link
         self._policy.admit(job.name)
         user = self._links.known(writer, job.user)
+        partition = namespace.open_partition(bind.partition)
+        told = None if partition is None else (partition.key, partition.is_flexible)
         ident, salt, assigned = namespace.open_file(writer, user.id, bind.ident, bind.salt)
         if assigned:
             tables.begin_sight(writer, ident, Assigned(self._policy.roles(job.name, user), 0).sight)
+        link.partition = partition
         self._links.add(link, job.name, namespace, ident, user)
-        return lambda: link.session.opened(ident, salt, assigned=assigned)
+        return lambda: link.session.opened(ident, salt, assigned=assigned, partition=told)
 
     def _resume(self, namespace: Namespace, writer: Writer, job: Job, effect: Resume) -> Outcome:
         link, ident = job.link, effect.ident.ident
@@ -418,6 +444,7 @@ class Host:
                 effect.ident,
                 acknowledged,
                 link.wake,
+                link.partition,
                 assigned=link.assigned,
                 held=held,
                 bytes_target=self._bytes_target,
@@ -459,10 +486,9 @@ class Host:
         return outcome
 
     def _terms(self, link: Link) -> Terms | None:
-        if not self._strict_view or link.feed is None:
-            return None
-        view = link.feed.written_view
-        return None if view is None else Terms(view)
+        strict = self._strict_view and link.feed is not None
+        terms = Terms(link.feed.written_view if strict and link.feed else None, link.partition)
+        return None if terms == Terms() else terms
 
     def _subscribe(self, writer: Writer, link: Link, effect: Subscribe) -> Outcome:
         feed, session = link.feed, link.session

@@ -24,7 +24,6 @@ from replication.errors import DecodeError, ErrorCode, SessionError
 from replication.history.changeset import (
     DIGEST_START,
     Changeset,
-    ObjectDelta,
     decode,
     encode,
     next_digest,
@@ -203,7 +202,7 @@ class Integration:
         added: dict[str, Any] = {}
         if changeset.schema and (self._namespace.development or by_server):
             added = self._learn(changeset, judge)
-        plans = self._plans(changeset, judge)
+        plans = self._plans(changeset, judge, ident)
         if judge.refusals and changeset.atomic:
             _refuse_whole(judge, plans)
             plans, added = [], {}
@@ -222,18 +221,13 @@ class Integration:
             return None
         return self._remember(ident, file, judge, rewritten)
 
-    def _plans(self, changeset: Changeset, judge: Judge) -> list[Plan]:
+    def _plans(self, changeset: Changeset, judge: Judge, ident: int) -> list[Plan]:
         plan_of, cursor = self._objects.plan, changeset.cursor
         if self._terms is not None:
-            plan_of = partial(self._plan_on_terms, self._terms)
+            stamp = (changeset.time, ident)
+            plan_of = partial(self._terms.plan, self._objects, stamp=stamp)
         plans = [plan_of(item, cursor, judge) for item in changeset.objects]
         return [plan for plan in plans if plan is not None]
-
-    def _plan_on_terms(
-        self, terms: Terms, item: ObjectDelta, cursor: int, judge: Judge
-    ) -> Plan | None:
-        plan = self._objects.plan(item, cursor, judge)
-        return plan if plan is not None and terms.allow(plan, judge) else None
 
     def _log(
         self, ident: int, file: File, data: bytes, plans: list[Plan], added: dict[str, Any]
@@ -280,6 +274,9 @@ class Integration:
         for item in contradictions:
             path = [] if item.property_name is None else [item.property_name]
             judge.add(Refusal(item.class_name, None, path, SCHEMA, str(item)))
+        partitions = self._namespace.partitions
+        if partitions is not None:
+            merged = partitions.completed(merged, judge)
         added = merged.additions(known)
         if added.classes:
             queryable = self._namespace.queryable

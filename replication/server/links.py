@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from replication.rules.roles import Roles, Rules
     from replication.server.feed import Feed
     from replication.server.namespace import Namespace
+    from replication.server.partitions import Partition
 
 
 class Link:
@@ -43,6 +44,7 @@ class Link:
         user: who it acts for, once it is open. Rule 2.
         namespace: its name and the data set, once it is open.
         feed: what it is sent, once it is active.
+        partition: the one it was opened with.
         ended: why it is over, if it was ended from elsewhere.
         barrier: the greatest server version that a MARK waits for.
         roles: what its user may do: by these it is written. None: everything.
@@ -50,8 +52,8 @@ class Link:
         assigned: the same as it is known to the log: by this it is read.
     """
 
-    __slots__ = ("assigned", "barrier", "basis", "ended", "feed", "namespace", "roles", "session",
-                 "user", "wake")  # fmt: skip
+    __slots__ = ("assigned", "barrier", "basis", "ended", "feed", "namespace", "partition", "roles",
+                 "session", "user", "wake")  # fmt: skip
 
     def __init__(self, session: ServerSession, wake: Callable[[], None]) -> None:
         self.session = session
@@ -64,6 +66,7 @@ class Link:
         self.roles: Roles | None = None
         self.basis: tuple[User, Rules] | None = None
         self.assigned = FREE
+        self.partition: Partition | None = None
 
     @property
     def more(self) -> bool:

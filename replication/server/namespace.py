@@ -16,7 +16,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from replication.clock import HybridClock
 from replication.crdt.edit import Author
@@ -31,6 +32,7 @@ from replication.server import tables
 from replication.server.changes import read_changes
 from replication.server.fanout import Fanout, Seat
 from replication.server.integrate import Integrated, Integration, digest_at
+from replication.server.partitions import Partition, Partitions
 from replication.server.queryable import UNCONFIGURED, Queryable, is_column
 from replication.server.shared import Shared
 from replication.server.tables import SERVER_IDENT, File, Ledger
@@ -69,6 +71,7 @@ class Namespace:
         schema: what is checked against, beside what the store knows already.
         development: clients may add classes and properties.
         queryable: the fields that subscriptions may ask for, in place of what the store knows.
+        partitions: how the data set is cut, in place of what the store knows.
 
     Attributes:
         version: the server version up to which everything is durable and may be sent.
@@ -90,6 +93,7 @@ class Namespace:
         schema: Schema | None = None,
         development: bool = False,
         queryable: Queryable | None = None,
+        partitions: Partitions | None = None,
     ) -> None:
         self.store = store
         self.entropy = entropy
@@ -101,8 +105,14 @@ class Namespace:
         self._types: tuple[bytes, Types] | None = None
         self.version = self.horizon = 0
         self.queryable = UNCONFIGURED
+        self.partitions: Partitions | None = None
         with store.write() as writer:
             self._set_up(writer, schema)
+            stored = writer.record(tables.META, tables.PARTITIONS)
+            if stored is not None:
+                self.partitions = Partitions.from_stored(stored)
+            if partitions is not None:
+                self._store_partitions(writer, partitions)
             stored = writer.record(tables.META, tables.QUERYABLE)
             if stored is not None:
                 self.queryable = Queryable.from_stored(stored)
@@ -122,11 +132,10 @@ class Namespace:
                 "the schema contradicts what this data set holds: "
                 + "; ".join(str(item) for item in contradictions)
             )
-        if self.latest(writer) and merged != stored:
-            # Clients that were here before learn of it from the log.
-            self.write(writer, lambda _author: [], schema=merged)
-        elif known is None or merged != stored:
+        if known is None:
             self.store_schema(writer, merged)
+        elif merged != stored:
+            self._extend(writer, merged)
 
     def types(self, reader: Reader) -> Types | None:
         """The schema as a transaction sees it; None where nothing is checked."""
@@ -172,6 +181,8 @@ class Namespace:
         types = self.types(writer)
         if types is None:
             raise SchemaError("queryable fields are of a schema: give the server one first")
+        if self.partitions is not None:
+            queryable = replace(queryable, everywhere=queryable.everywhere | {self.partitions.key})
         queryable.check(types.schema)
         for item in types.schema:
             names = [name for name in item.properties if queryable.covers(item.name, name)]
@@ -180,6 +191,50 @@ class Namespace:
                 writer.declare(item.name, columns)
         writer.put_record(tables.META, tables.QUERYABLE, pack(queryable.to_packed()))
         self.queryable = queryable
+
+    def set_partitions(self, partitions: Partitions) -> None:
+        """From now on the data set is cut like that.
+
+        Raises:
+            SchemaError: there is no schema, or a class has the key with another type.
+            StoreError: it could not be stored.
+        """
+        with self.store.write() as writer:
+            self._store_partitions(writer, partitions)
+
+    def _store_partitions(self, writer: Writer, partitions: Partitions) -> None:
+        types = self.types(writer)
+        if types is None:
+            raise SchemaError("partitions are of a schema: give the server one first")
+        missing = partitions.missing(types.schema)
+        writer.put_record(tables.META, tables.PARTITIONS, pack(partitions.to_packed()))
+        self.partitions = partitions
+        if missing.classes:
+            self._extend(writer, types.schema.merge(missing)[0])
+        if self.queryable.exact:
+            self._store_queryable(writer, self.queryable)
+
+    def _extend(self, writer: Writer, merged: Schema) -> None:
+        if self.latest(writer):
+            # Clients that were here before learn of it from the log.
+            self.write(writer, lambda _author: [], schema=merged)
+        else:
+            self.store_schema(writer, merged)
+
+    def open_partition(self, asked: list[Any] | None) -> Partition | None:
+        """The partition that a client asks for, if it asks for one.
+
+        Raises:
+            SessionError: BAD_PARTITION.
+        """
+        partitions = self.partitions
+        if asked is not None and partitions is None:
+            message = "this data set has no partitions: open it without one"
+            raise SessionError(ErrorCode.BAD_PARTITION, message)
+        if asked is None and partitions is not None and partitions.served == "partitions":
+            message = f"this data set is served by partition: open it with a {partitions.type}"
+            raise SessionError(ErrorCode.BAD_PARTITION, message)
+        return None if asked is None or partitions is None else partitions.open(asked[0])
 
     def latest(self, reader: Reader) -> int:
         """The latest server version a transaction sees."""

@@ -25,6 +25,8 @@ TOO_LARGE: Final = "too large"
 NOT_PERMITTED: Final = "not permitted"
 #: The session's subscriptions do not see it, and the server is strict about that.
 OUTSIDE_VIEW: Final = "outside of the view"
+#: It is, or would be, an object of another partition.
+OUTSIDE_PARTITION: Final = "outside of the partition"
 #: Nothing wrong with it, but its transaction was to be refused whole.
 ATOMIC: Final = "atomic"
 #: Stands for all refusals of a changeset past REFUSALS_PER_CHANGESET_MAX.
@@ -32,7 +34,7 @@ MORE: Final = "more"
 
 REASONS: Final = (
     DELETED, DEPENDS, REPLACED, CAUSAL_LENGTH, UNKNOWN_CLASS, UNKNOWN_PROPERTY, WRONG_TYPE, SCHEMA,
-    TOO_LARGE, NOT_PERMITTED, OUTSIDE_VIEW, ATOMIC, MORE,
+    TOO_LARGE, NOT_PERMITTED, OUTSIDE_VIEW, OUTSIDE_PARTITION, ATOMIC, MORE,
 )  # fmt: skip
 
 

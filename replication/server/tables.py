@@ -45,6 +45,7 @@ SIGHTS: Final = "sights"
 LEDGER: Final = b"ledger"
 SCHEMA: Final = b"schema"
 QUERYABLE: Final = b"queryable"
+PARTITIONS: Final = b"partitions"
 #: The file ident of the server itself.
 SERVER_IDENT: Final = 1
 

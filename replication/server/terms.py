@@ -4,15 +4,22 @@ Rule 1: where views are strict, a write is refused if it creates an object outsi
         view, or changes or deletes one that was not in it. Writing an object out of the view is
         allowed: it is evicted. Otherwise whatever the rules allow is taken. [SUB-12]
 Rule 2: a session that never had a subscription set has no view to keep to.
+Rule 3: what a session that was opened with a partition creates without the partition key gets it.
+        A session that keeps to the partition is refused what is, or would be, outside of it.
+        [PART-4] [PART-5]
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from replication.crdt.register import Stamp
+from replication.history.changeset import ObjectDelta
+from replication.model.check import shown
 from replication.server.judge import Judge
-from replication.server.objects import Plan
-from replication.server.refusals import OUTSIDE_VIEW
+from replication.server.objects import Objects, Plan
+from replication.server.partitions import Partition
+from replication.server.refusals import OUTSIDE_PARTITION, OUTSIDE_VIEW
 from replication.server.view import Image, View
 
 
@@ -21,18 +28,56 @@ class Terms(NamedTuple):
 
     Attributes:
         view: what its writes have to keep to; None if to nothing. Rule 1.
+        partition: the one it was opened with. Rule 3.
     """
 
     view: View | None = None
+    partition: Partition | None = None
 
-    def allow(self, plan: Plan, judge: Judge) -> bool:
-        """Whether what was planned of an object just judged may be written; else it is refused."""
-        if self.view is None:
+    def plan(
+        self, objects: Objects, item: ObjectDelta, cursor: int, judge: Judge, stamp: Stamp
+    ) -> Plan | None:
+        """What becomes of an object on these terms; None where all of it is refused.
+
+        Args:
+            stamp: that of the changeset.
+        """
+        told = len(judge.refusals), judge.omitted
+        plan = objects.plan(item, cursor, judge)
+        if plan is not None and self._lacks_key(plan):
+            assert self.partition is not None
+            del judge.refusals[told[0] :]  # it is judged once more
+            judge.omitted = told[1]
+            plan = objects.plan(self.partition.injected(item, stamp), cursor, judge)
+            plan = None if plan is None else plan._replace(rewritten=True)
+        return plan if plan is not None and self._allow(plan, judge) else None
+
+    def _lacks_key(self, plan: Plan) -> bool:
+        partition = self.partition
+        if partition is None or partition.value is None or _before(plan).is_alive:
+            return False
+        after = Image(plan.item.key, plan.head)
+        return after.is_alive and after.get(partition.key) is None
+
+    def _allow(self, plan: Plan, judge: Judge) -> bool:
+        before, after = _before(plan), Image(plan.item.key, plan.head)
+        partition, view = self.partition, self.view
+        if partition is not None and not partition.is_flexible:
+            for image in (before, after):
+                found = image.get(partition.key)
+                if image.is_alive and not partition.holds(found):
+                    what = f"{judge.name(())} has {partition.key} {shown(found)}"
+                    message = f"{what}, but the partition is {shown(partition.value)}"
+                    judge.refuse((), OUTSIDE_PARTITION, message)
+                    return False
+        if view is None:
             return True
-        class_name, key = plan.item[:2]
-        before = Image(key, None if plan.row is None else plan.row.head)
-        seen = before if before.is_alive else Image(key, plan.head)
-        if not seen.is_alive or self.view.sees(class_name, seen):
+        seen = before if before.is_alive else after
+        if not seen.is_alive or view.sees(plan.item.class_name, seen):
             return True
         judge.refuse((), OUTSIDE_VIEW, f"{judge.name(())} is outside of the current query view")
         return False
+
+
+def _before(plan: Plan) -> Image:
+    return Image(plan.item.key, None if plan.row is None else plan.row.head)
