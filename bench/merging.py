@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from bench.harness import Figure, figure, percentile, scratch
+from bench.harness import Figure, figure, percentile, scratch, timed
 from bench.servers import host, wall_ms
 from replication.client.agent import Agent
 from replication.client.database import Database
@@ -116,9 +116,7 @@ def _raced(
         _settle(clients)
         for seed, client in enumerate(clients):
             write(client.db, random.Random(seed))
-        started = perf_counter()
-        _settle(clients)
-        took = perf_counter() - started
+        took = timed(lambda: _settle(clients))
         shown = [_shown(client, class_name) for client in clients]
         assert shown[0] == shown[1], "the clients differ"
         for store in stores:

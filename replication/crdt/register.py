@@ -87,7 +87,11 @@ def put(groups: Groups, order: Order, name: Any, value: Any) -> Group:
     Returns:
         the group that holds the write now. Its names are as they came: see `in_order`.
     """
-    held = find(groups, name)
+    return _put(groups, find(groups, name), order, name, value)
+
+
+def _put(groups: Groups, held: Group | None, order: Order, name: Any, value: Any) -> Group:
+    # `held` is the group that has the name now.
     if held is not None:
         if order_of(held) == order:
             held[2][name] = value
@@ -96,13 +100,17 @@ def put(groups: Groups, order: Order, name: Any, value: Any) -> Group:
         if not held[2]:
             groups.remove(held)
     at = len(groups)
-    while at and order_of(groups[at - 1]) > order:
+    while at:
+        before = order_of(groups[at - 1])
+        if before < order:
+            break
         at -= 1
-    if at and order_of(groups[at - 1]) == order:
-        groups[at - 1][2][name] = value
-        return groups[at - 1]
-    groups.insert(at, _group(order, {name: value}))
-    return groups[at]
+        if before == order:
+            groups[at][2][name] = value
+            return groups[at]
+    group = _group(order, {name: value})
+    groups.insert(at, group)
+    return group
 
 
 def in_order(groups: Groups) -> Groups:
@@ -125,8 +133,8 @@ def merge_groups(state: Groups, delta: Groups) -> Groups:
                 theirs = order_of(held)
                 if order < theirs or (order == theirs and not greater(value, held[2][name])):
                     continue
-            changed = put(state, order, name, value)
-        if changed is not None:
+            changed = _put(state, held, order, name, value)
+        if changed is not None and len(changed[2]) > 1:
             changed[2] = sorted_map(changed[2])
     return state
 

@@ -388,28 +388,25 @@ VALUE_TYPES: Final = frozenset(
 
 def _check_leaves(value: Packed) -> None:
     # Without recursion: nothing has bounded the depth yet.
-    rest = [value]
+    rest: list[Any] = [[value]]
     while rest:
-        item = rest.pop()
-        kind = type(item)
-        if kind is list:
-            rest.extend(item)
-        elif kind is dict:
-            rest.extend(item)
-            rest.extend(item.values())
-        elif kind is int:
-            if item > INT64_MAX:
-                raise DecodeError(f"{item} does not fit 64 bits")
-        elif kind is float:
-            if item != item and _DOUBLE.pack(item) != _NAN:
-                raise DecodeError("a NaN with a payload")
-        elif kind is str or kind is bytes:
-            _check_size(item)
+        for item in rest.pop():
+            kind = type(item)
+            if kind is int:
+                if item > INT64_MAX:
+                    raise DecodeError(f"{item} does not fit 64 bits")
+            elif kind is list:
+                rest.append(item)
+            elif kind is dict:
+                rest += (item, item.values())
+            elif kind is float:
+                if item != item and _DOUBLE.pack(item) != _NAN:
+                    raise DecodeError("a NaN with a payload")
+            elif (kind is str or kind is bytes) and len(item) * 4 > VALUE_BYTES_MAX:
+                _check_size(item)
 
 
 def _check_size(value: str | bytes) -> None:
-    if len(value) * 4 <= VALUE_BYTES_MAX:
-        return
     size = len(value.encode() if isinstance(value, str) else value)
     if size > VALUE_BYTES_MAX:
         raise LimitExceededError(f"a value of {size} bytes where {VALUE_BYTES_MAX} are allowed")
