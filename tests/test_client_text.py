@@ -49,6 +49,16 @@ def note(db: Database, **values: Any) -> Any:
         return db.create(Note, _id=1, **values)
 
 
+def test_a_type_checker_knows_what_a_text_can_do() -> None:
+    db = database()
+    with db.write():
+        held: Note = db.create(Note, _id=1, body="abc")
+        held.body.insert(3, "d")
+        del held.body[0]
+    assert str(held.body) + held.body[1:] == "bcdcd"
+    assert "c" in held.body
+
+
 def test_insert_erase_format_read() -> None:
     db = database()
     held = note(db, body="hello")

@@ -14,6 +14,7 @@ from test_convergence import act, check
 from worlds import Device, World, parts_of
 
 from replication.client.records import load_synced
+from replication.client.text_editor import write_updates
 from replication.crdt import object as obj
 from replication.crdt.list import all_elements
 from replication.crdt.object import is_alive
@@ -24,6 +25,7 @@ from replication.protocol.body import EvictOp, ForgetOp
 from replication.protocol.messages import Message, Upload
 from replication.server.refusals import DELETED, DEPENDS
 from replication.server.tables import entries
+from replication.storage.contract import Store
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -95,6 +97,80 @@ def test_nothing_is_lost_by_forgetting(seed: int) -> None:
         assert not device.db.refusals()
     runs = [value for value in notes if value % 2 == 0 and value + 1 in notes]
     assert all(notes.index(value) < notes.index(value + 1) for value in runs)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_typing_is_lost_by_forgetting(seed: int) -> None:
+    """UP-8 UP-9 SESSION-9: the same in a text, whose words are exactly those that were typed and
+    nobody erased. Erased units stay, without content, so there is nothing to hang anew.
+    """
+    r = random.Random(seed)
+    world = World(3, bytes_target=r.choice([1, 10**6]), entries_max=r.choice([1, 3, 1000]))
+    for device in world.devices:
+        device.subscribe()
+    with world.devices[0].db.write() as tx:
+        tx.create("Book", 1)
+    world.settle()
+    typed, erased = set(), set()
+    for turn in range(r.randrange(20, 50)):
+        device = r.choice(world.devices)
+        choice = r.random()
+        if choice < 0.15:
+            world.forget()
+        elif choice < 0.5:
+            step(device, r)
+        else:
+            world.ms += 1
+            with device.db.write() as tx:
+                edit = tx.edit("Book", 1)
+                body = edit.text((), "body")
+                words = str(body).split(" ")[:-1]
+                if r.random() < 0.3 and words:
+                    at = r.randrange(len(words))
+                    erased.add(words[at])
+                    start = sum(len(word) + 1 for word in words[:at])
+                    written = body.erase(start, len(words[at]) + 1)
+                else:
+                    at = r.randrange(len(words) + 1)
+                    start = sum(len(word) + 1 for word in words[:at])
+                    typed.add(f"word{turn}")
+                    written = body.insert(start, f"word{turn} ", None)
+                write_updates(edit.scope(), "body", written)
+    check(world)
+    left = world.view()[1].get("body", "").split(" ")[:-1]
+    assert sorted(left) == sorted(typed - erased)
+    assert not any(device.db.refusals() for device in world.devices)
+
+
+def test_the_text_of_what_was_deleted_is_forgotten_with_its_parts() -> None:
+    """FORGET-9: nothing of it is left when the object is next written to."""
+    world = World(2)
+    for device in world.devices:
+        device.subscribe()
+    first = world.devices[0]
+    with first.db.write() as tx:
+        edit = tx.create("Book", 1)
+        for size in (3000, 3000):
+            write_updates(edit.scope(), "body", edit.text((), "body").insert(0, "x" * size, None))
+    world.settle()
+    stores = [world.store, *(device.store for device in world.devices)]
+    assert all(_parts_left(store) for store in stores)
+    with first.db.write() as tx:
+        tx.delete("Book", 1)
+    world.settle()
+    world.forget()
+    world.settle()
+    assert not any(_parts_left(store) for store in stores)
+    with world.devices[1].db.write() as tx:
+        edit = tx.create("Book", 1)
+        write_updates(edit.scope(), "body", edit.text((), "body").insert(0, "new", None))
+    check(world)
+    assert world.view()[1]["body"] == "new"
+
+
+def _parts_left(store: Store) -> int:
+    with store.read() as reader:
+        return sum(len(list(reader.parts("Book", row.row))) for row in reader.all_objects("Book"))
 
 
 def step(device: Device, r: random.Random) -> None:

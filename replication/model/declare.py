@@ -30,6 +30,7 @@ import datetime
 import types
 import typing
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
@@ -100,10 +101,60 @@ class Counter(int):
         raise UsageError(f"{int(self)} was read from no object: nothing to set to {value}")
 
 
-class Text:
-    """Declares collaborative text, which merges by character."""
+class Text(ABC):
+    """Declares collaborative text, which merges by character; what reading gives can do this.
+
+    Indexes and counts are of code points. See `client.texts` for what each method raises.
+    """
 
     __slots__ = ()
+
+    @abstractmethod
+    def __str__(self) -> str: ...
+    @abstractmethod
+    def __len__(self) -> int: ...
+    @abstractmethod
+    def __getitem__(self, index: int | slice) -> str: ...
+    @abstractmethod
+    def __contains__(self, part: str) -> bool: ...
+    @abstractmethod
+    def __delitem__(self, index: int | slice) -> None: ...
+
+    @abstractmethod
+    def pieces(self) -> list[tuple[str, dict[str, Any]]]:
+        """Strings in order, each with its formats."""
+
+    @abstractmethod
+    def observe(self, callback: Callable[[Any], None]) -> Any:
+        """Be told what each transaction changes, as deltas."""
+
+    @abstractmethod
+    def insert(self, index: int, text: str, formats: Mapping[str, Any] | None = None) -> None:
+        """Insert before the character at ``index``."""
+
+    @abstractmethod
+    def append(self, text: str, formats: Mapping[str, Any] | None = None) -> None:
+        """Insert at the end."""
+
+    @abstractmethod
+    def erase(self, index: int, count: int = 1) -> None:
+        """Erase ``count`` characters from ``index`` on."""
+
+    @abstractmethod
+    def format(self, index: int, count: int, formats: Mapping[str, Any]) -> None:
+        """Format ``count`` characters from ``index`` on; None takes a format away."""
+
+    @abstractmethod
+    def apply_delta(self, delta: list[dict[str, Any]]) -> None:
+        """Do what a delta says."""
+
+    @abstractmethod
+    def update(self) -> bytes:
+        """All of it, for a Yjs document."""
+
+    @abstractmethod
+    def apply_update(self, update: bytes) -> None:
+        """Write what a Yjs document bound to it wrote."""
 
 
 class Indexed:
