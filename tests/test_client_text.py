@@ -78,7 +78,8 @@ def test_insert_erase_format_read() -> None:
     assert held.body.pieces() == [("ello 😀 wörl", {})]
 
 
-def test_random_edits_are_those_of_a_string() -> None:
+@pytest.mark.parametrize("words", [["a", "bcd", "é", "😀", "word "], ["a", "bcd", "word "]])
+def test_random_edits_are_those_of_a_string(words: list[str]) -> None:
     rng = random.Random(7)
     db = database()
     held = note(db)
@@ -88,13 +89,15 @@ def test_random_edits_are_those_of_a_string() -> None:
             for _ in range(rng.randint(1, 4)):
                 at = rng.randint(0, len(text))
                 end = min(len(text), at + rng.randint(0, 5))
-                word = rng.choice(["a", "bcd", "é", "😀", "word "])
+                word = rng.choice(words)
                 if rng.random() < 0.7:
                     held.body.insert(at, word)
                     text = text[:at] + word + text[at:]
                 else:
                     held.body.erase(at, end - at)
                     text = text[:at] + text[end:]
+                with pytest.raises(IndexError):
+                    held.body.erase(len(text), 1)
             assert held.body == text
         assert held.body == text
     again = database(db.store, bits(2)).get(Note, 1)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
-from test_client_text import Note, bits, clients
+from test_client_text import Note, bits, clients, database, note
 from test_client_text_observing import Watch, plain, scribble
 from worlds import Device, World
 
+from replication.client.apply import acknowledge
 from replication.client.records import PENDING
 from replication.client.text_editor import Texts
 from replication.crdt.document import delta_of
+from replication.history.changeset import encode
 from replication.model.declare import declaration_of
+from replication.protocol.messages import Ack
 from replication.server import objects
 from replication.server.refusals import ATOMIC, DELETED, DEPENDS, TOO_LARGE
 
@@ -198,6 +202,22 @@ def test_a_file_that_writes_no_texts_loses_what_depended() -> None:
     world.settle()
     assert bodies(world) == [[("one two", {})]] * 2
     assert {item[4] for item in first.db.refusals()} == {ATOMIC, DELETED, DEPENDS}
+
+
+def test_a_dependent_text_that_would_follow_is_lost() -> None:
+    """Rule 3: or a server that says so again and again would have it typed again and again."""
+    db = database()
+    held = note(db, body="abc")
+    with db.write():
+        held.body.append("def")
+    version = db.local.client_version
+    refusal = [version, "Note", 1, ["body"], DEPENDS, "for no reason"]
+    with db.integrating() as work:
+        left = encode(replace(work.changeset(version), objects=[]))
+        acknowledge(work, Ack(1, version, 9, [refusal], [[version, left]]))
+    assert db.refusals() == [refusal]
+    assert held.body == "abc"
+    assert db.local.client_version == version
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -102,8 +102,9 @@ def test_what_is_typed_on_is_the_union_of_both() -> None:
     seen = 0
     for seed in range(3000):
         rng = Random(seed)
-        clock, text = rng.choice([0, 1, 126, 300]), "x" * rng.choice([1, 2, 127, 200])
-        end = clock + len(text)
+        clock = rng.choice([0, 1, 126, 300])
+        text = rng.choice(["x", "xy", "x" * 127, "x" * 200, "xé"])
+        end = clock + rng.choice([len(text), len(text.encode())])
         left, right = rng.choice([None, (1, 2), (500, 7)]), rng.choice([None, (1, 3), (500, 900)])
         one = write_update(Update({rng.choice([5, 700]): [(clock, len(text), left, right, text)]}))
         more = write_update(
