@@ -20,8 +20,8 @@ from replication.crdt.list import all_elements
 from replication.crdt.object import is_alive
 from replication.errors import DecodeError
 from replication.history.changeset import decode_trusted
-from replication.model.encoding import unpack_trusted
-from replication.protocol.body import EvictOp, ForgetOp
+from replication.model.encoding import pack, unpack_trusted
+from replication.protocol.body import DeltaOp, EvictOp, ForgetOp
 from replication.protocol.messages import Message, Upload
 from replication.server.refusals import DELETED, DEPENDS
 from replication.server.tables import entries
@@ -491,6 +491,17 @@ def test_horizons_ascend_up_to_the_version(horizons: list[int]) -> None:
     operations = [ForgetOp(version) for version in horizons]
     with pytest.raises(DecodeError, match="horizon"):
         take(db, download(5, *operations))
+    check_file(db)
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_deltas_come_after_the_horizon_that_was_passed(version: int) -> None:
+    """FORGET-9 DOWN-12: what they were written on is forgotten."""
+    db = client_file()
+    take(db, download(6, ForgetOp(5)))
+    late = DeltaOp("Note", 1, version, pack([0, 1, [], {}]))
+    with pytest.raises(DecodeError, match="forgotten up to 5"):
+        take(db, download(7, late))
     check_file(db)
 
 

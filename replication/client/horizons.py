@@ -69,8 +69,15 @@ def begin(work: Integration, passed: list[int], version: int) -> dict[ObjectName
 
 
 def before(work: Integration, version: int) -> int:
-    """The last horizon that a delta of a version comes after."""
-    return max(horizon for horizon in work.horizons if horizon < version)
+    """The last horizon that a delta of a version comes after.
+
+    Raises:
+        DecodeError: it comes before the horizon this file has passed.
+    """
+    passed = work.horizons
+    if version <= passed[0]:
+        raise DecodeError(f"a delta of version {version}, which is forgotten up to {passed[0]}")
+    return passed[0] if len(passed) == 1 else max(each for each in passed if each < version)
 
 
 def end(work: Integration, was: dict[ObjectName, ObjectState], mark: int) -> dict[ObjectName, Key]:
