@@ -21,6 +21,7 @@ from replication.crdt.whole import joined
 from replication.model.encoding import pack
 from replication.model.values import Link
 from replication.protocol.body import AuthorOp, DeltaOp, StateOp
+from replication.server import log_index
 from replication.server.changes import Changes, Touched, changes_any
 from replication.server.fanout import Fanout, Seat
 from replication.server.view import Image, View
@@ -72,9 +73,12 @@ def look(device: Device) -> None:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_whoever_looks_when_woken_has_what_is_there(seed: int) -> None:
+def test_whoever_looks_when_woken_has_what_is_there(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A wake-up that is missed leaves a device with what is no longer so."""
     r = Random(seed)
+    monkeypatch.setattr(log_index, "CHUNK", r.choice([2, 1024]))
     small = {"bytes_target": r.choice([1, 300, 10**6]), "entries_max": r.choice([1, 3, 1000])}
     world = World(development=r.random() < 0.3, **small)
     devices = [Device(world) for _ in range(r.randrange(2, 6))]

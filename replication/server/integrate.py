@@ -36,6 +36,7 @@ from replication.rules.roles import Roles
 from replication.server import tables
 from replication.server.authorship import check_authorship
 from replication.server.judge import Judge
+from replication.server.log_index import Indexing
 from replication.server.objects import Objects, Plan
 from replication.server.permit import Permit
 from replication.server.refusals import ATOMIC, MORE, SCHEMA, Refusal
@@ -214,7 +215,15 @@ class Integration:
         if added:
             self._adopt(judge)
         self._log(ident, file, rewritten or data, plans, added)
-        if changeset.horizon == self._ledger.version:
+        horizon = changeset.horizon == self._ledger.version
+        self._namespace.log_index.add(
+            self._writer,
+            self._ledger.version,
+            ident,
+            [Indexing(*plan.item[:2], plan.before, plan.values) for plan in plans],
+            general=horizon or bool(added),
+        )
+        if horizon:
             self._ledger.horizon = changeset.horizon
         self._ledger.clock = max(self._ledger.clock, changeset.time)
         if rewritten is None and not judge.refusals:

@@ -32,6 +32,7 @@ from replication.server import tables
 from replication.server.changes import read_changes
 from replication.server.fanout import Fanout, Seat
 from replication.server.integrate import Integrated, Integration, digest_at
+from replication.server.log_index import LogIndex
 from replication.server.partitions import Partition, Partitions
 from replication.server.queryable import UNCONFIGURED, Queryable, is_column
 from replication.server.shared import Shared
@@ -78,6 +79,7 @@ class Namespace:
         horizon: the last one as of which everything dead is forgotten.
         shared: what feeds share.
         fanout: which sessions hear of what.
+        log_index: for those who were away.
         queryable: the fields that subscriptions may ask for.
 
     Raises:
@@ -100,6 +102,7 @@ class Namespace:
         self.development = development
         self.shared = Shared()
         self.fanout = Fanout()
+        self.log_index = LogIndex()
         self._wall_ms = wall_ms
         self._publishing = threading.Lock()
         self._types: tuple[bytes, Types] | None = None

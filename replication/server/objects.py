@@ -50,8 +50,10 @@ class Plan(NamedTuple):
     length_before: int
     length: int
     head: bytes
-    #: The queryable fields it was planned with, and their values; None where it is not alive.
+    #: The queryable fields it was planned with, their values before and after; None where it was,
+    #: or is, not alive.
     columns: list[str]
+    before: dict[str, Any] | None
     values: dict[str, Any] | None
     parts: Parts | None
     #: Bytes of all its parts; None where that has not changed.
@@ -157,6 +159,8 @@ class Objects:
     ) -> Plan | None:
         class_name, key = item[:2]
         row, state, parts, length = found
+        columns = self._columns_of(class_name)
+        before = column_values(state, columns)
         judged = judge.object(class_name, key, state, delta, parts)
         if judged is None:
             return None
@@ -177,10 +181,19 @@ class Objects:
             item = ObjectDelta(
                 class_name, key, judged, item.blind and creates, item.blind and not creates
             )
-        columns = self._columns_of(class_name)
         values = column_values(merged, columns)
         return Plan(
-            item, rewritten, row, length, merged[0], head, columns, values, parts, parts_bytes
+            item,
+            rewritten,
+            row,
+            length,
+            merged[0],
+            head,
+            columns,
+            before,
+            values,
+            parts,
+            parts_bytes,
         )
 
     def _is_too_large(

@@ -41,6 +41,7 @@ from replication.rules.access import Access
 from replication.rules.project import is_hidden, projected_parts
 from replication.server import tables
 from replication.server.changes import author_of
+from replication.server.log_index import Wanted
 from replication.server.shared import Shared
 from replication.server.view import Image, View
 from replication.storage.contract import Reader, StoredObject
@@ -251,8 +252,10 @@ class Staging:
         assert isinstance(start, _Reading)
         chunk: dict[tuple[str, bytes], _Touched] = {}
         size = 0
-        end = _Reading(min(latest + 1, start.version + entries_max), 0)
-        for entry in tables.entries(reader, start.version, end.version - 1):
+        wanted = Wanted(self._ident, self._old, self._new)
+        versions, covered = wanted.versions(reader, start.version, latest, most=entries_max)
+        end = _Reading(covered + 1, 0)
+        for entry in tables.entries_at(reader, versions):
             if size > _CHUNK_BYTES_MAX:
                 end = _Reading(entry.version, 0)
                 break

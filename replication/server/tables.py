@@ -10,6 +10,7 @@
 | refusals | ident, client version | [server version, refusals, what was integrated, or null] |
 | lengths | class and key, server version | the causal length of the object before that version |
 | sizes | class and key | bytes of the parts of an object that has any |
+| postings | chunk of the log | see `log_index` |
 | sights | file ident, server version | what its user may read from then on: a `Sight` |
 
 Rule 1: `runs` has a row wherever a file's changesets do not simply follow one another in the log.
@@ -40,6 +41,7 @@ RUNS: Final = "runs"
 REFUSALS: Final = "refusals"
 LENGTHS: Final = "lengths"
 SIZES: Final = "sizes"
+POSTINGS: Final = "postings"
 SIGHTS: Final = "sights"
 
 LEDGER: Final = b"ledger"
@@ -119,6 +121,15 @@ def entries(reader: Reader, first: int, last: int) -> Iterator[Entry]:
     """The entries ``first <= version <= last``, by version."""
     for key, data in reader.records(LOG, first=int_key(first), last=int_key(last)):
         yield decode_entry(int_from_key(key), data)
+
+
+def entries_at(reader: Reader, versions: list[int]) -> Iterator[Entry]:
+    """The entries of some versions, which ascend."""
+    start = 0
+    for at in range(1, len(versions) + 1):
+        if at == len(versions) or versions[at] != versions[at - 1] + 1:
+            yield from entries(reader, versions[start], versions[at - 1])
+            start = at
 
 
 def file_key(ident: int, client_version: int) -> bytes:
