@@ -140,10 +140,17 @@ def test_what_is_sent_again_with_other_content_was_written_by_a_copy(store: Stor
         file.upload(sent[-1])
     other = file.changeset(file.edit(setting("year", 9)))
     before = contents(store)
-    for changesets, first in [((sent[0], other), 1), ((other,), 3), ((sent[2], sent[1]), 2)]:
+    for changesets, first in [((other,), 3), ((sent[2], sent[1]), 2)]:
         with pytest.raises(SessionError) as caught:
             file.upload(*changesets, other, first=first)
         assert caught.value.code is ErrorCode.FILE_COPIED
+        assert contents(store) == before
+    # What comes again as it was is acknowledged, however it goes on: it is not another's.
+    for known in (1, 2):
+        answers, error = file.upload(*sent[:known], other, other, first=1)
+        assert error is not None
+        assert error.code is ErrorCode.FILE_COPIED
+        assert [answer.client_version for answer in answers] == [known]
         assert contents(store) == before
     for first in (0, 5):
         with pytest.raises(SessionError) as caught:
@@ -477,9 +484,13 @@ def test_a_position_must_fit_this_history(store: Store) -> None:
     assert resume(file, client_version=0) is ErrorCode.FILE_COPIED
     rolled_back = next_digest(DIGEST_START, file.changesets[0])
     assert resume(file, client_version=1, digest=rolled_back) is None
-    assert (
-        resume(file, client_version=1, digest=rolled_back, last_version=2) is ErrorCode.FILE_COPIED
-    ), "three were integrated, it has two"
+    last = {"client_version": 1, "digest": rolled_back, "last_version": 1}
+    assert resume(file, **last) is ErrorCode.FILE_COPIED, "three were integrated, it has one"
+    assert resume(file, client_version=0, digest=DIGEST_START, last_version=0) is (
+        ErrorCode.FILE_COPIED
+    )
+    # What it has of them is to be acknowledged first.
+    assert resume(file, **{**last, "last_version": 2}) is None
     assert resume(file, ident=99) is ErrorCode.UNKNOWN_FILE
 
 

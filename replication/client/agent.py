@@ -220,9 +220,7 @@ class Agent:
                 case session.Send(message):
                     out.append(message)
                 case session.Adopt(ident, salt):
-                    with self.db.integrating() as work:
-                        adopt(work, ident, salt)
-                    self.db.subscriptions.reload()
+                    self._adopt(ident, salt)
                     out += self._perform(self._session.adopted(self._position()))
                 case session.Partitioned(key, flexible):
                     self.db.partition.told(key, flexible=flexible)
@@ -247,6 +245,17 @@ class Agent:
         if done is None:
             raise RemoteProtocolError(f"MARK {request}, which this end did not send")
         done()
+
+    def _adopt(self, ident: int, salt: int) -> None:
+        last = self.db.local.client_version
+        with self.db.integrating() as work:
+            adopt(work, ident, salt)
+        self.db.subscriptions.reload()
+        # A fork numbers what is pending anew: whoever waits for it waits for other numbers.
+        shift = self.db.local.client_version - last
+        waiting, self._uploading = self._uploading, []
+        self._uploading += [(target + shift, done) for target, done in waiting]
+        self._tell_uploaded()
 
     def _acknowledge(self, ack: Ack) -> None:
         with self.db.integrating() as work:

@@ -72,6 +72,11 @@ class Integrate:
     first: int
     changesets: list[bytes]
 
+    @property
+    def last(self) -> int:
+        """The client version of the last one."""
+        return self.first + len(self.changesets) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:

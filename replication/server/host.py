@@ -52,7 +52,7 @@ from replication.server import tables
 from replication.server.custom_data import CustomData
 from replication.server.feed import Feed
 from replication.server.links import Link, Links
-from replication.server.namespace import Namespace
+from replication.server.namespace import Namespace, rolled_back
 from replication.server.partitions import Partitions
 from replication.server.policy import Assigned, Policy, assign
 from replication.server.queryable import Queryable
@@ -432,7 +432,7 @@ class Host:
 
     def _resume(self, namespace: Namespace, writer: Writer, job: Job, effect: Resume) -> Outcome:
         link, ident = job.link, effect.ident.ident
-        cursor, acknowledged = namespace.resume(writer, effect.ident)
+        cursor, acknowledged, link.ends_at = namespace.resume(writer, effect.ident)
         tables.forget_sights(writer, ident, cursor)
         _, held = tables.sight_at(writer, ident, cursor)
         roles = self._derive(job.name, link)
@@ -474,6 +474,9 @@ class Host:
             self._derive(job.name, link),
             terms=self._terms(link),
         )
+
+        if error is None and link.ends_at and effect.last >= link.ends_at:
+            error = rolled_back(link.ends_at)
 
         def outcome() -> list[Effect]:
             link.wake()

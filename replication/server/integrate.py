@@ -1,8 +1,9 @@
 """Integration: an upload's changesets judged, merged and logged, each exactly once.
 
 Rule 1: a client version is integrated once. One that comes again must have the same bytes, which
-        the file's digest chain tells; where it has not, the file was copied or rolled back, and
-        nothing of the upload is taken or acknowledged. [UP-1] [UP-2]
+        the file's digest chain tells; where it has not, the file was copied or rolled back. What
+        comes before is acknowledged, so that it is not counted again under the ident that the file
+        is to take; neither it nor what comes behind is. [UP-1] [UP-2]
 Rule 2: changesets are taken in order, each whole or not at all; what stops one (its stamp, its
         encoding, that what it was written on is forgotten) stops those behind it and none before
         it. [UP-3] [UP-8]
@@ -106,15 +107,15 @@ class Integration:
             file: as it is stored; changed and stored again.
 
         Raises:
-            SessionError: FILE_COPIED, by Rule 1; BAD_MESSAGE where versions are missing;
+            SessionError: FILE_COPIED, by Rule 1, if it is the first; BAD_MESSAGE where versions are
+                missing;
                 STORE_UNAVAILABLE where too many refusals wait for this file's next IDENT.
         """
-        known = self._check_known(ident, file, first, changesets)
+        known, error = self._check_known(ident, file, first, changesets)
         start, continues = file.client_version, file.version == self._ledger.version
         fresh: list[Remembered] = []
         nack: Nack | None = None
-        error: SessionError | None = None
-        for data in changesets[known:]:
+        for data in [] if error is not None else changesets[known:]:
             try:
                 item = self._take(ident, file, data)
             except _RefusedError as refused:
@@ -155,8 +156,10 @@ class Integration:
         return ack
 
     # -- exactly once ----------------------------------------------------------------------------
-    def _check_known(self, ident: int, file: File, first: int, changesets: list[bytes]) -> int:
-        """How many of them are integrated already. Rule 1."""
+    def _check_known(
+        self, ident: int, file: File, first: int, changesets: list[bytes]
+    ) -> tuple[int, SessionError | None]:
+        """How many of them are integrated already, and what is wrong with the next. Rule 1."""
         last = file.client_version
         if not 0 < first <= last + 1:
             message = f"UPLOAD starts at client version {first}, expected {last + 1}"
@@ -171,8 +174,11 @@ class Integration:
                 digest = next_digest(digest, changesets[offset])
                 if digest != digest_at(self._writer, ident, file, first + offset):
                     message = f"client version {first + offset} was integrated with other content"
-                    raise SessionError(ErrorCode.FILE_COPIED, message)
-        return known
+                    error = SessionError(ErrorCode.FILE_COPIED, message)
+                    if not offset:
+                        raise error
+                    return offset, error
+        return known, None
 
     # -- one changeset ---------------------------------------------------------------------------
     def _take(self, ident: int, file: File, data: bytes) -> Remembered | None:

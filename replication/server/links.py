@@ -50,10 +50,11 @@ class Link:
         roles: what its user may do: by these it is written. None: everything.
         basis: the user and the rules that they were derived from; None: nothing was yet.
         assigned: the same as it is known to the log: by this it is read.
+        ends_at: of a file that was rolled back, the client version it ends at; otherwise 0.
     """
 
-    __slots__ = ("assigned", "barrier", "basis", "ended", "feed", "namespace", "partition", "roles",
-                 "session", "user", "wake")  # fmt: skip
+    __slots__ = ("assigned", "barrier", "basis", "ended", "ends_at", "feed", "namespace",
+                 "partition", "roles", "session", "user", "wake")  # fmt: skip
 
     def __init__(self, session: ServerSession, wake: Callable[[], None]) -> None:
         self.session = session
@@ -67,6 +68,7 @@ class Link:
         self.basis: tuple[User, Rules] | None = None
         self.assigned = FREE
         self.partition: Partition | None = None
+        self.ends_at = 0
 
     @property
     def more(self) -> bool:

@@ -6,7 +6,9 @@ a `Namespace` keeps what its feeds share and what version they may go up to.
 Rule 1: a client file is known by ident and salt and belongs to one user.
 Rule 2: a client whose position does not fit this history (a cursor, a salt, an acknowledged
         version that is not there) has seen another one: DIVERGED. One whose digest differs was
-        copied or rolled back: FILE_COPIED.
+        copied or rolled back: FILE_COPIED. One that ends before what was integrated was rolled
+        back, too; but what it holds of that has to be told from what it does not, or it would be
+        counted twice. So it is told once it has uploaded all it has.
 Rule 3: where a schema is given, it is what is checked against; in development mode clients add to
         it. Without either nothing is checked.
 """
@@ -59,7 +61,8 @@ class Resumed(NamedTuple):
     cursor: int
     #: The client version up to which its changesets are integrated.
     acknowledged: int
-    #: What it may not have seen of that.
+    #: The client version up to which it goes on; 0 for a file that was not rolled back.
+    ends_at: int
 
 
 class Namespace:
@@ -304,14 +307,13 @@ class Namespace:
                 f"what was integrated up to client version {client_version} is not what this "
                 "file holds: it was copied or rolled back",
             )
+        ends_at = 0
         if message.last_version < file.client_version:
-            raise SessionError(
-                ErrorCode.FILE_COPIED,
-                f"client version {file.client_version} was integrated, but this file ends at "
-                f"{message.last_version}: it was rolled back",
-            )
+            ends_at = message.last_version
+            if ends_at <= client_version:
+                raise rolled_back(ends_at)
         tables.forget(writer, ident, file, client_version)
-        return Resumed(message.cursor, client_version)
+        return Resumed(message.cursor, client_version, ends_at)
 
     def _check_cursor(self, reader: Reader, message: Ident) -> None:
         latest = self.latest(reader)
@@ -393,3 +395,12 @@ class Namespace:
         no harm: they fit what they have pending to what is left, and then upload it.
         """
         return self.write(writer, lambda _author: [], forget=True).version
+
+
+def rolled_back(ends_at: int) -> SessionError:
+    """What a file is told that ends at a client version before what was integrated. Rule 2."""
+    return SessionError(
+        ErrorCode.FILE_COPIED,
+        f"this file ends at client version {ends_at}, but a later one was integrated: it was "
+        "rolled back",
+    )
