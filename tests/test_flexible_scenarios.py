@@ -1,0 +1,258 @@
+"""The anchor's shared scenarios of flexible sync and of migration, rebuilt.
+
+The numbers are those of its catalogue, 248 to 300. What stands elsewhere: 250 in
+`test_left_view.py`; 270 in `test_net_subscriptions.py`; 273, 286, 287 and 288 in
+`test_partitions.py`; 282 in `test_bootstrap.py`. Of schema versions there are none: schemas only
+grow. Partial sets in every order of uploads: `scenarios/subscriptions.jsonl`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from client_files import check as check_file
+from test_bootstrap import sent
+from test_client_subscriptions import Tap, filled, put, states
+from test_convergence import check as check_converged
+from worlds import Device, World
+
+from replication.client import apply as applying
+from replication.client.subscription_set import SubscriptionState
+from replication.errors import StoreError
+from replication.protocol.body import StateOp
+from replication.protocol.messages import Download, Mark, Query, Upload
+
+State = SubscriptionState
+
+
+def refusing(**options: Any) -> tuple[World, Device, Device]:
+    """A world whose server refuses what its schema does not have."""
+    world, writer, reader = filled(6)
+    world._options |= {"development": False, **options}
+    world.restart()
+    return world, writer, reader
+
+
+def ask(device: Device, *classes: str) -> None:
+    """Commit a set of these classes."""
+    with device.db.subscriptions.edit() as edit:
+        edit.clear()
+        for name in classes:
+            edit.add(name)
+
+
+def test_254_a_good_set_after_a_bad_one() -> None:
+    """SUB-2"""
+    world, _, reader = refusing()
+    ask(reader, "Pen")
+    reader.sync()
+    assert states(reader) == [(1, State.ERROR)]
+    assert reader.db.subscriptions.active.version == 0
+    ask(reader, "Book")
+    reader.sync()
+    assert states(reader) == [(2, State.COMPLETE)]
+    assert reader.db.subscriptions.active.version == 2
+    check_converged(world)
+
+
+def test_255_two_bad_sets_committed_offline() -> None:
+    """SUB-2"""
+    _, _, reader = refusing()
+    ask(reader, "Pen")
+    ask(reader, "Ink")
+    reader.sync()
+    assert states(reader) == [(1, State.ERROR), (2, State.ERROR)]
+    assert reader.db.subscriptions.active.version == 0
+    assert reader.db.subscriptions.latest.version == 2
+    assert "Ink" in reader.db.subscriptions.latest.message
+
+
+def test_256_waiting_for_downloads_ends_while_a_set_is_refused() -> None:
+    """SUB-2 SESSION-3"""
+    _, _, reader = refusing()
+    reader.connect()
+    ask(reader, "Pen")
+    done: list[int] = []
+    assert reader.agent is not None
+    reader.agent.barrier(lambda: done.append(1))
+    reader.sync()
+    assert done == [1]
+    reader.cut()
+    reader.open()
+    assert "the server's schema has no class Pen" in reader.db.subscriptions.latest.message
+
+
+def test_260_a_bootstrap_whose_application_fails_is_finished_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """BOOT-5: what was staged is still there."""
+    world, _, reader = filled(6, bytes_target=1)
+    reader.subscribe()
+    operate = applying._operate
+
+    def failing(*arguments: Any) -> Any:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(applying, "_operate", failing)
+    reader.connect()
+    with pytest.raises(StoreError):
+        reader.sync()
+    assert reader.view() == {}
+    staged = reader.db.synced.staged_count
+    assert staged == 5
+    check_file(reader.db)
+    monkeypatch.setattr(applying, "_operate", operate)
+    tap = Tap(reader, monkeypatch)
+    reader.cut()
+    reader.open()
+    reader.sync()
+    assert sent(tap, StateOp) == [5]
+    assert len(reader.view()) == 6
+    check_converged(world)
+
+
+def test_261_a_commit_during_a_bootstrap_lands_on_top_of_all_of_it() -> None:
+    """BOOT-5"""
+    world, _, reader = filled(6, bytes_target=1)
+    reader.subscribe()
+    reader.connect()
+    shown = set()
+    while reader.db.subscriptions.latest.state is not State.COMPLETE:
+        if reader.db.synced.staged_count == 3 and not reader.db.pending:
+            put(reader, 5, title="mine")
+        reader.step()
+        shown.add(len(reader.view()))
+    assert shown <= {0, 1, 6}
+    reader.sync()
+    assert world.view()[5]["title"] == "mine"
+    assert world.view()[5]["year"] == 5
+    check_converged(world)
+
+
+def test_262_uploads_and_bootstraps_do_not_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """BOOT-5 SUB-3: where the anchor held uploads back, ours go behind the QUERY."""
+    world, _, reader = filled(6, bytes_target=1)
+    tap = Tap(reader, monkeypatch)
+    put(reader, 20, title="before")
+    reader.subscribe()
+    put(reader, 21, title="after")
+    reader.connect()
+    while reader.db.synced.staged_count < 2:
+        reader.step()
+    assert reader.view().keys() == {20, 21}
+    kinds = [type(each) for each in tap.sent if isinstance(each, Upload | Query)]
+    assert kinds == [Upload, Query, Upload]
+    reader.sync()
+    check_converged(world)
+
+
+@pytest.mark.parametrize("reopening", [False, True])
+def test_263_what_is_here_awaits_its_mark(reopening: bool) -> None:
+    """SUB-8: over a cut in between."""
+    _, _, reader = filled(6)
+    reader.subscribe()
+    reader.connect()
+    while reader.db.subscriptions.latest.state is not State.AWAITING_MARK:
+        reader.step()
+    assert len(reader.view()) == 6
+    reader.cut()
+    if reopening:
+        reader.open()
+    assert states(reader) == [(1, State.AWAITING_MARK)]
+    reader.sync()
+    assert states(reader) == [(1, State.COMPLETE)]
+
+
+def test_267_the_schema_goes_before_the_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SUB-3: so that a set of a class that nobody has heard of yet can be served."""
+    world = World(1)
+    (device,) = world.devices
+    tap = Tap(device, monkeypatch)
+    device.subscribe("year > 3")
+    device.sync()
+    assert [type(each) for each in tap.sent if isinstance(each, Upload | Query)] == [Upload, Query]
+    assert states(device) == [(1, State.COMPLETE)]
+
+
+def test_268_a_set_outlives_its_file_and_brings_nothing_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SUB-2"""
+    world, _, reader = filled(6)
+    reader.subscribe("year > 2")
+    reader.sync()
+    reader.cut()
+    reader.open()
+    tap = Tap(reader, monkeypatch)
+    reader.sync()
+    assert tap.queries() == []
+    assert sent(tap, StateOp) == []
+    assert states(reader) == [(1, State.COMPLETE)]
+    check_converged(world)
+
+
+def test_269_sets_that_were_not_served_are_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SUB-3: all of them, in order; the last one counts."""
+    world, _, reader = filled(6)
+    reader.subscribe("year > 2")
+    reader.subscribe("year > 3")
+    tap = Tap(reader, monkeypatch)
+    reader.connect()
+    reader.deliver()
+    reader.cut()
+    reader.open()
+    reader.sync()
+    assert [each.query_version for each in tap.queries()][-2:] == [1, 2]
+    assert states(reader) == [(2, State.COMPLETE)]
+    assert sorted(reader.view()) == [4, 5]
+    check_converged(world)
+
+
+def test_271_connections_that_come_and_go_before_the_first_set() -> None:
+    """SUB-2"""
+    world, _, reader = filled(6)
+    for steps in range(6):
+        reader.connect()
+        for _ in range(steps):
+            reader.step()
+        reader.cut()
+    assert reader.db.subscriptions.latest.state is State.COMPLETE
+    reader.subscribe()
+    reader.sync()
+    assert len(reader.view()) == 6
+    check_converged(world)
+
+
+@pytest.mark.parametrize("size", [1, 10**6], ids=["alone", "together"])
+def test_an_object_created_blindly_that_a_new_set_brings_is_merged(size: int) -> None:
+    """BOOT-5: the anchor drops the local creation in silence; ours is a create/create merge, and
+    both sides end with it.
+    """
+    world, writer, reader = filled(3, bytes_target=size)
+    reader.subscribe("year == 2")
+    reader.sync()
+    reader.cut()
+    world.ms += 1000
+    reader.subscribe("year == 2 OR year == 1")
+    put(reader, 1, title="mine")
+    put(writer, 1, title="theirs")
+    writer.sync()
+    reader.sync()
+    assert reader.db.refusals() == []
+    assert reader.view()[1]["title"] == world.view()[1]["title"]
+    assert reader.view()[1]["year"] == 1
+    check_file(reader.db)
+    check_converged(world)
+
+
+def test_a_set_is_marked_once_for_each_time_it_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SUB-8"""
+    _, _, reader = filled(3)
+    tap = Tap(reader, monkeypatch)
+    reader.subscribe()
+    reader.sync()
+    assert len([each for each in tap.sent if isinstance(each, Mark)]) == 1
+    assert len([each for each in tap.received if isinstance(each, Download)]) == 1
