@@ -53,7 +53,10 @@ class World(Server):
         )
 
     def device(
-        self, partition: Any = UNPARTITIONED, schema: Schema = APP, store: Any = None
+        self,
+        partition: Any = UNPARTITIONED,
+        schema: Schema | None = APP,
+        store: Any = None,
     ) -> Phone:
         """A device, new or on a store that is there."""
         return Phone(self, partition, schema, store or MemoryStore(query_values))
@@ -72,7 +75,7 @@ class World(Server):
 class Phone(Device):
     """A device of one partition, or of none."""
 
-    def __init__(self, world: World, partition: Any, schema: Schema, store: Any) -> None:
+    def __init__(self, world: World, partition: Any, schema: Schema | None, store: Any) -> None:
         self.store = store
         db = Database(store, schema, wall_ms=lambda: world.ms, partition=partition)
         super().__init__(world, db, "ann")
@@ -178,21 +181,26 @@ def test_each_holds_its_own_and_everybody_else_what_they_ask_for() -> None:
 def test_what_is_in_another_partition_can_not_be_written_to() -> None:
     """PART-5: nor be brought there, nor taken over by a blind creation; the rest counts."""
     world = World()
-    red, blue = world.device("red", OWNED), world.device("blue")
+    red, blue, nobody = world.device("red", OWNED), world.device("blue"), world.device(None)
     put(blue, 2, title="b1")
-    meet(red, blue)
+    put(blue, 4, title="b4")
+    put(nobody, 5, title="n5")
+    meet(red, blue, nobody)
+    world.ms += 1000
     with red.db.write():
         red.db.create("Book", _id=1, title="r1", owner="red")
         red.db.create("Book", _id=2, title="mine")
         red.db.create("Book", _id=3, title="theirs", owner="blue")
+        red.db.create("Book", _id=4, title="mine", owner="red")
+        red.db.create("Book", _id=5, title="mine")
     meet(red, blue)
     with red.db.write():
         red.db.get("Book", 1)["owner"] = "blue"
     meet(red, blue)
-    assert world.owners() == {1: "red", 2: "blue"}
+    assert world.owners() == {1: "red", 2: "blue", 4: "blue", 5: None}
     assert blue.db.get("Book", 2)["title"] == "b1"
     refused = [(each[2], each[4], each[5]) for each in red.db.refusals()]
-    assert [key for key, *_ in refused] == [2, 3, 1]
+    assert [key for key, *_ in refused] == [2, 3, 4, 5, 1]
     assert {reason for _, reason, _ in refused} == {"outside of the partition"}
     assert "has owner 'blue' (string), but the partition is 'red' (string)" in refused[1][2]
     assert red.books() == [1]
@@ -372,6 +380,21 @@ def test_from_partitions_to_subscriptions_and_back(
     check_file(red.db)
 
 
+def test_what_is_there_already_is_not_taken_over() -> None:
+    """PART-4: by somebody who creates it without seeing it, and without the key."""
+    world, red, flexible = converted()
+    world.serve("flexible")
+    with flexible.db.write():
+        flexible.db.create("Book", _id=9, title="nobody's")
+    meet(flexible)
+    world.ms += 1000
+    put(red, 9, title="red's")
+    meet(red, flexible)
+    assert world.owners()[9] is None
+    assert flexible.db.get("Book", 9)["title"] == "red's"
+    assert red.books() == [1, 2]
+
+
 def test_back_and_forth_at_any_moment() -> None:
     """PART-6 PART-7: interrupted anywhere, the file follows what is served last."""
     for at in range(14):
@@ -411,6 +434,15 @@ def test_classes_that_appear_later_get_a_subscription() -> None:
     meet(red)
     assert [each.name for each in red.db.subscriptions] == ["partition_Book", "partition_Ink"]
     assert red.db.subscriptions.latest.state is State.COMPLETE
+
+
+def test_an_app_that_declares_nothing_gets_the_classes_as_they_come() -> None:
+    """PART-3: in one session, as the schema arrives."""
+    world, *_ = converted()
+    other = world.device("red", None)
+    other.sync()
+    assert other.books() == [1, 2]
+    assert told(other) == ['partition_Book owner == "red"']
 
 
 def test_a_file_that_is_opened_without_its_partition(monkeypatch: pytest.MonkeyPatch) -> None:

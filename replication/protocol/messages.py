@@ -23,13 +23,13 @@ from replication.limits import (
     FRAME_BYTES_MAX,
     IDENT_MAX,
     NAMESPACE_BYTES_MAX,
-    PROPERTY_NAME_BYTES_MAX,
     QUERY_BYTES_MAX,
     SUBSCRIPTIONS_MAX,
     TIME_MAX,
     TOKEN_BYTES_MAX,
 )
 from replication.model.encoding import pack, unpack
+from replication.model.types import broken_property_name
 from replication.protocol.partitions import is_partition
 
 #: Protocol versions this package speaks, best first.
@@ -307,6 +307,10 @@ def _queries(value: Any) -> bool:
     )
 
 
+def _property_name(value: Any) -> bool:
+    return type(value) is str and broken_property_name(value) is None
+
+
 def _list(value: Any) -> bool:
     return type(value) is list
 
@@ -327,7 +331,7 @@ FIELDS: Final[dict[str, Check]] = {
     "ident": _number(IDENT_MAX),
     "salt": _SALT,
     "partition": is_partition,
-    "key": _text(PROPERTY_NAME_BYTES_MAX),
+    "key": _property_name,
     "flexible": lambda value: type(value) is bool,
     "cursor": _VERSION,
     "cursor_salt": _SALT,
