@@ -447,3 +447,49 @@ def test_a_bad_schema_is_named(schema: Any, reason: str) -> None:
     assert ran.status == 3
     assert ran.err.startswith("Error: stdin, line 2: ")
     assert reason in ran.err, ran.err
+
+
+# -- what was lost -----------------------------------------------------------------------------
+def lost(*lines: dict[str, Any]) -> list[dict[str, Any]]:
+    """What `--explain` says of a scenario."""
+    start = [{"scenario": "x"}, {"schema": SCHEMA}, {"peers": [2, 3]}, CREATE, SYNC]
+    text = "\n".join(json.dumps(line) for line in [*start, *lines])
+    done = CliRunner().invoke(cli, ["scenario", "--explain"], input=text, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)["lost"]
+    return found
+
+
+def test_explain_says_what_lost_to_what_and_why() -> None:
+    """JOURNAL-3: whose it was, what stands there now, by whom, by which rule."""
+    found = lost(
+        txn(2, op("set", "n", value=5), op("dict_set", "by", key="k", value="b"), t=30),
+        txn(3, op("set", "n", value=7), op("set_insert", "s", value=1), t=20),
+    )
+    assert found == [
+        {
+            "table": "T", "pk": 1, "field": ["n"], "did": "set", "value": 7, "peer": 3, "t": 20,
+            "beaten": {"value": 5, "rule": "later write", "peer": 2, "t": 30},
+        }
+    ]  # fmt: skip
+
+
+def test_explain_says_who_deleted_what_was_edited() -> None:
+    """JOURNAL-3: also where the server refuses the edit before its author hears of the deletion."""
+    deleted = txn(2, op("erase"), t=10)
+    edited = txn(3, op("set", "n", value=7), op("list_insert", "l", index=0, value=1), t=20)
+    beaten = {"value": None, "rule": "deletion", "peer": 2, "t": 10}
+    for order in ([], [{"upload": 2}, {"download": 3}]):
+        found = lost(edited, deleted, *order)
+        assert [(each["did"], each["value"], each["peer"]) for each in found] == [
+            ("inserted", 1, 3),
+            ("set", 7, 3),
+        ]
+        assert all(each["beaten"] == beaten for each in found)
+
+
+def test_explain_is_silent_where_nothing_was_lost() -> None:
+    assert lost(txn(2, op("add", "c", value=1)), txn(3, op("add", "c", value=2))) == []
+    plain = [{"scenario": "x"}, {"schema": SCHEMA}, {"peers": [2]}, CREATE]
+    text = "\n".join(map(json.dumps, plain))
+    assert "lost" not in json.loads(CliRunner().invoke(cli, ["scenario"], input=text).stdout)

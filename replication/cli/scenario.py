@@ -51,7 +51,8 @@ class _Command(click.Command):
 @click.option("--pretty", is_flag=True, help="Indent the JSON.")
 @click.option("--peers", is_flag=True, help="Show the state of every peer.")
 @click.option("--strict", is_flag=True, help="An operation that can't run is an error.")
-def command(files: Sequence[Path], pretty: bool, peers: bool, strict: bool) -> int:
+@click.option("--explain", is_flag=True, help="Say which values lost, to what, by which rule.")
+def command(files: Sequence[Path], pretty: bool, **options: bool) -> int:
     """Run the scenarios of FILEs, or of stdin, and print how each of them ends.
 
     A scenario says what each peer wrote, when, and who synchronised in which order: one JSON object
@@ -66,7 +67,7 @@ def command(files: Sequence[Path], pretty: bool, peers: bool, strict: bool) -> i
         name = "stdin" if file == _STDIN else str(file)
         try:
             with click.open_file(str(file), encoding="utf-8") as lines:
-                ran = _run(lines, pretty=pretty, peers=peers, strict=strict)
+                ran = _run(lines, pretty=pretty, **options)
         except (click.ClickException, BrokenPipeError):
             raise
         except OSError as error:
@@ -90,7 +91,7 @@ def _run(lines: Iterable[str], *, pretty: bool, **options: Any) -> int:
     gc.freeze()
     status = 0
     for scenario in read(lines):
-        outcome = run(scenario, strict=options["strict"])
+        outcome = run(scenario, strict=options["strict"], explain=options["explain"])
         out = outcome.as_json(peers=options["peers"])
         text = json.dumps(out, ensure_ascii=False, indent=2 if pretty else None, sort_keys=True)
         click.echo(text)

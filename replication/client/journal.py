@@ -9,8 +9,8 @@
 Rule 1: one entry says what one transaction lost on one object, by one rule, to one other write. It
         is durable together with what it tells of, and stays until somebody dismisses it.
         [JOURNAL-4]
-Rule 2: a part of a write is told once: not again where it came back and was lost again.
-        [JOURNAL-5]
+Rule 2: a part of a write is told once: not again where it came back and was lost again, nor where
+        the server then refuses what was lost already. [JOURNAL-5]
 Rule 3: past JOURNAL_ENTRIES_MAX entries or JOURNAL_BYTES_MAX bytes the oldest ones go, and are
         counted. [JOURNAL-6]
 """
@@ -150,7 +150,7 @@ def append(writer: Writer, entry: Entry) -> Entry | None:
         lost = tuple(part for part in entry.lost if _name(part) not in told)
         if not lost and entry.lost and not entry.is_refusal:
             return None
-        entry = replace(entry, lost=lost if lost or not entry.is_refusal else entry.lost)
+        entry = replace(entry, lost=lost)
     kept = _kept(writer)
     entry = _bounded(replace(entry, number=kept.last + 1))
     data = entry.pack()

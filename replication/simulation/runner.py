@@ -24,6 +24,7 @@ from replication.limits import UPLOAD_CHANGESETS_MAX
 from replication.model.schema import Schema
 from replication.server import tables
 from replication.simulation import scenario as steps
+from replication.simulation.explained import explained
 from replication.simulation.operations import CannotRunError, perform
 from replication.simulation.scenario import SERVER, Declared, Scenario, ScenarioError
 from replication.simulation.shown import Objects, shown
@@ -46,6 +47,7 @@ class Outcome:
         diverged: the peers that show anything else than the server.
         skipped: operations that could not run.
         snapshots: what everybody showed in between, by label and peer; 1 is the server.
+        lost: each value that lost to another one, if that was asked for; see `explained`.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Outcome:
     diverged: list[int] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     snapshots: dict[str, dict[int, State]] = field(default_factory=dict)
+    lost: list[dict[str, Any]] | None = None
 
     @property
     def converged(self) -> bool:
@@ -73,6 +76,8 @@ class Outcome:
                 label: {str(peer): state for peer, state in found.items()}
                 for label, found in self.snapshots.items()
             }
+        if self.lost is not None:
+            out["lost"] = self.lost
         if self.diverged:
             out["diverged"] = self.diverged
         if peers or self.diverged:
@@ -81,11 +86,12 @@ class Outcome:
         return out
 
 
-def run(scenario: Scenario, *, strict: bool = False) -> Outcome:
+def run(scenario: Scenario, *, strict: bool = False, explain: bool = False) -> Outcome:
     """Run one scenario.
 
     Args:
         strict: an operation that can't run is an error.
+        explain: say what was lost.
 
     Raises:
         ScenarioError: a line that can't be run.
@@ -99,7 +105,10 @@ def run(scenario: Scenario, *, strict: bool = False) -> Outcome:
         except ReplicationError as error:
             raise ScenarioError(line, f"{type(error).__name__}: {error}") from error
     running.settle()
-    return running.finish()
+    out = running.finish()
+    if explain:
+        out.lost = running.explain()
+    return out
 
 
 class _Clock:
@@ -336,6 +345,12 @@ class _Running:
             if out.peers[number] != expected:
                 out.diverged.append(number)
         return out
+
+    def explain(self) -> list[dict[str, Any]]:
+        """What was lost."""
+        journals = [(number, peer.device.db.journal) for number, peer in self._peers.items()]
+        with self._store.read() as reader:
+            return explained(journals, reader)
 
     def _state(self, peer: _Peer) -> State:
         return peer.state(self._declared)
