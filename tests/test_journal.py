@@ -345,6 +345,7 @@ def test_the_journal_on_the_command_line(tmp_path: Path) -> None:
     assert ok("inspect", path, "--json").json["journal"] == 2
     assert "no entry 9" in refused("journal", path, "--dismiss", 9)
     assert "by their numbers" in refused("journal", path, "--dismiss", 1, "--class", "Tag")
+    assert "nothing to write again" in refused("journal", path, "--retry", 2)
     assert ok("journal", path, "--dismiss", 1).err == "1 entry dismissed\n"
     assert [line["number"] for line in ok("journal", path, "--json").lines] == [2]
     assert ok("journal", path, "--dismiss-all").err == "1 entry dismissed\n"

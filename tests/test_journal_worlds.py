@@ -107,7 +107,7 @@ def journalled(device: Device) -> dict[Any, list[Any]]:
         if entry.rule and (entry.by, entry.seen) != (None, None):
             name = (entry.class_name, entry.key, entry.client_version)
             out.setdefault(name, []).extend(told((None, part) for part in entry.lost))
-    return {name: sorted(parts, key=repr) for name, parts in out.items()}
+    return {name: sorted(parts, key=repr) for name, parts in out.items() if parts}
 
 
 def wander(world: World, written: Written, r: random.Random, turns: int) -> None:
@@ -172,7 +172,7 @@ def refused(device: Device) -> set[Any]:
     return {
         (entry.class_name, entry.key, entry.client_version)
         for entry in device.db.journal
-        if entry.is_refusal and entry.lost[0].path == ()
+        if entry.is_refusal and entry.path == ()
     }
 
 

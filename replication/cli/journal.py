@@ -20,24 +20,31 @@ if TYPE_CHECKING:
 @store_argument
 @click.option("--class", "class_name", metavar="CLASS", help="Only entries about a class.")
 @click.option("--dismiss", metavar="NUMBER", multiple=True, type=int, help="Delete this entry.")
+@click.option("--retry", metavar="NUMBER", type=int, help="Write this entry again.")
 @click.option("--dismiss-all", is_flag=True, help="Delete every entry.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object an entry.")
 def command(
-    store: str, class_name: str | None, dismiss: tuple[int, ...], dismiss_all: bool, as_json: bool
+    store: str,
+    class_name: str | None,
+    dismiss: tuple[int, ...],
+    retry: int | None,
+    dismiss_all: bool,
+    as_json: bool,
 ) -> None:
     """List what writes of STORE, a client file, lost to others, and what the server refused.
 
-    Entries stay until they are dismissed; with --json they can be kept elsewhere first.
+    Entries stay until they are dismissed, or written again by --retry; with --json they can be kept
+    elsewhere first.
 
     \b
     Example:
       replication journal mine.db --json > lost.jsonl
       replication journal mine.db --dismiss 3 --dismiss 4
     """
-    if dismiss or dismiss_all:
+    if dismiss or dismiss_all or retry is not None:
         if class_name is not None:
             raise UsageError("--class chooses what is listed: dismiss entries by their numbers")
-        _dismiss(store, dismiss, everything=dismiss_all)
+        _change(store, dismiss, retry, everything=dismiss_all)
         return
     from replication.client.journal import entries
 
@@ -46,17 +53,21 @@ def command(
         _print(found, as_json)
 
 
-def _dismiss(store: str, numbers: tuple[int, ...], *, everything: bool) -> None:
+def _change(store: str, numbers: tuple[int, ...], retry: int | None, *, everything: bool) -> None:
     from replication.cli.stores import writing
 
     with writing(store) as db:
+        if retry is not None:
+            db.journal.retry(retry)
+            remark(f"Entry {retry} is written again; `replication sync` sends it")
         before = len(db.journal)
         if everything:
             db.journal.clear()
         else:
             db.journal.dismiss(*numbers)
         gone = before - len(db.journal)
-    remark(f"{count(gone, 'entry', 'entries')} dismissed")
+    if gone:
+        remark(f"{count(gone, 'entry', 'entries')} dismissed")
 
 
 def _print(found: Iterable[Entry], as_json: bool) -> None:

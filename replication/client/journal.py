@@ -255,6 +255,27 @@ class Journal:
                 if number < 0 or not _remove(work.writer, int_key(number)):
                     raise UsageError(f"the journal has no entry {number}")
 
+    def retry(self, number: int) -> None:
+        """Write the parts of an entry again, in a transaction of its own, and dismiss it.
+
+        What they say is written to what is there now; see `retry.py`. The server may refuse it
+        anew.
+
+        Raises:
+            UsageError: there is no such entry, or it can't be written again.
+            NoSuchObjectError: what it is about is not here.
+            NoTransactionError: a write transaction is running in this thread.
+        """
+        from replication.client.retry import retry  # it needs a Database
+
+        with self._db.reading() as reader:
+            data = reader.record(JOURNAL, int_key(max(number, 0)))
+        if data is None:
+            raise UsageError(f"the journal has no entry {number}")
+        with self._db.write() as transaction:
+            retry(self._db, transaction, read_entry(number, data))
+        self.dismiss(number)
+
     def clear(self) -> None:
         """Dismiss all that there is now."""
         self.dismiss(*(entry.number for entry in self))
