@@ -132,6 +132,35 @@ def test_texts_of_embedded_objects() -> None:
     assert held.page.head == "new!"
 
 
+def test_texts_of_elements_stay_open() -> None:
+    """Like others, from one transaction to the next; one that failed is loaded anew."""
+    db = database()
+    held = note(db, pages=[Page(head="é😀")])
+    editors = []
+    for word in ("a", "bc", "😀", "d"):
+        with db.write():
+            held.pages[0].head.insert(1, word)
+        with db.write() as tx:
+            head = held.pages[0].head
+            edit, path = tx.edit("Note", 1), head._handle._steps()
+            editors.append(edit.text(path, "head"))
+            head.erase(len(head) - 1, 1)
+            head.append("!")
+    assert held.pages[0].head == "éd😀bca!"
+    assert len(set(map(id, editors))) == 1
+
+    def fail() -> None:
+        with db.write():
+            held.pages[0].head.append("lost")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with db.write():
+        held.pages[0].head.append("?")
+    assert held.pages[0].head == "éd😀bca!?"
+
+
 def test_what_fits_no_text() -> None:
     db = database()
     held = note(db, body="abc")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from replication.crdt.document import Document
@@ -58,10 +58,14 @@ class LoadedText:
         #: Whether all that was loaded is shown.
         self._whole = True
 
-    def news(self, state: Text, load: Load) -> bytes | None:
-        """What of a state is not shown yet, as an update; None by Rule 2."""
+    def news(self, state: Text, load: Load, made: Sequence[bytes] = ()) -> bytes | None:
+        """What of a state is not shown yet, as an update; None by Rule 2.
+
+        Args:
+            made: what was edited in the document itself; the state has it, if it was committed.
+        """
         tail, entries = _layout(state)
-        if tail == self._tail and entries == list(self._parts):
+        if tail == self._tail and entries == list(self._parts) and not made:
             return EMPTY
         parts = {
             entry: self._parts[entry] if entry in self._parts else load(entry[0])
@@ -70,7 +74,7 @@ class LoadedText:
         same = _alike(tail, self._tail)
         news = [*(parts[entry] for entry in entries if entry not in self._parts), *tail[same:]]
         gone = [*(self._parts[entry] for entry in self._parts if entry not in parts)]
-        gone += self._tail[same:]
+        gone += [*self._tail[same:], *made]
         update, old = union(map(read_update, news)), union(map(read_update, gone))
         known = self.state()
         if not self._whole or union([update, old]) != update or _rivals(update, old, known):

@@ -77,9 +77,11 @@ class TextEditor:
 
     def catch_up(self, state: State, load: Load) -> bool:
         """Show what is committed; False where that needs another editor."""
-        news = None if self.edited else self._loaded.news(state, load)
+        news = self._loaded.news(state, load, self._made)
         if news is None:
             return False
+        self._made.clear()
+        self.edited = False
         if news != EMPTY:
             self._document.take(news)
             self._ascii = None
