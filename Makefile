@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench fuzz campaign traces branches clean
+.PHONY: demo test check format bench fuzz campaign traces branches mutation clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/replication demo $(if $(DATA),--data $(DATA))
@@ -59,6 +59,10 @@ traces: $(VENV)/.test
 # Every branch of the merge and of the history is taken by table tests alone.
 branches: $(VENV)/.test
 	$(BIN)/python tests/branches.py
+
+# Small mistakes put into the merge, one at a time: tests have to notice.
+mutation: $(VENV)/.test
+	$(BIN)/python tests/mutation.py $(MUTATION)
 
 clean:
 	rm -rf $(VENV) .yjs build *.egg-info

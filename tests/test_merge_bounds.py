@@ -1,0 +1,221 @@
+"""Bounds and corners of the merge that no other table test looked at: mutants survived there."""
+
+from __future__ import annotations
+
+import zlib
+from itertools import product
+from typing import Any
+
+import pytest
+
+from replication.crdt import list as lists
+from replication.crdt import object as obj
+from replication.crdt.check import check_object, check_part, unpack_object, unpack_objects
+from replication.crdt.incarnation import clone
+from replication.crdt.list import Chunk, contract, expand, merge_chunk, merge_elements
+from replication.crdt.object import absent, is_deleted
+from replication.crdt.parts import Parts, part_name
+from replication.crdt.register import merge_groups
+from replication.crdt.stamps import latest_time
+from replication.crdt.text import check_text, check_text_parts
+from replication.crdt.updates import EMPTY, read_update
+from replication.errors import DecodeError
+from replication.limits import (
+    IDENT_MAX,
+    TEXT_CLIENT_MAX,
+    TEXT_TAIL_BYTES_MAX,
+)
+from replication.model.encoding import pack
+
+#: Yjs: client 1 inserts "ab" into the root text.
+AB = bytes.fromhex("01010100040104") + b"text" + bytes.fromhex("02616200")
+
+
+# -- registers -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("count", [1, 8, 9, 40])
+def test_an_older_write_of_a_greater_value_loses_in_deltas_of_any_size(count: int) -> None:
+    names = [f"f{n:02}" for n in range(count)]
+    state = [[9, 2, dict.fromkeys(names, "a")]]
+    assert merge_groups(clone(state), [[5, 3, dict.fromkeys(names, "z")]]) == state
+    equal = [[9, 2, dict.fromkeys(names, "z")]]
+    assert merge_groups(clone(state), clone(equal)) == equal
+    assert merge_groups(clone(equal), clone(state)) == equal
+
+
+# -- runs of lists ---------------------------------------------------------------------------------
+def chunk(*runs: tuple[int, int, int]) -> Chunk:
+    """Runs of (ident, first sequence, how many)."""
+    return [[[i, s, 0, 5, i, [f"{i}.{s + n}" for n in range(count)]] for i, s, count in runs],
+            [], [], [], []]  # fmt: skip
+
+
+@pytest.mark.parametrize(("start", "count", "second"), [*product(range(1, 9), range(1, 8), (2, 3))])
+def test_runs_that_lie_in_each_other_merge_as_their_places_do(
+    start: int, count: int, second: int
+) -> None:
+    """What is known of an id already, in a run before, behind or around it."""
+    state = chunk((2, 4, 2), (2, 8, 1), (3, 4, 1))
+    delta = chunk((second, start, count))
+    slowly = contract(merge_elements(expand(clone(state)), expand(clone(delta)), None, ()))
+    assert merge_chunk(clone(state), clone(delta)) == slowly
+    assert merge_chunk(clone(delta), clone(state)) == slowly
+    assert lists.is_canonical(slowly)
+
+
+# -- what is looked at first -----------------------------------------------------------------------
+def test_nothing_is_not_deleted() -> None:
+    assert not is_deleted(absent())
+    assert is_deleted([2, 1, [], {}])
+    assert not is_deleted([1, 1, [], {}])
+
+
+def test_the_time_of_an_incarnation_counts_and_nothing_is_of_no_time() -> None:
+    assert latest_time([1, 1, [7, 2, 2, 1], {}]) == 7
+    assert latest_time([1, 1, [7, 2, 2, 1], {0: [[5, 2, {"a": 1}]]}]) == 7
+    assert latest_time([1, 1, [7, 2, 2, 1], {0: [[9, 2, {"a": 1}]]}]) == 9
+    assert latest_time(absent()) == 0
+    assert latest_time([1, 1, [], {obj.SET: {"s": [[], []]}}]) == 0
+
+
+# -- checks ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {False: [[5, 2, {"a": 1}]]},  # equal to the kind of registers, and yet none
+        {0.0: [[5, 2, {"a": 1}]]},
+        {7.0: {}},
+        {obj.CONTAINER: {"text": [["a"], [[], [], {}]]}},
+        {obj.CONTAINER: {7: [["a"], [[], [], {}]]}},
+        {0: [[0, 1, {"a": 1}, 5, 2]]},  # a default that saw a write of no time by somebody
+        {0: [[False, 0, {"a": 1}, 5, 2]]},
+        {obj.LIST: {"l": [[], [[[2, 1, [2**60, 1, 1], 5, 2, ["x"]]], [], [], [], []]]}},
+        {obj.LIST: {"l": [[], [[[2, 1, [-1, 1, 1], 5, 2, ["x"]]], [], [], [], []]]}},
+        {obj.LIST: {"l": [[], [[[2, 1, [0, 0, 0], 5, 2, ["x"]]], [], [], [], []]]}},
+    ],
+)
+def test_fields_that_are_not_well_formed(fields: dict[Any, Any]) -> None:
+    with pytest.raises(DecodeError):
+        check_object([1, 1, [], fields])
+
+
+def nested(depth: int) -> Any:
+    """Fields with an embedded object in each other."""
+    fields: Any = {0: [[5, 2, {"a": 1}]]}
+    for _ in range(depth):
+        fields = {obj.EMBEDDED: {"e": [1, 1, [], fields]}}
+    return fields
+
+
+def accepted(check: Any, *arguments: Any, **options: Any) -> bool:
+    try:
+        check(*arguments, **options)
+    except DecodeError:
+        return False
+    return True
+
+
+def test_an_element_nests_as_deep_in_a_part_as_in_a_head() -> None:
+    for depth in range(58, 68):
+        run = [2, 1, 0, 5, 2, [None]]
+        spread = [[run], [], [], [], [[2, 1, nested(depth)]]]
+        head = [1, 1, [], {obj.LIST: {"l": [[], spread]}}]
+        assert accepted(check_part, pack(spread)) == accepted(check_object, head), depth
+
+
+# -- texts -----------------------------------------------------------------------------------------
+def test_what_is_read_of_an_update_is_there() -> None:
+    read_update(AB)
+    for length in range(len(AB)):
+        with pytest.raises(DecodeError):
+            read_update(AB[:length])
+    for byte in range(256):
+        for length in range(len(AB)):  # a number that goes on, and then nothing
+            accepted(read_update, AB[:length] + bytes([byte | 0x80]))
+
+
+@pytest.mark.parametrize(
+    ("owner", "fits"),
+    [
+        ([1, 2, 2], True),
+        ([1, 0, 2], True),
+        ([1, IDENT_MAX, 2], True),
+        ([1, IDENT_MAX + 1, 2], False),
+        ([1, -1, 2], False),
+        ([TEXT_CLIENT_MAX + 1, 2, 2], False),
+        ([1, 2, 0], False),
+    ],
+)
+def test_owners_of_a_text(owner: list[int], fits: bool) -> None:
+    assert accepted(check_text, [[owner], AB], spread=False) == fits
+    assert accepted(check_text, [[owner], AB], spread=True) == fits
+    assert not accepted(check_text, [[owner], AB, []], spread=True)
+    assert accepted(check_text, [[owner], [AB], [], 0], spread=True) == fits
+    assert not accepted(check_text, [[owner], [AB], [], 0], spread=False)
+
+
+def typed(length: int) -> bytes:
+    """An update of exactly so many bytes: client 1 inserts a text."""
+    for count in range(length - 30, length):
+        size = bytes([count % 128 | 128, count // 128])
+        data = bytes.fromhex("01010100040104") + b"text" + size + b"x" * count + b"\0"
+        if len(data) == length:
+            return data
+    raise AssertionError(length)
+
+
+def test_the_tail_of_a_text_is_bounded_to_the_byte() -> None:
+    for length, fits in ((TEXT_TAIL_BYTES_MAX, True), (TEXT_TAIL_BYTES_MAX + 1, False)):
+        data = typed(length)
+        update = read_update(data)
+        owners = [[1, 2, update.end(1)]]
+        assert accepted(check_text, [owners, [data], [], 0], spread=True) == fits
+        assert accepted(check_text, [owners, data], spread=True) == fits
+        assert accepted(check_text, [owners, data], spread=False)
+    assert not accepted(check_text, [[[1, 2, 1]], [AB], [], 0], spread=True)  # units of nobody
+    assert not accepted(check_text, [[[1, 2, 2]], [AB, EMPTY], [], 0], spread=True)
+
+
+@pytest.mark.parametrize(
+    ("entry", "fits"),
+    [
+        ([0, 0, 0], True),
+        ([0, 5, 2**32 - 1], True),
+        ([0, 5, 2**32], False),
+        ([0, 5, -1], False),
+        ([0, -1, 0], False),
+        ([4, 5, 0], True),
+        ([5, 5, 0], False),
+        ([-1, 5, 0], False),
+    ],
+)
+def test_the_directory_of_a_text(entry: list[int], fits: bool) -> None:
+    assert accepted(check_text, [[[1, 2, 2]], [AB], [entry], 5], spread=True) == fits
+
+
+def test_a_part_of_a_text_is_an_update() -> None:
+    bad = AB[:-1] + b"\x01"
+    for data, fits in ((AB, True), (bad, False)):
+        held = {part_name((6, "t"), [], 0): pack(data)}
+        state = [[[1, 2, 2]], [], [[0, len(data), zlib.crc32(data)]], 1]
+        parts = Parts(held.get, held.keys)
+        assert accepted(check_text_parts, state, parts, (6, "t")) == fits
+
+
+# -- many states at once ---------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("groups", "fits"),
+    [
+        ([[5, 2, {"a": 1}], [6, 2, {"b": 2}]], True),
+        ([[5, 2, {"a": 1}], [6, 2, {"a": 2}]], False),  # two writes to one field
+        ([[5, 2, {"a": 1, "b": 1}], [6, 2, {"b": 2, "c": 1}]], False),
+        ([[6, 2, {"a": 1}], [5, 2, {"b": 2}]], False),
+        ([[5, 2, {}]], False),
+        ([[5, 2, {"a": 1}], [6, IDENT_MAX + 1, {"b": 2}]], False),
+        ([[0, 2, {"a": 1}]], False),
+    ],
+)
+def test_states_are_checked_together_as_one_by_one(groups: Any, fits: bool) -> None:
+    data = pack([1, 1, [], {obj.REGISTER: groups}])
+    for count in (1, 2, 9):
+        assert accepted(unpack_objects, [data] * count) == fits
+        assert accepted(unpack_object, data) == fits
