@@ -15,6 +15,7 @@ from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 from forgetting_vectors import forgetting
 from make_merge_vectors import concurrent
+from partition_vectors import partitions
 from subscription_vectors import subscriptions
 from text_vectors import texts
 from vector_operations import perform, shown
@@ -912,6 +913,7 @@ FILES = {
     "forgetting": forgetting,
     "text": texts,
     "subscriptions": subscriptions,
+    "partitions": partitions,
 }
 
 

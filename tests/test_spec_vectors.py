@@ -31,6 +31,8 @@ from replication.history.changeset import (
 )
 from replication.model.encoding import pack, unpack, unpack_trusted
 from replication.model.notation import from_json, to_json
+from replication.protocol.partitions import partition_query
+from replication.query import parse
 
 LOADED: dict[str, list[dict[str, Any]]] = {
     page: json.loads((VECTORS / f"{page}.json").read_text(encoding="utf-8"))["vectors"]
@@ -243,3 +245,13 @@ def test_the_pages_name_every_kind() -> None:
 def test_what_travels_of_a_set(vector: dict[str, Any]) -> None:
     assert wired(vector["subscriptions"]) == vector["queries"]
     assert wired(vector["subscriptions"][::-1]) == vector["queries"]
+
+
+# -- partitions ------------------------------------------------------------------------------
+@of("partitions", "partition")
+def test_what_a_partition_asks_for(vector: dict[str, Any]) -> None:
+    value = from_json(vector["value"])
+    assert partition_query(vector["key"], value) == vector["query"]
+    asked = parse(vector["query"])
+    assert asked.matches({vector["key"]: value}.get)
+    assert not asked.matches({vector["key"]: "another"}.get)
