@@ -280,6 +280,23 @@ def test_deltas_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert db.synced.kept_count == 3
 
 
+def test_many_objects_lose_in_one_download_what_they_lose_in_many() -> None:
+    """JOURNAL-1: kept deltas are looked up one by one, or read all at once."""
+    found = []
+    for together in (True, False):
+        db = client_file()
+        for number in range(1, 31):
+            set_fields(db, number, title="mine")
+            acknowledged(db, 4 + number)
+        author = AuthorOp(50, 9, LATE, 0)
+        deltas = [delta_op(50, number, title="theirs") for number in range(30, 0, -1)]
+        for message in [deltas] if together else [[delta] for delta in deltas]:
+            take(db, download(50, author, *message))
+        found.append(sorted(db.journal, key=lambda entry: int(entry.key)))
+    assert [entry.key for entry in found[0]] == list(range(1, 31))
+    assert [entry.pack() for entry in found[0]] == [entry.pack() for entry in found[1]]
+
+
 # -- lists over parts --------------------------------------------------------------------------
 def test_elements_of_long_lists_are_lost_and_told() -> None:
     """JOURNAL-1: only the parts that hold them are looked at."""

@@ -15,7 +15,7 @@ Rule 3: a file that is forked keeps nothing: what it wrote comes back as somebod
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from replication.client.entities import ObjectName
 from replication.client.records import ACKED, KEPT, object_key
@@ -95,20 +95,52 @@ def forget_all(work: Integration) -> None:
     work.synced = work.synced._replace(integrated=0, kept_count=0, kept_bytes=0)
 
 
-def own_writes(work: Integration, name: ObjectName, key: Key) -> list[Own]:
-    """The deltas of this file to an object that are kept or pending, oldest first.
+class OwnWrites:
+    """The deltas of this file that are kept or pending, by object, while a download is applied.
 
-    But for pending blind creates: which life they begin is for the server to say.
+    Of many objects the kept ones are read all at once: a look costs as much as reading some.
     """
-    out = []
-    ident = work.local.ident
-    if work.synced.kept_count:
-        prefix = object_key(name[0], key)
-        for record, data in work.writer.records(KEPT, first=prefix, last=prefix + b"\xff" * 8):
+
+    def __init__(self, work: Integration) -> None:
+        self._work = work
+        self._looks = 0
+        #: All that is kept, by object, once that was read.
+        self._kept: dict[bytes, list[tuple[bytes, bytes]]] | None = None
+
+    def of(self, name: ObjectName, key: Key) -> list[Own]:
+        """Those to one object, oldest first.
+
+        But for pending blind creates: which life they begin is for the server to say.
+        """
+        out = []
+        work = self._work
+        ident = work.local.ident
+        for record, data in self._records(object_key(name[0], key)):
             version, time, delta = unpack_trusted(data)
-            number = int_from_key(record[len(prefix) :])
-            out.append(Own(number, version, (time, ident), unpack_trusted(delta)))
-    for number, time, delta in work.seeing_deltas(name):
-        version = version_of(work.writer, number) if number <= work.synced.acknowledged else None
-        out.append(Own(number, version, (time, ident), delta))
-    return out
+            out.append(Own(_number(record), version, (time, ident), unpack_trusted(delta)))
+        for number, time, delta in work.seeing_deltas(name):
+            known = number <= work.synced.acknowledged
+            version = version_of(work.writer, number) if known else None
+            out.append(Own(number, version, (time, ident), delta))
+        return out
+
+    def _records(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        writer, count = self._work.writer, self._work.synced.kept_count
+        if not count:
+            return []
+        if self._kept is None:
+            self._looks += 1
+            if self._looks * _LOOK_COSTS < count:
+                return list(writer.records(KEPT, first=prefix, last=prefix + b"\xff" * 8))
+            self._kept = {}
+            for record, data in writer.records(KEPT):
+                self._kept.setdefault(record[:-8], []).append((record, data))
+        return self._kept.get(prefix, [])
+
+
+#: Kept deltas that are read in the time of one look for those of one object.
+_LOOK_COSTS: Final = 8
+
+
+def _number(record: bytes) -> int:
+    return int_from_key(record[-8:])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from replication.client.entities import ObjectName
 from replication.client.journal import Entry, append
-from replication.client.kept import Own, own_writes
+from replication.client.kept import Own, OwnWrites
 from replication.client.lost import Cause, Lost, Side, lost_parts
 from replication.client.replica import Change, state_of
 from replication.crdt.incarnation import clone
@@ -51,6 +51,7 @@ class Overridden:
 
     def __init__(self, work: Integration) -> None:
         self._work = work
+        self._own = OwnWrites(work)
         self._authors: dict[int, AuthorOp] = {}
         self._by_stamp: dict[tuple[int, int], AuthorOp] = {}
 
@@ -67,9 +68,7 @@ class Overridden:
         if row is None or not self._at_stake(name, seen):
             return None
         own = [
-            each
-            for each in own_writes(self._work, name, key)
-            if each.version is None or each.version > seen
+            each for each in self._own.of(name, key) if each.version is None or each.version > seen
         ]
         if not own:
             return None
@@ -91,11 +90,10 @@ class Overridden:
 
     def by_state(self, operation: StateOp, row: StoredObject | None) -> Watch | None:
         """The same while a state takes the place of the synced one."""
-        work = self._work
         name = (operation.class_name, key_bytes(operation.key))
         if not self._at_stake(name, -1) or (row is None and not self._authors):
             return None
-        own = own_writes(work, name, operation.key)
+        own = self._own.of(name, operation.key)
         if not own:
             return None
         if row is None:
