@@ -148,6 +148,8 @@ QUERY_PATTERN_MAX: Final = 256
 QUERY_POLYGON_POINTS_MAX: Final = 10_000
 #: Links that a query follows, in both directions, to judge one object.
 QUERY_FOLLOWED_MAX: Final = 1_000_000
+#: The same, of an object that a subscription asks for.
+QUERY_FOLLOWED_SERVER_MAX: Final = 1000
 #: How deep SUBQUERY nests.
 QUERY_SUBQUERY_DEPTH_MAX: Final = 4
 #: How deep FOLLOW goes.

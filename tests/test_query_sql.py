@@ -230,6 +230,13 @@ def test_a_field_without_a_column_leaves_the_query_to_python() -> None:
     assert compile_sql(parse("FALSEPREDICATE"), {}) == ("0", [], True)
 
 
+def test_words_may_stand_anywhere_in_a_text() -> None:
+    """They were looked for where a pattern of LIKE begins."""
+    rows: list[Mapping[str, Any]] = [{"s": "the Great"}, {"s": "great of"}, {"s": "greater"}]
+    for query in (parse("s TEXT 'great -of'"), parse("s TEXT 'great -of'").check(TYPES)):
+        assert _found(query, rows) == _matching(query, rows) == [0]
+
+
 @pytest.mark.parametrize(
     ("text", "narrowed"),
     [

@@ -105,6 +105,7 @@ class Path:
         steps: at least one.
         quantifier, type, inner: as of a `Field`.
         follows: whether it may lead to another object; a schema can say that it does not.
+        many_links: whether a schema says that it leads to objects by many links.
     """
 
     text: str
@@ -114,6 +115,7 @@ class Path:
     type: str | None = field(default=None, compare=False)
     inner: bool = field(default=False, compare=False)
     follows: bool = field(default=True, compare=False)
+    many_links: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ def path(
     *,
     inner: bool = False,
     follows: bool = True,
+    many_links: bool = False,
 ) -> Field | Path:
     """The operand for what steps lead to; a `Field` without any."""
     if not steps:
@@ -139,14 +140,22 @@ def path(
         text = f"{quantifier.value} {text}"
     kinds = [step.kind for step in steps]
     follows = follows and (StepKind.NAME in kinds or StepKind.LINKS in kinds)
-    return Path(text, name, steps, quantifier, type_name, inner, follows)
+    return Path(text, name, steps, quantifier, type_name, inner, follows, many_links)
 
 
 def with_quantifier(operand: Field | Path, quantifier: Quantifier | None) -> Field | Path:
     """The same field or path under a quantifier."""
-    steps = operand.steps if isinstance(operand, Path) else ()
-    follows = not isinstance(operand, Path) or operand.follows
-    return path(operand.name, steps, quantifier, operand.type, inner=operand.inner, follows=follows)
+    if not isinstance(operand, Path):
+        return field(operand.name, quantifier, operand.type, inner=operand.inner)
+    return path(
+        operand.name,
+        operand.steps,
+        quantifier,
+        operand.type,
+        inner=operand.inner,
+        follows=operand.follows,
+        many_links=operand.many_links,
+    )
 
 
 def aggregate(function: str, operand: Field | Path) -> Aggregate:

@@ -22,6 +22,7 @@ from replication.query.ast import (
     Comparison,
     Distinct,
     Field,
+    Follow,
     Modifier,
     Node,
     Not,
@@ -109,6 +110,14 @@ class Query:
         operands = (each for part in self.branches for each in operands_of(part))
         return any(_reaches(each) for each in operands)
 
+    def parted(self) -> tuple[Query | None, tuple[Branch, ...]]:
+        """The part that one object alone decides, if any, and the branches that it does not."""
+        if self.is_local:
+            return self, ()
+        plain = [part for part in self.branches if Query((part,)).is_local]
+        rest = tuple(part for part in self.branches if part not in plain)
+        return Query(tuple(plain)) if plain else None, rest
+
     def narrowed(self, by: Query) -> Query:
         """The same query, of the objects for which a condition of another one holds as well."""
         also = any_of([part.root for part in by.branches])
@@ -194,6 +203,9 @@ def _names_of(part: Branch) -> Iterator[str]:
         name = each.path.name if isinstance(each, Subquery) else getattr(each, "name", "")
         if name:
             yield name
+    for modifier in part.modifiers:
+        if isinstance(modifier, Follow) and modifier.names[0] != "*":
+            yield modifier.names[0]
 
 
 def _reaches(operand: Operand) -> bool:

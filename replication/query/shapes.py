@@ -113,6 +113,7 @@ class Typing:
             known,
             inner=operand.inner,
             follows=walk.follows,
+            many_links=walk.many_links,
         ), found
 
 
@@ -125,6 +126,7 @@ class _Walk:
         self.position = position
         self.follows = False
         self.many = False
+        self.many_links = False
 
     def property(self, types: FieldTypes, name: str) -> PropertyType:
         if types is None:
@@ -184,7 +186,9 @@ class _Walk:
             return _MIXED
         if found.type not in ("link", "embedded"):
             self._refuse(f"a {found} has no property {name!r:.80}")
-        self.follows = self.follows or found.type == "link"
+        if found.type == "link":
+            self.follows = True
+            self.many_links = self.many_links or self.many
         return self.property(fields_of(self.around.schema, found.target), name)
 
     def _check_links(self, step: Step) -> None:

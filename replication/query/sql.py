@@ -230,7 +230,9 @@ class _Compiler:
             tail = f"substr(CAST({column} AS BLOB), ?)" if end else "?"
             size = -len(end) if end else b""
             return _Sql(f"(typeof({column}) = 'text' AND {tail} = ?)", [size, end])
-        prefix = value.replace("?", "*").partition("*")[0]
+        prefix = ""
+        if node.operator == "LIKE":
+            prefix = value.replace("?", "*").partition("*")[0]
         test = self.function(node)
         if not prefix:
             return _Sql(f"(typeof({column}) = 'text' AND {test.text})", test.bindings)

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from replication.model.encoding import key_bytes
 from replication.protocol.body import AuthorOp, DeltaOp, EvictOp, Operation, StateOp
 from replication.server.changes import Told, Touched
+from replication.server.members import Members
 from replication.server.shared import Shared
 from replication.server.staging import cost, state_op
-from replication.server.view import View
+from replication.server.view import Image, View
 from replication.storage.contract import Reader, StoredObject
 
 
@@ -43,8 +44,13 @@ class Exact:
     shared: Shared
     reader: Reader | None
 
-    def operations(self, told: Iterable[Told], bytes_max: int) -> list[Operation] | None:
+    def operations(
+        self, told: Iterable[Told], bytes_max: int, moved: Iterable[Operation] = ()
+    ) -> list[Operation] | None:
         """The operations, each object once; None if they are too large for one message.
+
+        Args:
+            moved: what there is to say of objects that were not touched.
 
         Raises:
             StoreNeeded: without a reader.
@@ -61,6 +67,11 @@ class Exact:
                 out.append(operation)
             if operation is not None and type(operation) is not EvictOp:
                 authors.update(self._authors(item.touched))
+        for operation in moved:
+            left -= cost(operation)
+            if left < 0 and out:
+                return None
+            out.append(operation)
         return [*sorted(authors), *out]
 
     def _about(self, told: Told) -> Iterator[Operation]:
@@ -118,11 +129,39 @@ class Exact:
         return state_op(self.reader, class_name, row, readable, self.shared, versions)
 
 
-def seen_by(view: View, touched: Iterable[Touched]) -> Iterator[Told]:
-    """What was touched, beside a view that was asked."""
+def seen_by(
+    view: View, touched: Iterable[Touched], before: Members, now: Members
+) -> Iterator[Told]:
+    """What was touched, beside a view that was asked, and its members at both ends."""
     for item in touched:
         was = view.sees(item.class_name, item.before)
-        yield Told(item, was, view.sees(item.class_name, item.now))
+        sees = view.sees(item.class_name, item.now)
+        if before or now:
+            name = (item.class_name, key_bytes(item.key))
+            was, sees = was or name in before, sees or name in now
+        yield Told(item, was, sees)
+
+
+def moved(
+    view: View,
+    reader: Reader,
+    shared: Shared,
+    touched: Iterable[Touched],
+    before: Members,
+    now: Members,
+) -> Iterator[Operation]:
+    """What came or went without having been touched itself: other objects decided."""
+    changed = before.keys() ^ now.keys()
+    if changed:
+        changed -= {(item.class_name, key_bytes(item.key)) for item in touched}
+    for name in sorted(changed):
+        row = reader.get_object(name[0], now[name] if name in now else before[name])
+        if row is None or view.sees(name[0], Image(row.key, row.head)):
+            continue
+        if name in now:
+            yield state_op(reader, name[0], row, view.readable.get(name[0]), shared)
+        else:
+            yield EvictOp(name[0], row.key)
 
 
 def joined(told: list[Told]) -> Iterable[Told]:

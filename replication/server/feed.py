@@ -41,6 +41,7 @@ from typing import Final
 
 from replication.errors import ErrorCode, QueryError, RemoteProtocolError, SchemaError
 from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX
+from replication.model.encoding import key_bytes
 from replication.model.types import KEY_NAME
 from replication.model.values import Key
 from replication.protocol.body import EvictOp, ForgetOp, Operation, SchemaOp, encode_operations
@@ -49,8 +50,9 @@ from replication.query import parse
 from replication.rules.sight import EVERYTHING, Sight
 from replication.server import tables
 from replication.server.changes import Changes, objects_in, read_changes
-from replication.server.exact import Exact, StoreNeeded, joined, seen_by
+from replication.server.exact import Exact, StoreNeeded, joined, moved, seen_by
 from replication.server.fanout import News, Seat
+from replication.server.members import Members, members_at
 from replication.server.namespace import Namespace
 from replication.server.partitions import Partition
 from replication.server.policy import FREE, Assigned
@@ -396,7 +398,7 @@ class Feed:
             own = self._own(reader, file, ledger.version)
             if own is None:
                 return None
-            gone = self._letting_go(reader, own, self._view)
+            gone = self._letting_go(reader, own, self._view, {})
             first = [*self._horizon(ledger), *self._first_schema()]
             operations = [*first, *gone]
             return self._encoded(ledger.version, ledger.salt, operations, frozenset((self._ident,)))
@@ -406,8 +408,14 @@ class Feed:
         changes = self._changes(reader, ledger)
         if changes is None:
             return None
-        exact = Exact(self._view, self._ident, self._namespace.shared, reader)
-        told = exact.operations(seen_by(self._view, changes.touched), self._bytes_target)
+        view, shared, latest = self._view, self._namespace.shared, ledger.version
+        before = members_at(shared, view, reader, self._reached, latest)
+        now = members_at(shared, view, reader, latest, latest)
+        told = Exact(view, self._ident, shared, reader).operations(
+            seen_by(view, changes.touched, before, now),
+            self._bytes_target,
+            moved(view, reader, shared, changes.touched, before, now),
+        )
         if told is None:
             return None
         forget = [ForgetOp(version) for version in changes.horizons]
@@ -450,10 +458,16 @@ class Feed:
         return objects_in(reader, versions, most=_OWN_OBJECTS_MAX)
 
     def _letting_go(
-        self, reader: Reader, own: list[tuple[str, Key]] | None, view: View
+        self,
+        reader: Reader,
+        own: list[tuple[str, Key]] | None,
+        view: View,
+        members: Members,
     ) -> Iterator[Operation]:
         """Evictions of what the file wrote and a view does not see. Rule 6."""
         for class_name, key in own or ():
+            if (class_name, key_bytes(key)) in members:
+                continue
             row = reader.get_object(class_name, key)
             if row is None or not view.sees(class_name, Image(key, row.head)):
                 yield EvictOp(class_name, key)
@@ -511,7 +525,9 @@ class Feed:
             operations = [*self._horizon(ledger), *operations]
             if self._fresh:
                 own = self._own(reader, file, staging.base)
-                operations += self._letting_go(reader, own, self._wanted)
+                new, shared, latest = self._wanted, self._namespace.shared, ledger.version
+                members = members_at(shared, new, reader, latest, latest)
+                operations += self._letting_go(reader, own, new, members)
             self._mark = file.client_version
             if self._target is not None:
                 self._query_version, self._view = query_version, self._target.view

@@ -16,6 +16,7 @@ from collections.abc import Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from replication.limits import SHARED_BYTES_MAX
+from replication.model.values import Key
 from replication.rules.access import Access
 from replication.rules.project import projected_head
 from replication.server.changes import Changes
@@ -74,6 +75,8 @@ class Shared:
         self.changes: _Cache[Changes] = _Cache(bytes_max // 8)
         self.bodies: _Cache[Body] = _Cache(bytes_max // 2)
         self.heads: _Cache[bytes] = _Cache(bytes_max // 2)
+        #: The members of views as of a version; see `members`.
+        self.members: _Cache[dict[tuple[str, bytes], Key]] = _Cache(bytes_max // 8)
         self.encoded = 0
 
     def projected(self, class_name: str, stored: StoredObject, readable: Access) -> bytes:

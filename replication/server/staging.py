@@ -24,14 +24,18 @@ Rule 7: what only hidden fields changed of is neither sent again, nor told whose
         [RULES-HIDE-2]
 Rule 6: a message of phase 2 begins with the authors of what it read that touched a state it sends.
         [DOWN-10]
+Rule 8: members of a view (see `members`) are sent, and evicted, as of the version at which phase 1
+        began; the last message brings what came and went since. Where that is too much, it all
+        begins again at the version reached.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from replication.crdt.view import shows
 from replication.errors import DecodeError, ErrorCode, RemoteProtocolError
 from replication.history.changeset import outline_trusted
 from replication.model.encoding import key_bytes, pack, unpack, unpack_trusted
@@ -42,10 +46,15 @@ from replication.rules.project import is_hidden, projected_parts
 from replication.server import tables
 from replication.server.changes import author_of
 from replication.server.log_index import Wanted
+from replication.server.members import Members, members_at
 from replication.server.shared import Shared
 from replication.server.view import Image, View
 from replication.storage.contract import Reader, StoredObject
 
+#: Stands for the members of a view in a plan, among the names of classes.
+_MEMBERS: Final = ""
+#: Bytes of states that came while members were sent, and that the last message brings.
+_SETTLED_BYTES_MAX: Final = 4 * 1024 * 1024
 #: What an operation costs in a message beside its bytes, roughly.
 _OVERHEAD = 32
 #: Bytes of changesets that are looked at for one message.
@@ -149,12 +158,14 @@ class Staging:
         self._old = old
         self._new = new
         self._ident = ident
-        self._plan = [
+        self._latest = latest
+        self._plan = [] if old.is_local and new.is_local else [(_MEMBERS, 0), (_MEMBERS, 1)]
+        self._plan += [
             (name, side)
-            for name in sorted({*old.queries, *new.queries})
+            for name in sorted({*old.local, *new.local})
             for side in (0, 1)
             if _shows(old, name) != _shows(new, name)
-            and name in (new.queries if side == 0 else old.queries)
+            and name in (new.local if side == 0 else old.local)
         ]
         self._done = 0
         self._total: int | None = None
@@ -181,11 +192,12 @@ class Staging:
             entries_max: log entries looked at for one message.
         """
         out = _Batch(bytes_target)
+        self._latest = latest
         if self._began is None:
             self._began = latest if self._plan else self._start
         if isinstance(self._at, _Scanning) and not self._scan(reader, out):
             return Message(out.operations, False, self._progress(reader))
-        done = self._read(reader, latest, out, entries_max)
+        done = self._read(reader, latest, out, entries_max) and self._settle(reader, out)
         share = self._progress(reader) if self._plan else self._read_share(latest)
         return Message(out.operations, done, 1.0 if done else share)
 
@@ -212,9 +224,15 @@ class Staging:
     def _rows(
         self, reader: Reader, class_name: str, side: int, row: int
     ) -> Iterator[tuple[Operation, int]]:
-        old, new = self._old.queries.get(class_name), self._new.queries.get(class_name)
+        if class_name == _MEMBERS:
+            yield from self._member_rows(reader, side, row)
+            return
+        old, new = self._old.local.get(class_name), self._new.local.get(class_name)
         if side == 1:
+            members = self._members(reader, self._new, self._began)
             for stored in reader.scan(class_name, old, but_not=new, after_row=row):
+                if members and (class_name, key_bytes(stored.key)) in members:
+                    continue
                 if stored.version <= self._start:  # what changed since is for phase 2 to tell
                     yield EvictOp(class_name, stored.key), stored.row
             return
@@ -228,6 +246,57 @@ class Staging:
             else:
                 yield state_op(reader, class_name, stored, readable, self._shared), stored.row
 
+    def _member_rows(self, reader: Reader, side: int, row: int) -> Iterator[tuple[Operation, int]]:
+        """Rule 8."""
+        old = self._members(reader, self._old, self._start)
+        new = self._members(reader, self._new, self._began)
+        here, there = (new, old) if side == 0 else (old, new)
+        for number, name in enumerate(sorted(here.keys() - there.keys()), start=1):
+            if number <= row:
+                continue
+            stored = reader.get_object(name[0], here[name])
+            if stored is None or not shows(stored.head):
+                continue  # deleted since, which the log tells
+            if side == 0:
+                yield self._whole(reader, name[0], stored), number
+            elif not self._new.sees(name[0], Image(stored.key, stored.head)):
+                yield EvictOp(name[0], stored.key), number
+
+    def _whole(self, reader: Reader, class_name: str, stored: StoredObject) -> StateOp:
+        readable = self._new.readable.get(class_name)
+        return state_op(reader, class_name, stored, readable, self._shared)
+
+    def _members(self, reader: Reader, view: View, version: int | None) -> Members:
+        assert version is not None, "it began with the first message"
+        return members_at(self._shared, view, reader, version, self._latest)
+
+    def _settle(self, reader: Reader, out: _Batch) -> bool:
+        """From the members there were when phase 1 began to those there are. Rule 8."""
+        if self._new.is_local:
+            return True
+        then = self._members(reader, self._new, self._began)
+        now = self._members(reader, self._new, self._latest)
+        gone: list[Operation] = []
+        for name in sorted(then.keys() - now.keys()):
+            stored = reader.get_object(name[0], then[name])
+            if stored is None or not shows(stored.head):
+                continue  # which the log told
+            if not self._new.sees(name[0], Image(stored.key, stored.head)):
+                gone.append(EvictOp(name[0], stored.key))
+        came: list[Operation] = []
+        size = 0
+        for name in sorted(now.keys() - then.keys()):
+            stored = reader.get_object(name[0], now[name])
+            assert stored is not None, "members are alive"
+            came.append(self._whole(reader, name[0], stored))
+            size += cost(came[-1])
+            if size > _SETTLED_BYTES_MAX:
+                out.operations += gone
+                self._began, self._at = self._latest, _Scanning(_MEMBERS, 0, 0)
+                return False
+        out.operations += [*gone, *came]
+        return True
+
     def _is_resent(self, class_name: str) -> bool:
         """Whether other fields of a class are shown than before."""
         return self._old.readable.get(class_name) != self._new.readable.get(class_name)
@@ -239,7 +308,11 @@ class Staging:
         return min(self._done, self._total) / (self._total + 1)
 
     def _count(self, reader: Reader, class_name: str, side: int) -> int:
-        old, new = self._old.queries.get(class_name), self._new.queries.get(class_name)
+        if class_name == _MEMBERS:
+            held = self._members(reader, self._old, self._start).keys()
+            wanted = self._members(reader, self._new, self._began).keys()
+            return len(wanted - held if side == 0 else held - wanted)
+        old, new = self._old.local.get(class_name), self._new.local.get(class_name)
         query, but_not = (new, old) if side == 0 else (old, new)
         if side == 0 and self._is_resent(class_name):
             but_not = None
@@ -298,15 +371,19 @@ class Staging:
         now = Image(key, None if stored is None else stored.head)
         old, new = self._old, self._new
         readable = new.readable.get(class_name)
-        if stored is not None and new.sees(class_name, now):
+        name = (class_name, key_bytes(key))
+        held = not old.is_local and name in self._members(reader, old, self._start)
+        member = not new.is_local and name in self._members(reader, new, self._began)
+        if stored is not None and (new.sees(class_name, now) or (member and now.is_alive)):
             assert self._began is not None, "it began with the first message"
-            sent = self._is_resent(class_name) or not old.sees(class_name, now)
+            sent = self._is_resent(class_name) or not (held or old.sees(class_name, now))
             if stored.version <= self._began and sent:
                 return None  # Rule 5
             if readable is not None and self._is_unchanged(touched, stored, readable):
                 return None  # Rule 7
             return self._state(reader, touched, stored)
-        seen = any(self._might_hold(class_name, each) for each in touched.touches)
+        seen = held or member
+        seen = seen or any(self._might_hold(class_name, each) for each in touched.touches)
         if seen and stored is not None and not now.is_alive:
             return self._state(reader, touched, stored)  # deleted, which is not the same as gone
         return EvictOp(class_name, key) if seen or touched.own else None
@@ -341,7 +418,7 @@ class Staging:
 
 def _shows(view: View, class_name: str) -> tuple[str | None, Access | None]:
     """What a view shows of a class."""
-    query = view.queries.get(class_name)
+    query = view.local.get(class_name)
     return None if query is None else query.text, view.readable.get(class_name)
 
 

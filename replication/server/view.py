@@ -27,6 +27,8 @@ from replication.model.schema import ClassSchema
 from replication.model.types import KEY_NAME, broken_class_name
 from replication.model.values import Key
 from replication.query import Query, canonical, parse
+from replication.query.ast import Branch
+from replication.query.reach import unsubscribable
 from replication.rules.access import Access
 from replication.rules.roles import Denied, Granted, Roles
 from replication.rules.sight import EVERYTHING, Sight
@@ -79,13 +81,15 @@ class View:
     Attributes:
         texts: the queries as the client wrote them, by class.
         queries: as the schema reads them, each with the read filter of the user's role.
+        local: the parts of them that one object alone decides.
+        beyond: the other parts; see `members`. Where rules say what may be read there are none.
         readable: the fields that are shown, for classes of which some are not.
         guarded: the classes of which rules hide objects.
         sight: what the user may read.
         key: equal for views that show the same.
     """
 
-    __slots__ = ("guarded", "key", "queries", "readable", "sight", "texts")
+    __slots__ = ("beyond", "guarded", "key", "local", "queries", "readable", "sight", "texts")
 
     def __init__(
         self, texts: Mapping[str, str], types: Types | None, sight: Sight = EVERYTHING
@@ -101,6 +105,8 @@ class View:
         _check_size(texts)
         self.texts = dict(texts)
         self.queries: dict[str, Query] = {}
+        self.local: dict[str, Query] = {}
+        self.beyond: dict[str, tuple[Branch, ...]] = {}
         self.readable: dict[str, Access] = {}
         self.sight = sight
         guarded = set()
@@ -109,21 +115,33 @@ class View:
             seen = sight.of(name)
             if seen.fields.is_none or hidden(query, seen.fields):
                 continue
+            if sight is not EVERYTHING and not query.is_local:
+                continue
             if seen.objects.root is not canonical.TRUE:
                 query = query.narrowed(as_read(seen.objects, name, types))
                 guarded.add(name)
             if not seen.fields.is_all:
                 self.readable[name] = seen.fields
             self.queries[name] = query
+            local, beyond = query.parted()
+            if local is not None:
+                self.local[name] = local
+            if beyond:
+                self.beyond[name] = beyond
         self.guarded = frozenset(guarded)
         self.key = (
             tuple(sorted((name, query.text) for name, query in self.queries.items())),
             repr(sorted((name, access.key) for name, access in self.readable.items())),
         )
 
+    @property
+    def is_local(self) -> bool:
+        """Whether an object alone decides whether it is in it."""
+        return not self.beyond
+
     def sees(self, class_name: str, image: Image) -> bool:
-        """Whether an object of a class is in it. Rule 1."""
-        query = self.queries.get(class_name)
+        """Whether an object of a class is in it, members apart. Rule 1."""
+        query = self.local.get(class_name)
         return query is not None and image.is_alive and query.matches(image.get)
 
 
@@ -162,11 +180,9 @@ def check_queries(
             _check_role(query, name, roles.of(name))
         if types is not None:
             query = _checked(query, name, types, development)
-        if not query.is_local:
-            raise QueryError(
-                f"the query on {name} depends on more than one object, and can't be subscribed to:"
-                f" {query.text:.80}"
-            )
+        reason = unsubscribable(query, known=types is not None, ruled=roles is not None)
+        if reason is not None:
+            raise QueryError(f"the query on {name}: {reason}")
 
 
 def _checked(query: Query, class_name: str, types: Types, development: bool) -> Query:

@@ -19,6 +19,7 @@ from replication.limits import QUERY_FOLLOWED_MAX
 from replication.model.encoding import key_bytes, pack, unpack_trusted
 from replication.model.types import KEY_NAME
 from replication.model.values import Key, Link
+from replication.query import Query
 from replication.storage.contract import Reader, StoredObject
 
 #: Class and key, in bytes that tell keys of all types apart.
@@ -33,27 +34,54 @@ class Graph:
     Args:
         reader: the snapshot.
         overlay: objects that differ from it: key and fields by name.
+        whole: whether lists that are spread over parts are read; else they are null.
+        followed_max: bounds the links of one row; further ones lead nowhere. Without it, Rule 3.
     """
 
     def __init__(
-        self, reader: Reader, overlay: Mapping[Name, tuple[Key, Fields]] | None = None
+        self,
+        reader: Reader,
+        overlay: Mapping[Name, tuple[Key, Fields]] | None = None,
+        *,
+        whole: bool = True,
+        followed_max: int | None = None,
     ) -> None:
         self._reader = reader
         self._overlay = overlay or {}
         self._found: dict[Name, Node | None] = {}
         self._linking: dict[tuple[str, str], dict[bytes, list[Link]]] = {}
-        self._left = QUERY_FOLLOWED_MAX
+        self._whole = whole
+        self._followed_max = followed_max
+        self._left = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        bound = self._followed_max
+        self._left = QUERY_FOLLOWED_MAX if bound is None else bound
 
     def row(self, class_name: str, stored: StoredObject) -> Node:
         """A row that is to be judged. Rule 3 counts from here."""
-        self._left = QUERY_FOLLOWED_MAX
+        self._begin()
         return Node(self, Link(class_name, stored.key), self._fields(class_name, stored))
+
+    def matching(self, class_name: str, query: Query) -> list[Node]:
+        """The objects of a class that satisfy the conditions of a query, in no order."""
+        out = []
+        for stored in self._reader.scan(
+            class_name, query, source=lambda stored: self.row(class_name, stored)
+        ):
+            if (class_name, key_bytes(stored.key)) not in self._overlay:
+                out.append(self.row(class_name, stored))
+        for _, node in self.laid_over(class_name):
+            if node is not None and query.matches(node):
+                out.append(node)
+        return out
 
     def laid_over(self, class_name: str) -> Iterator[tuple[bytes, Node | None]]:
         """The objects of a class that the overlay has, by the bytes of their keys."""
         for (name, key), (_, fields) in self._overlay.items():
             if name == class_name:
-                self._left = QUERY_FOLLOWED_MAX
+                self._begin()
                 held = self._overlay[name, key][0]
                 yield key, None if fields is None else Node(self, Link(name, held), fields)
 
@@ -74,6 +102,9 @@ class Graph:
         return None if fields is None else Node(self, link, fields)
 
     def _fields(self, class_name: str, stored: StoredObject) -> QueryFields:
+        if not self._whole:
+            return QueryFields(unpack_trusted(stored.head)[3])
+
         def read(name: bytes) -> bytes | None:
             found = self._reader.part(class_name, stored.row, name)
             return None if found is None else found.data
@@ -105,14 +136,15 @@ class Graph:
                             index.setdefault(pack(link), []).append(node.link)
         return index.get(pack(to), [])
 
-    def spend(self, links: int) -> None:
-        """Count links that are followed. Rule 3."""
+    def spend(self, links: int) -> bool:
+        """Count links that are followed; whether they may be. Rule 3."""
         self._left -= links
-        if self._left < 0:
+        if self._left < 0 and self._followed_max is None:
             raise QueryError(
                 f"the query follows more than {QUERY_FOLLOWED_MAX} links for one object; ask for"
                 " less at a time"
             )
+        return self._left >= 0
 
 
 class Node:
@@ -130,14 +162,12 @@ class Node:
 
     def follow(self, link: Link) -> Node | None:
         """Another object; None where it is not there."""
-        self._graph.spend(1)
-        return self._graph.find(link)
+        return self._graph.find(link) if self._graph.spend(1) else None
 
     def backlinks(self, class_name: str, name: str) -> list[Link]:
         """What links here with a property of a class, or with any."""
         found = self._graph.linking(self.link, class_name, name)
-        self._graph.spend(len(found))
-        return found
+        return found if self._graph.spend(len(found)) else []
 
 
 def links_in(value: Any) -> Iterator[Link]:

@@ -1,0 +1,124 @@
+"""Which objects a view holds that one object alone does not decide. [QUERY-151]
+
+A condition behind a link, a window of the first n, what FOLLOW brings along: for these a view has
+**members**, worked out whole from the objects of one version of the data set.
+
+Rule 1: the members as of a version are a function of that version: what was, is read from the
+        images in the log, and nothing is remembered that could not be worked out again. [DOWN-1]
+Rule 2: they are worked out on heads, which the log has: lists spread over parts read as null.
+Rule 3: objects that SORT leaves equal stand in the order of the canonical bytes of their keys.
+        [QUERY-152]
+Rule 4: FOLLOW brings what the objects of its branch link to, as long as one of them does: from a
+        property, and from what that leads to as often as it says, or by the next property of
+        its path. What the links lead to needs no query of its own. [QUERY-153]
+Rule 5: of one object QUERY_FOLLOWED_SERVER_MAX links are followed to judge it; further ones read
+        null. [QUERY-154]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from replication.crdt.object import is_alive
+from replication.crdt.view import QueryFields
+from replication.history.changeset import outline_trusted
+from replication.limits import QUERY_FOLLOWED_SERVER_MAX
+from replication.model.encoding import key_bytes, unpack_trusted
+from replication.model.values import Key
+from replication.query import Query
+from replication.query.ast import Follow
+from replication.query.ordering import arranged
+from replication.server import tables
+from replication.server.shared import Shared
+from replication.server.view import View
+from replication.storage.contract import Reader
+from replication.storage.graph import Fields, Graph, Name, Node, links_in
+
+#: Class and key, by class and the bytes of the key.
+Members: TypeAlias = Mapping[Name, Key]
+NOBODY: Members = {}
+
+
+def members_at(shared: Shared, view: View, reader: Reader, version: int, latest: int) -> Members:
+    """The members of a view as of a version.
+
+    Args:
+        latest: the latest version of the transaction.
+    """
+    if view.is_local:
+        return NOBODY
+    key = (view.key, version)
+    found = shared.members.get(key)
+    if found is None:
+        graph = Graph(
+            reader,
+            _images(reader, version, latest),
+            whole=False,
+            followed_max=QUERY_FOLLOWED_SERVER_MAX,
+        )
+        found = _members(view, graph)
+        shared.members.put(key, found, 200 + 100 * len(found))
+    return found
+
+
+def _images(reader: Reader, version: int, latest: int) -> dict[Name, tuple[Key, Fields]]:
+    """What was touched after a version, as it was then."""
+    out: dict[Name, tuple[Key, Fields]] = {}
+    for entry in tables.entries(reader, version + 1, latest):
+        for item, before in zip(
+            outline_trusted(entry.changeset).objects, entry.before, strict=True
+        ):
+            name = (item[0], key_bytes(item[1]))
+            if name not in out:
+                out[name] = (item[1], _fields(before))
+    return out
+
+
+def _fields(head: bytes | None) -> QueryFields | None:
+    state = None if head is None else unpack_trusted(head)
+    return QueryFields(state[3]) if state is not None and is_alive(state) else None
+
+
+def _members(view: View, graph: Graph) -> dict[Name, Key]:
+    out: dict[Name, Key] = {}
+    for class_name, branches in view.beyond.items():
+        for branch in branches:
+            found = graph.matching(class_name, Query.of(branch.root))
+            found.sort(key=_key_bytes)
+            rows = arranged(branch, found, lambda node: node)
+            _add(out, rows)
+            for modifier in branch.modifiers:
+                if isinstance(modifier, Follow):
+                    _follow(graph, rows, modifier, out)
+    return out
+
+
+def _key_bytes(node: Node) -> bytes:
+    return key_bytes(node.link.key)
+
+
+def _add(out: dict[Name, Key], nodes: Iterable[Node]) -> None:
+    for node in nodes:
+        out[node.link.class_name, _key_bytes(node)] = node.link.key
+
+
+def _follow(graph: Graph, rows: list[Node], follow: Follow, out: dict[Name, Key]) -> None:
+    frontier = rows
+    for _ in range(follow.depth):
+        for name in follow.names:
+            reached = {
+                (node.link.class_name, _key_bytes(node)): node
+                for source in frontier
+                for node in _targets(graph, source, name)
+            }
+            frontier = list(reached.values())
+            _add(out, frontier)
+
+
+def _targets(graph: Graph, source: Node, name: str) -> Iterator[Node]:
+    for field in [*source.fields] if name == "*" else [name]:
+        for link in links_in(source.fields.get(field)):
+            found = graph.find(link)
+            if found is not None:
+                yield found
