@@ -24,7 +24,7 @@ from replication.protocol.messages import QueryState
 from replication.query import parse
 from replication.query.ast import Branch, Follow
 from replication.query.ordering import arranged
-from replication.query.reach import unsubscribable
+from replication.query.reach import depends_on, unsubscribable
 from replication.server import members, staging
 
 SCHEMA = Schema(
@@ -258,6 +258,23 @@ def test_under_rules_a_subscription_looks_at_nothing_else() -> None:
         assert unsubscribable(query, known=True, ruled=False) is None
         assert "may not be readable" in str(unsubscribable(query, known=True, ruled=True))
     assert unsubscribable(parse("n == 1"), known=True, ruled=True) is None
+
+
+@pytest.mark.parametrize(
+    ("class_name", "text", "classes"),
+    [
+        ("Book", "author.n == 1", {"Book", "Author"}),
+        ("Book", "author.boss.n == 1", {"Book", "Author"}),
+        ("Book", "TRUEPREDICATE LIMIT(1)", {"Book"}),
+        ("Book", "TRUEPREDICATE FOLLOW(tags)", {"Book", "Tag"}),
+        ("Book", "TRUEPREDICATE SORT(author.n) FOLLOW(author.boss, 2)", {"Book", "Author"}),
+        ("Book", "TRUEPREDICATE FOLLOW(*)", None),
+    ],
+)
+def test_only_some_classes_have_a_say(class_name: str, text: str, classes: set[str] | None) -> None:
+    types = {each.name: each.spelling for each in SCHEMA[class_name].properties.values()}
+    query = parse(text).check(types, SCHEMA)
+    assert depends_on(class_name, query.branches, SCHEMA) == classes
 
 
 TEXTS: list[dict[str, str]] = [

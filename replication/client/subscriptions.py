@@ -28,6 +28,7 @@ from replication.client.subscription_set import (
 )
 from replication.errors import NoSubscriptionError, QueryError, UsageError
 from replication.query import parse
+from replication.query.reach import unsubscribable
 from replication.storage.contract import Reader, Writer, int_from_key, int_key
 
 if TYPE_CHECKING:
@@ -160,7 +161,11 @@ class Subscriptions:
             )
         types = {name: each.spelling for name, each in known.properties.items()}
         assert known.key is not None
-        parse(item.query).check({**types, known.key.name: known.key.spelling})
+        types[known.key.name] = known.key.spelling
+        query = parse(item.query).check(types, self._db.schema)
+        reason = unsubscribable(query, known=True, ruled=False)
+        if reason is not None:
+            raise QueryError(f"{item.class_name}: {reason}")
 
     # -- for synchronisation -----------------------------------------------------------------
     def next_unsent(self, after: int) -> SubscriptionSet | None:

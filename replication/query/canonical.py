@@ -223,11 +223,26 @@ def comparison(
         type(left) in _CONSTANT or (type(right) not in _CONSTANT and left.text > right.text)
     ):
         operator, left, right = mirror, right, left
-    if fold and _has_string(right):
-        text = f"{left.text} {operator}[c] {right.text}"
-        return Comparison(text, operator, left, right, True, position)
-    text = f"{left.text} {operator} {right.text}"
-    return Comparison(text, operator, left, right, False, position)
+    fold = fold and _has_string(right)
+    text = f"{left.text} {operator}{'[c]' if fold else ''} {right.text}"
+    made: Comparison = _new(Comparison)
+    _set_text(made, text)
+    _set_operator(made, operator)
+    _set_left(made, left)
+    _set_right(made, right)
+    _set_fold(made, fold)
+    _set_position(made, position)
+    return made
+
+
+# Past the slow way of frozen dataclasses: every query has several of these.
+_new: Final = object.__new__
+_set_text: Final = Comparison.__dict__["text"].__set__
+_set_operator: Final = Comparison.__dict__["operator"].__set__
+_set_left: Final = Comparison.__dict__["left"].__set__
+_set_right: Final = Comparison.__dict__["right"].__set__
+_set_fold: Final = Comparison.__dict__["fold"].__set__
+_set_position: Final = Comparison.__dict__["position"].__set__
 
 
 _CONSTANT: Final = frozenset({Constant, Constants})
@@ -308,6 +323,8 @@ def follow(names: tuple[str, ...], depth: int) -> Follow:
 
 def branch(root: Node, modifiers: tuple[Modifier, ...] = ()) -> Branch:
     """A condition and what is done to the objects that satisfy it."""
+    if not modifiers:
+        return Branch(root.text, root, modifiers)
     text = " ".join([root.text, *[modifier.text for modifier in modifiers]])
     return Branch(text, root, modifiers)
 
@@ -315,6 +332,8 @@ def branch(root: Node, modifiers: tuple[Modifier, ...] = ()) -> Branch:
 def branches(found: Iterable[Branch]) -> tuple[Branch, ...]:
     """The branches of a union: the plain ones become one, which comes first. [QUERY-121]"""
     each_one = list(found)
+    if len(each_one) == 1:
+        return (each_one[0],)
     whole = [each for each in each_one if not each.modifiers]
     rest = {each.text: each for each in each_one if each.modifiers}
     plain = any_of([each.root for each in whole])

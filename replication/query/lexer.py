@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from replication.errors import QueryError
@@ -140,18 +139,29 @@ def lexemes(text: str) -> list[str]:
 
 def tokens(pieces: list[str]) -> list[Token]:
     """What the pieces are."""
-    return [
-        _remembered(piece) if len(piece) <= _REMEMBERED_CHARS_MAX else _token(piece)
-        for piece in pieces
-    ]
+    known = _remembered
+    return [known.get(piece) or _token_of(piece) for piece in pieces]
+
+
+def _token_of(piece: str) -> Token:
+    token = _token(piece)
+    if len(piece) <= _REMEMBERED_CHARS_MAX:
+        if len(_remembered) >= _REMEMBERED_MAX:
+            _remembered.clear()  # the words that are in use soon come back
+        _remembered[piece] = token
+    return token
 
 
 def _token(lexeme: str) -> Token:
     text = lexeme.lstrip(_SPACE)
-    match = _COMPLETE.fullmatch(text)
-    if match is None:
-        return Token("bad", text)
-    kind = match.lastgroup
+    kind: str | None
+    if text.isdigit() and text.isascii():
+        kind = "integer"  # what is new in a text is mostly a number
+    else:
+        match = _COMPLETE.fullmatch(text)
+        if match is None:
+            return Token("bad", text)
+        kind = match.lastgroup
     assert kind is not None
     if kind == "operator":
         return Token(_SYMBOLS.get(text, text), text)
@@ -174,4 +184,5 @@ def _keyword(word: str) -> str | None:
     return _ANY_CASE.get(word.lower()) if word.isascii() else None
 
 
-_remembered = lru_cache(maxsize=_REMEMBERED_MAX)(_token)
+#: What short pieces are. A plain dict costs a third of an `lru_cache`; threads may share it.
+_remembered: dict[str, Token] = {}

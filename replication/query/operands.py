@@ -48,8 +48,8 @@ COMPARISONS: Final = frozenset(
 QUANTIFIERS: Final = {quantifier.value: quantifier for quantifier in Quantifier}
 ARITHMETIC: Final = frozenset("+-*/")
 #: What goes on with an operand that has begun.
-_CONTINUES: Final = ARITHMETIC | {"signed", "step", "[", "aggregate", "("}
-_AFTER_A_NAME: Final = COMPARISONS | _CONTINUES - {"signed", "("}
+CONTINUES: Final = ARITHMETIC | {"signed", "step", "[", "aggregate", "("}
+_AFTER_A_NAME: Final = COMPARISONS | CONTINUES - {"signed", "("}
 _INDEXES: Final = {"FIRST": 0, "LAST": -1}
 _LISTS: Final = "a list stands only after IN, BETWEEN, == and !="
 _COUNTS: Final = ("@count", "@size")
@@ -73,8 +73,8 @@ class OperandReader(Reading):
     def operand(self) -> Operand:
         """Read what stands on one side of an operator."""
         tokens, at = self.tokens, self.index
-        if tokens[at + 1].kind not in _CONTINUES if at + 1 < len(tokens) else True:
-            found = tokens[at]
+        found = tokens[at]
+        if found.kind == "end" or tokens[at + 1].kind not in CONTINUES:
             if found.constant is not None:
                 self.index = at + 1
                 return found.constant

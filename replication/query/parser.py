@@ -41,7 +41,7 @@ from replication.query.ast import (
 )
 from replication.query.geo import Shape
 from replication.query.modifiers import ModifierReader
-from replication.query.operands import ARITHMETIC, COMPARISONS
+from replication.query.operands import ARITHMETIC, COMPARISONS, CONTINUES
 from replication.query.query import Query
 from replication.query.reading import is_list
 
@@ -51,6 +51,7 @@ Argument: TypeAlias = Value | datetime.datetime | decimal.Decimal | Shape
 _TRUTHS: Final = {"TRUEPREDICATE": canonical.TRUE, "FALSEPREDICATE": canonical.FALSE}
 #: What follows an operand in parentheses.
 _GOES_ON: Final = COMPARISONS | ARITHMETIC | {"signed"}
+_PLAIN: Final = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _WHOLE: Final = frozenset({"==", "!="})
 
 
@@ -174,6 +175,12 @@ class _Parser(ModifierReader):
                 return left
             self.fail("a comparison operator")
         self.index = at + 1
+        if operator in _PLAIN and type(left) is Field and left.quantifier is None:
+            following = self.tokens[at + 1]  # most comparisons are one of a field and a constant
+            if following.constant is not None and self.tokens[at + 2].kind not in CONTINUES:
+                self.index = at + 2
+                position = self.ends[start] - len(self.tokens[start].text)
+                return canonical.comparison(operator, left, following.constant, position=position)
         fold = self.tokens[at + 1].kind == "fold"
         if fold:
             self._check_fold(operator)

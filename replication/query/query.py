@@ -59,7 +59,10 @@ class Query:
     _names: frozenset[str] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        text = " UNION ".join([part.text for part in self.branches])
+        branches = self.branches
+        text = branches[0].text
+        if len(branches) > 1:
+            text = " UNION ".join([part.text for part in branches])
         object.__setattr__(self, "text", text)
         # A character is four bytes at most: most texts need no counting.
         if len(text) > QUERY_BYTES_MAX // 4 and len(text.encode()) > QUERY_BYTES_MAX:

@@ -8,7 +8,10 @@ Rule 2: it has to be known to be: past a mixed value, or without a schema, nobod
 
 from __future__ import annotations
 
-from replication.query.ast import Path, StepKind, Subquery
+from collections.abc import Iterable, Iterator
+
+from replication.model.schema import Schema
+from replication.query.ast import Branch, Follow, Path, StepKind, Subquery
 from replication.query.query import Query, operands_of
 
 
@@ -35,3 +38,53 @@ def unsubscribable(query: Query, *, known: bool, ruled: bool) -> str | None:
                 if operand.many_links:
                     return f"only single links can be followed: {operand.text:.80}"
     return None
+
+
+def depends_on(class_name: str, parts: Iterable[Branch], schema: Schema) -> frozenset[str] | None:
+    """The classes whose objects have a say in what branches find; None if any may.
+
+    Args:
+        class_name: of the objects that are asked for.
+        parts: checked beside the schema.
+    """
+    out = {class_name}
+    for names in _trails(parts):
+        found = _along(class_name, names, schema)
+        if found is None:
+            return None
+        out |= found
+    return frozenset(out)
+
+
+def _trails(parts: Iterable[Branch]) -> Iterator[list[str]]:
+    """The names that paths over links, and FOLLOW, go through."""
+    for part in parts:
+        for operand in operands_of(part):
+            if isinstance(operand, Path) and operand.follows:
+                steps = [step.name for step in operand.steps if step.kind is StepKind.NAME]
+                yield [operand.name, *steps]
+        for modifier in part.modifiers:
+            if isinstance(modifier, Follow):
+                yield list(modifier.names) * modifier.depth
+
+
+def _along(class_name: str, names: list[str], schema: Schema) -> set[str] | None:
+    out: set[str] = set()
+    known = schema.get(class_name)
+    in_dictionary = False
+    for name in names:
+        if name == "*":
+            return None
+        if in_dictionary:
+            in_dictionary = False  # the name is a key
+            continue
+        item = None if known is None else known.properties.get(name)
+        if item is None or item.type == "mixed":
+            return out if known is not None and item is None else None
+        if item.target is None:
+            return out
+        if item.type == "link":
+            out.add(item.target)
+        in_dictionary = item.collection == "dict"
+        known = schema.get(item.target)
+    return out

@@ -409,8 +409,11 @@ class Feed:
         if changes is None:
             return None
         view, shared, latest = self._view, self._namespace.shared, ledger.version
-        before = members_at(shared, view, reader, self._reached, latest)
-        now = members_at(shared, view, reader, latest, latest)
+        before: Members = {}
+        now: Members = {}
+        if view.might_move(item.class_name for item in changes.touched):
+            before = members_at(shared, view, reader, self._reached, latest)
+            now = members_at(shared, view, reader, latest, latest)
         told = Exact(view, self._ident, shared, reader).operations(
             seen_by(view, changes.touched, before, now),
             self._bytes_target,

@@ -15,7 +15,7 @@ Rule 4: a class for which the user has no role is not in it, nor is one whose qu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
@@ -28,7 +28,7 @@ from replication.model.types import KEY_NAME, broken_class_name
 from replication.model.values import Key
 from replication.query import Query, canonical, parse
 from replication.query.ast import Branch
-from replication.query.reach import unsubscribable
+from replication.query.reach import depends_on, unsubscribable
 from replication.rules.access import Access
 from replication.rules.roles import Denied, Granted, Roles
 from replication.rules.sight import EVERYTHING, Sight
@@ -89,7 +89,10 @@ class View:
         key: equal for views that show the same.
     """
 
-    __slots__ = ("beyond", "guarded", "key", "local", "queries", "readable", "sight", "texts")
+    __slots__ = (
+        *("_relevant", "beyond", "guarded", "key", "local", "queries", "readable", "sight"),
+        "texts",
+    )
 
     def __init__(
         self, texts: Mapping[str, str], types: Types | None, sight: Sight = EVERYTHING
@@ -129,10 +132,25 @@ class View:
             if beyond:
                 self.beyond[name] = beyond
         self.guarded = frozenset(guarded)
+        self._relevant = self._having_a_say(types)
         self.key = (
             tuple(sorted((name, query.text) for name, query in self.queries.items())),
             repr(sorted((name, access.key) for name, access in self.readable.items())),
         )
+
+    def _having_a_say(self, types: Types | None) -> frozenset[str] | None:
+        out: set[str] = set()
+        for name, branches in self.beyond.items():
+            found = None if types is None else depends_on(name, branches, types.schema)
+            if found is None:
+                return None
+            out |= found
+        return frozenset(out)
+
+    def might_move(self, classes: Iterable[str]) -> bool:
+        """Whether changes to objects of some classes can change its members."""
+        relevant = self._relevant
+        return bool(self.beyond) and (relevant is None or not relevant.isdisjoint(classes))
 
     @property
     def is_local(self) -> bool:

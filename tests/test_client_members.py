@@ -1,0 +1,79 @@
+"""Subscriptions that look at other objects, from a device's file through a session and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from library import LIBRARY, Author, Book
+from worlds import Device, World
+
+from replication.client.database import Database
+from replication.errors import QueryError
+
+
+def world() -> tuple[World, Database, Device]:
+    """A server, a device that sees everything, and one that asks for something."""
+    made = World(2, schema=LIBRARY, development=True)
+    writer, reader = made.devices
+    with writer.db.subscriptions.edit() as edit:
+        edit.add("Book")
+        edit.add("Author")
+    with writer.db.write():
+        authors = [
+            writer.db.create(Author, _id=key, name=name) for key, name in enumerate(["Ann", "Bob"])
+        ]
+        for key in range(4):
+            writer.db.create(Book, _id=key, title=f"t{key}", author=authors[key % 2])
+    made.settle()
+    return made, writer.db, reader
+
+
+def subscribe(device: Device, text: str) -> None:
+    with device.db.subscriptions.edit() as edit:
+        edit.clear()
+        edit.add("Book", text)
+
+
+def held(db: Database) -> tuple[list[Any], list[Any]]:
+    return sorted(db.objects(Book).keys()), sorted(db.objects(Author).keys())
+
+
+def test_a_device_is_brought_what_its_objects_link_to() -> None:
+    made, db, reader = world()
+    subscribe(reader, "author.name == 'Ann' FOLLOW(author)")
+    made.settle()
+    assert held(reader.db) == ([0, 2], [0])
+    with db.write():
+        author = db.get(Author, 1)
+        assert author is not None
+        author.name = "Ann"
+    made.settle()
+    assert held(reader.db) == ([0, 1, 2, 3], [0, 1])
+    book = reader.db.get(Book, 1)
+    assert book is not None
+    assert book.author is not None
+    assert book.author.name == "Ann"
+    subscribe(reader, "TRUEPREDICATE SORT(_id DESC) LIMIT(1)")
+    made.settle()
+    assert held(reader.db) == ([3], [])
+
+
+def test_a_window_gives_up_what_others_push_out() -> None:
+    made, db, reader = world()
+    subscribe(reader, "title != 'no' SORT(year DESC, _id ASC) LIMIT(2) UNION title == 't3'")
+    made.settle()
+    assert held(reader.db) == ([0, 1, 3], [])
+    with db.write():
+        book = db.get(Book, 2)
+        assert book is not None
+        book.year = 2020
+    made.settle()
+    assert held(reader.db) == ([0, 2, 3], [])
+
+
+def test_what_can_not_be_served_is_refused_at_once() -> None:
+    _, _, reader = world()
+    for text in ("author.nosuch == 1", "@links.Author.books.@count == 1", "authors.name == 'x'"):
+        with pytest.raises(QueryError):
+            subscribe(reader, text)
