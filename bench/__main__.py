@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import bootstrap, fanout, live, merging, scenarios, sizes, texts, writes
+from bench import bootstrap, fanout, live, merging, queries, scenarios, sizes, texts, writes
 from bench.harness import Figure
 
 BENCHES: dict[str, Callable[..., list[Figure]]] = {
@@ -30,6 +30,7 @@ BENCHES: dict[str, Callable[..., list[Figure]]] = {
     "fanout": fanout.fanout,
     "list_metadata": sizes.list_metadata,
     "queue": sizes.queue,
+    "queries": queries.queries,
 }
 
 
