@@ -285,6 +285,7 @@ TEXTS: list[dict[str, str]] = [
     {"Book": "n > 0 SORT(author.n ASC, n DESC) LIMIT(3) FOLLOW(*)"},
     {"Book": "n == 1 UNION n > 0 SORT(n ASC) LIMIT(1)", "Author": "boss.n == 2"},
     {"Author": "n == 1 FOLLOW(boss, 3)"},
+    {"Author": "boss.n == 1 OR n == 3", "Book": "author.n == 1 AND n > 0"},
     {"Book": "n == 2 FOLLOW(tags)", "Tag": "n == 1"},
     {"Book": "TRUEPREDICATE DISTINCT(n)"},
     {"Book": "TRUEPREDICATE"},

@@ -97,6 +97,12 @@ class Query:
         return frozenset(each.name for each in operands if isinstance(each, Field))
 
     @property
+    def links(self) -> frozenset[str]:
+        """The names of the fields that begin its paths over links."""
+        operands = (each for part in self.branches for each in operands_of(part))
+        return frozenset(each.name for each in operands if isinstance(each, Path) and each.follows)
+
+    @property
     def is_local(self) -> bool:
         """Whether it depends on the fields of the object alone, and on no other object.
 

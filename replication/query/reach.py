@@ -56,6 +56,24 @@ def depends_on(class_name: str, parts: Iterable[Branch], schema: Schema) -> froz
     return frozenset(out)
 
 
+def steps_once(class_name: str, parts: Iterable[Branch], schema: Schema) -> bool:
+    """Whether each object is judged by itself and by what its own single links lead to.
+
+    Then who is concerned by a change is who links to what changed. Args: see `depends_on`.
+    """
+    known = schema.get(class_name)
+    for part in parts:
+        if part.modifiers or known is None:
+            return False
+        for names in _trails([part]):
+            item = known.properties.get(names[0])
+            if item is None or item.type != "link" or item.collection is not None:
+                return False
+            if item.target is None or _along(item.target, names[1:], schema) != set():
+                return False
+    return True
+
+
 def _trails(parts: Iterable[Branch]) -> Iterator[list[str]]:
     """The names that paths over links, and FOLLOW, go through."""
     for part in parts:

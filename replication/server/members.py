@@ -11,25 +11,28 @@ Rule 3: objects that SORT leaves equal stand in the order of the canonical bytes
 Rule 4: FOLLOW brings what the objects of its branch link to, as long as one of them does: from a
         property, and from what that leads to as often as it says, or by the next property of
         its path. What the links lead to needs no query of its own. [QUERY-153]
+Rule 6: where each object is judged by itself and what it links to, a stretch of the log concerns
+        what it touched and what links there, and nothing else is judged again.
 Rule 5: of one object QUERY_FOLLOWED_SERVER_MAX links are followed to judge it; further ones read
         null. [QUERY-154]
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from replication.crdt.object import is_alive
 from replication.crdt.view import QueryFields
 from replication.history.changeset import outline_trusted
 from replication.limits import QUERY_FOLLOWED_SERVER_MAX
 from replication.model.encoding import key_bytes, unpack_trusted
-from replication.model.values import Key
-from replication.query import Query
+from replication.model.values import Key, Link
+from replication.query import Query, canonical, literals
 from replication.query.ast import Follow
 from replication.query.ordering import arranged
 from replication.server import tables
+from replication.server.changes import Touched
 from replication.server.shared import Shared
 from replication.server.view import View
 from replication.storage.contract import Reader
@@ -38,6 +41,8 @@ from replication.storage.graph import Fields, Graph, Name, Node, links_in
 #: Class and key, by class and the bytes of the key.
 Members: TypeAlias = Mapping[Name, Key]
 NOBODY: Members = {}
+#: Objects of a stretch up to which it is worth to look for what links to them.
+_STEPS_MAX: Final = 1000
 
 
 def members_at(shared: Shared, view: View, reader: Reader, version: int, latest: int) -> Members:
@@ -60,6 +65,50 @@ def members_at(shared: Shared, view: View, reader: Reader, version: int, latest:
         found = _members(view, graph)
         shared.members.put(key, found, 200 + 100 * len(found))
     return found
+
+
+def members_after(
+    shared: Shared,
+    view: View,
+    reader: Reader,
+    before: Members,
+    touched: Sequence[Touched],
+    latest: int,
+) -> Members:
+    """The members as of the latest version, from those before a stretch and what it touched.
+
+    Rule 6.
+    """
+    found = shared.members.get((view.key, latest))
+    if found is not None:
+        return found
+    if not view.steps_once or len(touched) > _STEPS_MAX:
+        return members_at(shared, view, reader, latest, latest)
+    graph = Graph(reader, whole=False, followed_max=QUERY_FOLLOWED_SERVER_MAX)
+    out = dict(before)
+    for class_name, branches in view.beyond.items():
+        condition = Query(branches)
+        for key in _concerned(class_name, condition, reader, touched):
+            name = (class_name, key_bytes(key))
+            node = graph.judged(Link(class_name, key))
+            if node is not None and condition.matches(node):
+                out[name] = key
+            else:
+                out.pop(name, None)
+    shared.members.put((view.key, latest), out, 200 + 100 * len(out))
+    return out
+
+
+def _concerned(
+    class_name: str, condition: Query, reader: Reader, touched: Sequence[Touched]
+) -> Iterator[Key]:
+    """Whom a stretch may have moved: what it touched, and what links there now."""
+    yield from (item.key for item in touched if item.class_name == class_name)
+    targets = [literals.constant(Link(item.class_name, item.key)) for item in touched]
+    listed = canonical.constants(targets, ordered=False)
+    for name in sorted(condition.links):
+        linking = canonical.comparison("IN", canonical.field(name, type_name="mixed"), listed)
+        yield from (stored.key for stored in reader.scan(class_name, Query.of(linking)))
 
 
 def _images(reader: Reader, version: int, latest: int) -> dict[Name, tuple[Key, Fields]]:

@@ -28,7 +28,7 @@ from replication.model.types import KEY_NAME, broken_class_name
 from replication.model.values import Key
 from replication.query import Query, canonical, parse
 from replication.query.ast import Branch
-from replication.query.reach import depends_on, unsubscribable
+from replication.query.reach import depends_on, steps_once, unsubscribable
 from replication.rules.access import Access
 from replication.rules.roles import Denied, Granted, Roles
 from replication.rules.sight import EVERYTHING, Sight
@@ -86,12 +86,13 @@ class View:
         readable: the fields that are shown, for classes of which some are not.
         guarded: the classes of which rules hide objects.
         sight: what the user may read.
+        steps_once: whether members are found by what links to what changed.
         key: equal for views that show the same.
     """
 
     __slots__ = (
         *("_relevant", "beyond", "guarded", "key", "local", "queries", "readable", "sight"),
-        "texts",
+        *("steps_once", "texts"),
     )
 
     def __init__(
@@ -133,6 +134,9 @@ class View:
                 self.beyond[name] = beyond
         self.guarded = frozenset(guarded)
         self._relevant = self._having_a_say(types)
+        self.steps_once = types is not None and all(
+            steps_once(name, branches, types.schema) for name, branches in self.beyond.items()
+        )
         self.key = (
             tuple(sorted((name, query.text) for name, query in self.queries.items())),
             repr(sorted((name, access.key) for name, access in self.readable.items())),

@@ -85,6 +85,11 @@ class Graph:
                 held = self._overlay[name, key][0]
                 yield key, None if fields is None else Node(self, Link(name, held), fields)
 
+    def judged(self, link: Link) -> Node | None:
+        """An object that is to be judged. Rule 3 counts from here."""
+        self._begin()
+        return self.find(link)
+
     def find(self, link: Link) -> Node | None:
         """One object. Rule 1."""
         name = (link.class_name, key_bytes(link.key))
