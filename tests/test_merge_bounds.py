@@ -7,7 +7,9 @@ from itertools import product
 from typing import Any
 
 import pytest
+from replicas import Edit, Replica
 
+from replication.crdt import edit as editing
 from replication.crdt import list as lists
 from replication.crdt import object as obj
 from replication.crdt.check import check_object, check_part, unpack_object, unpack_objects
@@ -19,7 +21,7 @@ from replication.crdt.register import merge_groups
 from replication.crdt.stamps import latest_time
 from replication.crdt.text import check_text, check_text_parts
 from replication.crdt.updates import EMPTY, read_update
-from replication.errors import DecodeError
+from replication.errors import DecodeError, LimitExceededError
 from replication.limits import (
     IDENT_MAX,
     TEXT_CLIENT_MAX,
@@ -88,6 +90,7 @@ def test_the_time_of_an_incarnation_counts_and_nothing_is_of_no_time() -> None:
         {obj.CONTAINER: {7: [["a"], [[], [], {}]]}},
         {0: [[0, 1, {"a": 1}, 5, 2]]},  # a default that saw a write of no time by somebody
         {0: [[False, 0, {"a": 1}, 5, 2]]},
+        {0: [[-1, 0, {"a": 1}, 5, 2]]},
         {obj.LIST: {"l": [[], [[[2, 1, [2**60, 1, 1], 5, 2, ["x"]]], [], [], [], []]]}},
         {obj.LIST: {"l": [[], [[[2, 1, [-1, 1, 1], 5, 2, ["x"]]], [], [], [], []]]}},
         {obj.LIST: {"l": [[], [[[2, 1, [0, 0, 0], 5, 2, ["x"]]], [], [], [], []]]}},
@@ -173,6 +176,23 @@ def test_the_tail_of_a_text_is_bounded_to_the_byte() -> None:
         assert accepted(check_text, [owners, data], spread=False)
     assert not accepted(check_text, [[[1, 2, 1]], [AB], [], 0], spread=True)  # units of nobody
     assert not accepted(check_text, [[[1, 2, 2]], [AB, EMPTY], [], 0], spread=True)
+    one = AB.replace(b"\x02ab", b"\x01a")
+    assert accepted(check_text, [[[1, 2, 1]], [one], [], 0], spread=True)
+    assert not accepted(check_text, [[], [one], [], 0], spread=True)
+
+
+@pytest.mark.parametrize("count", [1, 126, 127, 128, 129])
+def test_numbers_are_written_as_short_as_they_can_be(count: int) -> None:
+    size = bytes([count]) if count < 128 else bytes([count % 128 | 128, count // 128])
+    data = AB.replace(b"\x02ab", size + b"x" * count)
+    assert accepted(check_text, [[[1, 2, count]], data], spread=False)
+
+
+def test_the_greatest_client_may_type() -> None:
+    greatest = b"\xff" * 7 + b"\x0f"
+    data = AB[:2] + greatest + AB[3:]
+    assert accepted(check_text, [[[TEXT_CLIENT_MAX, 2, 2]], data], spread=False)
+    assert not accepted(read_update, AB[:2] + b"\x80" * 7 + b"\x10" + AB[3:])
 
 
 @pytest.mark.parametrize(
@@ -193,8 +213,8 @@ def test_the_directory_of_a_text(entry: list[int], fits: bool) -> None:
 
 
 def test_a_part_of_a_text_is_an_update() -> None:
-    bad = AB[:-1] + b"\x01"
-    for data, fits in ((AB, True), (bad, False)):
+    longer = b"\x81\x00" + AB[1:]  # the same, with a number that is longer than it has to be
+    for data, fits in ((AB, True), (AB[:-1] + b"\x01", False), (longer, False)):
         held = {part_name((6, "t"), [], 0): pack(data)}
         state = [[[1, 2, 2]], [], [[0, len(data), zlib.crc32(data)]], 1]
         parts = Parts(held.get, held.keys)
@@ -219,3 +239,50 @@ def test_states_are_checked_together_as_one_by_one(groups: Any, fits: bool) -> N
     for count in (1, 2, 9):
         assert accepted(unpack_objects, [data] * count) == fits
         assert accepted(unpack_object, data) == fits
+
+
+# -- editing ---------------------------------------------------------------------------------------
+def test_whoever_shows_a_list_sees_that_it_was_edited() -> None:
+    seen = []
+
+    def act(edit: Edit) -> None:
+        edit.create()
+        scope = edit.scope()
+        editor = edit.editor(scope, "l")
+        seen.append(editor.edits)
+        assert len(scope.list_insert("l", editor, 0, ["a", "b", "c"])) == 3
+        seen.append(editor.edits)
+        scope.list_set("l", editor, 0, "x")
+        seen.append(editor.edits)
+        scope.list_move("l", editor, 0, 2)
+        seen.append(editor.edits)
+        scope.list_erase("l", editor, 1)
+        seen.append(editor.edits)
+        assert len(edit.nested(scope).list_insert("l", 0, [1, 2])) == 2
+
+    Replica(2).write(act)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_erasures_are_counted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for an element of others; two for one of the same transaction, whose place stays bare."""
+    monkeypatch.setattr(editing, "LIST_BARE_IDS_MAX", 4)
+    replica = Replica(2)
+
+    def insert(edit: Edit) -> None:
+        edit.create()
+        scope = edit.scope()
+        scope.list_insert("l", edit.editor(scope, "l"), 0, list(range(9)))
+
+    def erase(edit: Edit) -> None:
+        scope = edit.scope()
+        editor = edit.editor(scope, "l")
+        for _ in range(2):
+            scope.list_erase("l", editor, 0)
+        scope.list_insert("l", editor, 0, ["new"])
+        scope.list_erase("l", editor, 0)
+        with pytest.raises(LimitExceededError):
+            scope.list_erase("l", editor, 0)
+
+    replica.write(insert)
+    replica.write(erase)
