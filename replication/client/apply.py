@@ -410,8 +410,8 @@ def _deltas(
     if not news:
         return
     version = news[-1][0].version
-    watch = overridden.by_deltas([operation for operation, _ in news], row)
     delta = merge_all([delta for _, delta in news])
+    watch = overridden.by_deltas([operation for operation, _ in news], delta, row)
     work.received = max(work.received, latest_time(delta))
     if pending:
         _merge_base(work, class_name, key, version, clone(delta))

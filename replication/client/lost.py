@@ -128,6 +128,26 @@ def lost_parts(
     return walk.found
 
 
+def may_lose(own: ObjectState, news: ObjectState) -> bool:
+    """Whether a delta could lose anything to the news; told from what both say alone."""
+    if news[0] or news[1:3] != own[1:3]:
+        return True
+    mine, theirs = own[3], news[3]
+    if obj.CONTAINER in mine:
+        return True
+    written = _names(theirs.get(obj.REGISTER, ()))
+    for kind, held in mine.items():
+        if kind == obj.REGISTER:
+            if any(not written.isdisjoint(group[2]) for group in held):
+                return True
+        elif kind == obj.COUNTER:
+            if not written.isdisjoint(held):
+                return True
+        elif kind in theirs and not theirs[kind].keys().isdisjoint(held):
+            return True
+    return False
+
+
 def refused_parts(
     original: ObjectState, integrated: ObjectState | None, stamp: Stamp
 ) -> list[Lost]:

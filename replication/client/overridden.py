@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from replication.client.entities import ObjectName
 from replication.client.journal import Entry, append
 from replication.client.kept import Own, OwnWrites
-from replication.client.lost import Cause, Lost, Side, lost_parts
+from replication.client.lost import Cause, Lost, Side, lost_parts, may_lose
 from replication.client.replica import Change, state_of
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, absent, merge
@@ -60,15 +60,23 @@ class Overridden:
         self._authors[author.version] = author
         self._by_stamp[author.time, author.origin] = author
 
-    def by_deltas(self, operations: list[DeltaOp], row: StoredObject | None) -> Watch | None:
-        """Watch an object while deltas merge; None where nothing of ours can be lost."""
+    def by_deltas(
+        self, operations: list[DeltaOp], news: ObjectState, row: StoredObject | None
+    ) -> Watch | None:
+        """Watch an object while deltas merge; None where nothing of ours can be lost.
+
+        Args:
+            news: the deltas, merged.
+        """
         class_name, key = operations[0][:2]
         name = (class_name, key_bytes(key))
         seen = min(map(self.seen_by, operations))
         if row is None or not self._at_stake(name, seen):
             return None
         own = [
-            each for each in self._own.of(name, key) if each.version is None or each.version > seen
+            each
+            for each in self._own.of(name, key)
+            if (each.version is None or each.version > seen) and may_lose(each.delta, news)
         ]
         if not own:
             return None
