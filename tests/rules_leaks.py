@@ -1,0 +1,251 @@
+"""The search for bytes that reach somebody who may not read them.
+
+A session of a user under random rules: an owner writes canaries everywhere, rules change, the user
+subscribes, writes, guesses, lies about where they stand, loses connections. Every byte that reaches
+the user's device is kept, bodies decompressed, and searched for canaries.
+
+A canary may be found if, at some time, the user might read what it was written to: the present
+value of a plain field; anything that was ever put into a collection, whose state remembers what was
+removed; the key of an object.
+
+    python tests/rules_leaks.py FIRST COUNT       the campaign: one line for each seed that leaks
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from random import Random
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+from replicas import Edit
+from server_devices import Device, World
+from test_rules_roles import role
+
+from replication.crdt.object import is_alive
+from replication.crdt.view import object_view, queryable
+from replication.protocol.body import decompressed
+from replication.protocol.messages import Download, Message
+from replication.protocol.messages import encode as encoded
+from replication.rules.read import read_rules
+from replication.rules.roles import Granted, Rules
+from replication.server.policy import described
+from replication.server.users import User
+
+CANARY = re.compile(rb"canary-\d+-")
+PLAIN = ("owner", "r", "n")
+COLLECTIONS = ("s", "d", "l")
+FIELDS = (*PLAIN, *COLLECTIONS)
+CLASSES = ("Book", "Vault")
+
+
+class Listener(Device):
+    """A device that keeps every byte that reaches it."""
+
+    def __init__(self, world: World, user: str) -> None:
+        self.heard = bytearray()
+        super().__init__(world, user)
+
+    def hear(self, message: Message) -> None:
+        self.heard += encoded(message)
+        if isinstance(message, Download):
+            self.heard += decompressed(message.size, message.body)
+
+    def step(self) -> bool:
+        if not self.inbox and self.pump is not None:
+            self.inbox += self.pump.poll(1)
+        if self.inbox:
+            self.hear(self.inbox[0])
+        return super().step()
+
+
+class Search:
+    """One world. `leaks` are the canaries that were found and should not have been."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = rng = Random(seed)
+        self.count = 0
+        self.rules = self.some_rules()
+        self.world = World(
+            rules=lambda _name: self.rules,
+            bytes_target=rng.choice([1, 10**6, 10**6]),
+            entries_max=rng.choice([3, 1000, 1000]),
+        )
+        #: What was put where, and what may be found.
+        self.put: dict[tuple[str, Any, str], set[bytes]] = {}
+        self.allowed: set[bytes] = set()
+        self.owner = Device(self.world, "owner")
+        self.owner.subscribe(Book="TRUEPREDICATE", Vault="TRUEPREDICATE")
+        self.owner.run()
+        self.keys = [(name, self.canary()) for name in ("Book", "Book", "Vault")]
+        self.ann = Listener(self.world, "ann")
+        self.subscribe()
+
+    @property
+    def leaks(self) -> set[bytes]:
+        return set(CANARY.findall(bytes(self.ann.heard))) - self.allowed
+
+    def canary(self) -> str:
+        self.count += 1
+        return f"canary-{self.count}-" + "x" * self.rng.choice([0, 0, 300])
+
+    # -- rules -----------------------------------------------------------------------------------
+    def some_rules(self) -> Rules:
+        rng = self.rng
+        mine = {"owner": "%%user.id"}
+        filters: list[Any] = [True, mine, mine, {"n": {"$gt": 1}}, {"owner": {"$ne": "bob"}}]
+        filters.append({"owner": {"$exists": False}})
+        everything = role("owner", {"%%user.id": "owner"})
+
+        def some(name: str) -> dict[str, Any]:
+            more: dict[str, Any] = {}
+            if rng.random() < 0.7:
+                shown = rng.sample(FIELDS, 3)
+                more["fields"] = {f: {"read": True, "write": rng.random() < 0.4} for f in shown}
+            both = {"read": rng.choice(filters), "write": rng.choice(filters)}
+            return role(name, True, document_filters=both, **more)
+
+        vault = [everything] if rng.random() < 0.8 else [everything, some("visitor")]
+        content = {"default_roles": [everything, some("reader")], "rules": {"Vault": vault}}
+        return read_rules(json.dumps(content))
+
+    def note(self) -> None:
+        """What the user may read now may be found."""
+        roles = self.rules.bind(described(User("ann")))
+        for (class_name, key), state in self.world.states().items():
+            granted = roles.of(class_name)
+            if not isinstance(granted, Granted) or not is_alive(state):
+                continue
+            fields = queryable(state)
+            if not granted.read.matches(fields.get):
+                continue
+            self.allowed |= set(CANARY.findall(str(key).encode()))
+            view = object_view(state) or {}
+            for name in FIELDS:
+                if not granted.readable.of(name).is_all:
+                    continue
+                if name in COLLECTIONS:
+                    self.allowed |= self.put.get((class_name, key, name), set())
+                self.allowed |= set(CANARY.findall(repr(view.get(name)).encode()))
+
+    # -- what happens ----------------------------------------------------------------------------
+    def fill(self, device: Device, name: tuple[str, Any]) -> None:
+        rng = self.rng
+        names = rng.sample(FIELDS, rng.randint(1, 3))
+        drawn = {f: self.canary() for f in sorted({*names, rng.choice(["owner", "r"])})}
+        for field, text in drawn.items():
+            self.put.setdefault((*name, field), set()).update(CANARY.findall(text.encode()))
+
+        def act(edit: Edit) -> None:
+            if not is_alive(edit.view):
+                edit.create()
+            elif rng.random() < 0.05:
+                edit.delete()
+                return
+            scope = edit.scope()
+            for field, text in drawn.items():
+                if field == "owner":
+                    scope.set("owner", rng.choice(["ann", "bob"]))
+                elif field == "n":
+                    scope.set("n", rng.randint(0, 3))
+                elif field == "r":
+                    scope.set("r", text)
+                elif field == "s":
+                    scope.set_member("s", text, present=True)
+                    for member in (edit.view[3].get(2, {}).get("s") or [0, []])[1][:1]:
+                        scope.set_member("s", text, present=rng.random() < 0.7 or not member)
+                elif field == "d":
+                    scope.put_item("d", text, text)
+                else:
+                    scope.list_insert("l", edit.editor(scope, "l"), 0, [text])
+
+        device.write(act, name)
+
+    def subscribe(self) -> None:
+        pool = ["TRUEPREDICATE"] * 4
+        pool += ["n > 0", "r != 'x'", "owner == 'ann'", "n == 2 OR s.@count > 0"]
+        queries = {"Book": self.rng.choice(pool)}
+        if self.rng.random() < 0.3:  # refused, where there is no role for it
+            queries["Vault"] = "TRUEPREDICATE"
+        self.ann.subscribe(**queries)
+        self.ann.run()
+
+    def guess(self) -> None:
+        """The user writes to what they may not even know of; it is no leak to be told its key."""
+        name = self.rng.choice(self.keys)
+        self.allowed |= set(CANARY.findall(name[1].encode()))
+        before = dict(self.put)
+        self.fill(self.ann, name)
+        self.put = before
+        for number in self.ann.pending:
+            self.allowed |= set(CANARY.findall(self.ann.pending[number]))
+        self.ann.run()
+
+    def lie(self) -> None:
+        """They say they stand further back than they do."""
+        self.ann.cut()
+        self.ann.cursor = self.ann.cursor_salt = 0
+        self.ann.synced.clear()
+        self.ann.versions.clear()
+        self.ann.connect()
+        self.ann.run()
+
+    def turn(self) -> None:
+        choice = self.rng.random()
+        if choice < 0.5:
+            name = self.rng.choice(self.keys)
+            for _ in range(self.rng.choice([1, 1, 2, 4, 6])):
+                self.fill(self.owner, name)
+                self.owner.run()
+                self.note()
+        elif choice < 0.57:
+            self.rules = self.some_rules()
+            self.world.host.rules_changed()
+        elif choice < 0.7:
+            self.guess()
+        elif choice < 0.76:
+            self.subscribe()
+        elif choice < 0.8:
+            self.ann.cut()
+        elif choice < 0.83:
+            self.lie()
+        elif choice < 0.9:
+            self.ann.step()
+        else:
+            if self.ann.session is None:
+                self.ann.connect()
+            self.ann.run()
+
+    def run(self, turns: int = 30) -> set[bytes]:
+        """The canaries that leaked."""
+        for _ in range(turns):
+            self.note()
+            self.turn()
+        self.note()
+        if self.ann.session is None:
+            self.ann.connect()
+        self.ann.run()
+        return self.leaks
+
+
+def main(first: int, count: int) -> None:
+    """The campaign."""
+    found = heard = 0
+    for seed in range(first, first + count):
+        search = Search(seed)
+        leaks = search.run()
+        heard += len(search.ann.heard)
+        if leaks:
+            found += 1
+            print(f"seed {seed}: {sorted(leaks)}; python tests/rules_leaks.py {seed} 1")
+    print(f"{count} sessions, {heard} bytes searched, {found} leak")
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
