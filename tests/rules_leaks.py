@@ -5,8 +5,9 @@ subscribes, writes, guesses, lies about where they stand, loses connections. Eve
 the user's device is kept, bodies decompressed, and searched for canaries.
 
 A canary may be found if, at some time, the user might read what it was written to: the present
-value of a plain field; anything that was ever put into a collection, whose state remembers what was
-removed; the key of an object.
+value of a plain field, and what was written to it while they might read it, even if that lost;
+anything that was ever put into a collection, whose state remembers what was removed; the key of an
+object.
 
     python tests/rules_leaks.py FIRST COUNT       the campaign: one line for each seed that leaks
 """
@@ -78,6 +79,9 @@ class Search:
         )
         #: What was put where, and what may be found.
         self.put: dict[tuple[str, Any, str], set[bytes]] = {}
+        #: What was put there since the last look, and what might be read at that.
+        self.fresh: dict[tuple[str, Any, str], set[bytes]] = {}
+        self.readable: set[tuple[str, Any, str]] = set()
         self.allowed: set[bytes] = set()
         self.owner = Device(self.world, "owner")
         self.owner.subscribe(Book="TRUEPREDICATE", Vault="TRUEPREDICATE")
@@ -117,6 +121,8 @@ class Search:
     def note(self) -> None:
         """What the user may read now may be found."""
         roles = self.rules.bind(described(User("ann")))
+        before, self.readable = self.readable, set()
+        fresh, self.fresh = self.fresh, {}
         for (class_name, key), state in self.world.states().items():
             granted = roles.of(class_name)
             if not isinstance(granted, Granted) or not is_alive(state):
@@ -129,8 +135,12 @@ class Search:
             for name in FIELDS:
                 if not granted.readable.of(name).is_all:
                     continue
+                place = (class_name, key, name)
+                self.readable.add(place)
+                if place in before:
+                    self.allowed |= fresh.get(place, set())
                 if name in COLLECTIONS:
-                    self.allowed |= self.put.get((class_name, key, name), set())
+                    self.allowed |= self.put.get(place, set())
                 self.allowed |= set(CANARY.findall(repr(view.get(name)).encode()))
 
     # -- what happens ----------------------------------------------------------------------------
@@ -139,7 +149,8 @@ class Search:
         names = rng.sample(FIELDS, rng.randint(1, 3))
         drawn = {f: self.canary() for f in sorted({*names, rng.choice(["owner", "r"])})}
         for field, text in drawn.items():
-            self.put.setdefault((*name, field), set()).update(CANARY.findall(text.encode()))
+            for held in (self.put, self.fresh):
+                held.setdefault((*name, field), set()).update(CANARY.findall(text.encode()))
 
         def act(edit: Edit) -> None:
             if not is_alive(edit.view):
