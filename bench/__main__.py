@@ -12,7 +12,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import bootstrap, fanout, live, merging, queries, scenarios, sizes, texts, writes
+from bench import (
+    bootstrap,
+    fanout,
+    live,
+    merging,
+    queries,
+    rules,
+    scenarios,
+    sizes,
+    texts,
+    writes,
+)
 from bench.harness import Figure
 
 BENCHES: dict[str, Callable[..., list[Figure]]] = {
@@ -31,6 +42,7 @@ BENCHES: dict[str, Callable[..., list[Figure]]] = {
     "list_metadata": sizes.list_metadata,
     "queue": sizes.queue,
     "queries": queries.queries,
+    "rules": rules.all_rules,
 }
 
 

@@ -65,7 +65,8 @@ async def _bootstrap(db: Database, url: str, received: list[int]) -> float:
     return took
 
 
-def _client(path: Path, url: str, count: int) -> tuple[float, int]:
+def client(path: Path, url: str, count: int) -> tuple[float, int]:
+    """Bring a new client file up; seconds, and bytes received."""
     received = [0]
     with open_database(path, SCHEMA) as db:
         with db.subscriptions.edit() as edit:
@@ -167,7 +168,7 @@ def bootstrap(runs: int, *, quick: bool) -> list[Figure]:
                 port = int(sender.stdout.readline())
                 for run in range(runs):
                     floors.append(_floor(folder / f"floor{run}.db", port, count))
-                    took, received = _client(folder / f"client{run}.db", url, count)
+                    took, received = client(folder / f"client{run}.db", url, count)
                     ours.append(took)
                     sizes.append(received / count)
                 sender.kill()

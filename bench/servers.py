@@ -68,13 +68,14 @@ def filled(path: Path, count: int, *, writes: int = 1) -> None:
 
 
 @contextmanager
-def serving(path: Path | None, certificate: str = "") -> Iterator[tuple[str, int]]:
+def serving(path: Path | None, certificate: str = "", rules: str = "") -> Iterator[tuple[str, int]]:
     """A server process over a store (None: in memory); yields its URL and process id.
 
     Args:
         certificate: a file with the certificate and key for TLS; "" for plain connections.
+        rules: which of `bench.rules.RULES` it goes by.
     """
-    command = [sys.executable, "-m", "bench.servers", str(path or ""), certificate]
+    command = [sys.executable, "-m", "bench.servers", str(path or ""), certificate, rules]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -84,14 +85,16 @@ def serving(path: Path | None, certificate: str = "") -> Iterator[tuple[str, int
             process.wait(30)
 
 
-async def _main(path: str, certificate: str) -> None:
+async def _main(path: str, certificate: str, rules: str) -> None:
+    from bench.rules import RULES  # which needs this module
+
     store: Store = SQLiteStore(path, query_values) if path else MemoryStore(query_values)
     context = None
     if certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate)
     async with trio.open_nursery() as nursery:
-        server = partial(serve, host(store), port=0, ssl_context=context)
+        server = partial(serve, host(store, rules=RULES[rules]), port=0, ssl_context=context)
         places = await nursery.start(server)
         print(f"{'wss' if context else 'ws'}://127.0.0.1:{places[0].port}/", flush=True)
 

@@ -7,6 +7,7 @@ Rule 2: the primary key is in no set: it names the object, and goes with it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,15 +20,26 @@ class Access:
         rest: whether it has the fields that are not named.
         named: what it has of each other one: all, nothing, or some fields of embedded objects.
         key: equal for sets that are equal; can be packed.
+        is_all, is_none: whether it has every field, or none at all.
     """
 
     rest: bool
     named: Mapping[str, Access]
     key: list[Any] = field(init=False)
+    is_all: bool = field(init=False)
+    is_none: bool = field(init=False)
+    #: The names of which it has all, and those of which it lacks something.
+    _whole: frozenset[str] = field(init=False)
+    _lacking: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         named = [[name, self.named[name].key] for name in sorted(self.named)]
+        whole = frozenset(name for name, inner in self.named.items() if inner.is_all)
         object.__setattr__(self, "key", [self.rest, named])
+        object.__setattr__(self, "is_all", self.rest and not self.named)
+        object.__setattr__(self, "is_none", not self.rest and not self.named)
+        object.__setattr__(self, "_whole", whole)
+        object.__setattr__(self, "_lacking", frozenset(self.named) - whole)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Access) and self.key == other.key
@@ -35,15 +47,9 @@ class Access:
     def __hash__(self) -> int:
         return hash((self.rest, *self.named))
 
-    @property
-    def is_all(self) -> bool:
-        """Whether it has every field."""
-        return self.rest and not self.named
-
-    @property
-    def is_none(self) -> bool:
-        """Whether it has no field at all."""
-        return not self.rest and not self.named
+    def lacks(self, names: AbstractSet[str]) -> AbstractSet[str]:
+        """Those of some names of which it has not all."""
+        return names & self._lacking if self.rest else names - self._whole
 
     def of(self, name: str) -> Access:
         """What it has of one field."""

@@ -193,8 +193,8 @@ class Reading:
 
     def condition(self, json: object, path: str) -> Condition:
         """An expression: true, false, an expansion, or an object whose pairs all hold."""
-        if isinstance(json, bool):
-            return Truth(json)
+        if isinstance(json, bool) or json == {}:
+            return NEVER if json is False else ALWAYS
         if isinstance(json, str) and json.startswith("%%"):
             return _held(self._expansion(json, path))
         if type(json) is not dict:

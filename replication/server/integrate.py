@@ -93,6 +93,7 @@ class Integration:
         self._time_max = time_from_ms(wall_ms + CLOCK_SKEW_MS_MAX + 1) - 1
         self._types = namespace.types(writer)
         self._roles = roles
+        self._held: Permit | None = None
         self._terms = terms
         self._ledger = tables.load_ledger(writer)
         self._objects = Objects(writer, self._ledger.horizon)
@@ -204,8 +205,7 @@ class Integration:
             )
         idents = (ident, *file.former)
         check_authorship(changeset, idents, self._time_max)
-        permit = None if self._roles is None else Permit(self._roles, self._types)
-        judge = Judge(self._types, changeset.time, idents, permit)
+        judge = Judge(self._types, changeset.time, idents, self._permit())
         added: dict[str, Any] = {}
         if changeset.schema and (self._namespace.development or by_server):
             added = self._learn(changeset, judge)
@@ -235,6 +235,12 @@ class Integration:
         if rewritten is None and not judge.refusals:
             return None
         return self._remember(ident, file, judge, rewritten)
+
+    def _permit(self) -> Permit | None:
+        """What the user may write, as the schema is now."""
+        if self._roles is not None and (self._held is None or self._held.types is not self._types):
+            self._held = Permit(self._roles, self._types)
+        return self._held
 
     def _plans(self, changeset: Changeset, judge: Judge, ident: int) -> list[Plan]:
         plan_of, cursor = self._objects.plan, changeset.cursor

@@ -75,9 +75,8 @@ class _Found(NamedTuple):
     length: int
 
     def target(self, item: ObjectDelta) -> Target:
-        return Target(
-            item.class_name, item.key, self.state, self.parts, self.length, is_alive(self.state)
-        )
+        state = self.state
+        return Target(item[0], item[1], state, self.parts, self.length, is_alive(state))
 
 
 class Objects:
@@ -116,7 +115,7 @@ class Objects:
             return None
         mark = judge.mark()
         plan = self._merged(item, found, left, judge)
-        verdict = None if plan is None else permit.after(target, left, plan.state)
+        verdict = None if plan is None else permit.after(target, left, plan)
         if verdict is None:
             return plan
         return self._withdrawn(item, left, verdict, mark, judge, permit)
@@ -138,7 +137,7 @@ class Objects:
             permit.refuse(target, verdict.clause, names, judge)
             left = without(delta, names)
             plan = self._merged(item, found, left, judge) if left[3] or left[0] else None
-            if plan is None or permit.after(target, left, plan.state) is None:
+            if plan is None or permit.after(target, left, plan) is None:
                 return plan
         judge.back_to(mark)
         permit.refuse(self._found(item).target(item), verdict.clause, frozenset(), judge)

@@ -16,11 +16,14 @@ Rule 5: making, replacing and deleting an embedded object, and the structure of 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from bson.objectid import ObjectId
 
 from replication.crdt import object as obj
-from replication.crdt.object import Fields, ObjectState, is_alive
+from replication.crdt.object import Fields, ObjectState
 from replication.crdt.parts import Parts, Path
 from replication.crdt.view import object_view, queryable
 from replication.errors import RulesError
@@ -29,14 +32,17 @@ from replication.model.values import Key
 from replication.query import Query
 from replication.rules.access import Access
 from replication.rules.evaluate import Document
+from replication.rules.expression import ALWAYS
 from replication.rules.project import owner_of
 from replication.rules.roles import Denied, Granted, Roles
+from replication.rules.sight import NOTHING
 from replication.server.refusals import NOT_PERMITTED
 from replication.server.types import Types
 from replication.server.view import as_read
 
 if TYPE_CHECKING:
     from replication.server.judge import Judge
+    from replication.server.objects import Plan
 
 
 class Target(NamedTuple):
@@ -76,22 +82,24 @@ class Permit:
         types: what is known of the schema.
     """
 
-    __slots__ = ("_roles", "_types")
+    __slots__ = ("_known", "_roles", "types")
 
     def __init__(self, roles: Roles, types: Types | None) -> None:
         self._roles = roles
-        self._types = types
+        self.types = types
+        #: For each class that was asked for the role, and its write filter as the schema reads it.
+        self._known: dict[str, tuple[Granted | Denied, Query]] = {}
 
     def before(self, target: Target, delta: ObjectState, judge: Judge) -> ObjectState | None:
         """What may be merged of a delta, as far as the object before it decides. Rules 1, 2, 4."""
-        role = self._roles.of(target.class_name)
+        role, write = self._role(target.class_name)
         if isinstance(role, Denied):
             _refuse(judge, (), f"{judge.name(())} may not be written: {role.reason}")
             return None
         now, length = target.length, delta[0]
         if target.is_alive and length <= now:
-            return self._edited(role, target, delta, judge)
-        if target.is_alive and not self._may_delete(role, target, judge):
+            return _edited(role, write, target, delta, judge)
+        if target.is_alive and not self._may_delete(role, write, target, judge):
             return None
         if length % 2 and length > now:
             if role.writable.is_none:
@@ -101,47 +109,44 @@ class Permit:
             return _writable(role, delta, None, judge)
         return delta
 
-    def after(self, target: Target, delta: ObjectState, merged: ObjectState) -> Verdict | None:
+    def after(self, target: Target, delta: ObjectState, plan: Plan) -> Verdict | None:
         """What is wrong with what a delta makes of an object; None if nothing is. Rules 3, 4."""
-        role = self._granted(target)
-        if not is_alive(merged):
+        if plan.values is None:  # it is not alive
             return None
-        write = self._write(role, target.class_name)
-        inserted = merged[0] != target.length
-        touched = write.fields & names(delta[3])
+        role, write = self._role(target.class_name)
+        assert isinstance(role, Granted), "`before` has let it through"
+        inserted = plan.length != target.length
+        touched = names(delta[3], write.fields)
         if not (inserted or (target.is_alive and touched)):
             return None
-        if not _matches(write, target.key, merged):
+        if not _holds_for(write, target.key, plan):
             single = [] if inserted else [frozenset((name,)) for name in sorted(touched)]
             return Verdict("document_filters.write", [*single, touched] if single else [])
-        if inserted and not _allows(role, "insert", after=_document(target, merged)):
-            return Verdict("insert", [])
+        if inserted and role.role.insert is not ALWAYS:
+            after = _document(target, plan.state)
+            if not _allows(role, "insert", after=after):
+                return Verdict("insert", [])
         return None
 
     def refuse(self, target: Target, clause: str, left_out: frozenset[str], judge: Judge) -> None:
         """Refuse what was left out, or with no names the whole object."""
-        role = self._granted(target)
+        role, _ = self._role(target.class_name)
+        assert isinstance(role, Granted), "`before` has let it through"
         when = "does not hold after the write"
         paths = [(obj.REGISTER, name) for name in sorted(left_out)] if left_out else [()]
         for path in paths:
             _refuse(judge, path, _told(judge, role, clause, when, path))
 
-    def _granted(self, target: Target) -> Granted:
-        role = self._roles.of(target.class_name)
-        assert isinstance(role, Granted), "`before` has let it through"
-        return role
+    def _role(self, class_name: str) -> tuple[Granted | Denied, Query]:
+        found = self._known.get(class_name)
+        if found is None:
+            role = self._roles.of(class_name)
+            write = NOTHING.objects if isinstance(role, Denied) else role.write
+            found = self._known[class_name] = role, as_read(write, class_name, self.types)
+        return found
 
-    def _edited(
-        self, role: Granted, target: Target, delta: ObjectState, judge: Judge
-    ) -> ObjectState | None:
-        if not _matches(self._write(role, target.class_name), target.key, target.state):
-            when = "does not hold before the write"
-            _refuse(judge, (), _told(judge, role, "document_filters.write", when))
-            return None
-        return _writable(role, delta, target.state[3], judge)
-
-    def _may_delete(self, role: Granted, target: Target, judge: Judge) -> bool:
-        if not _matches(self._write(role, target.class_name), target.key, target.state):
+    def _may_delete(self, role: Granted, write: Query, target: Target, judge: Judge) -> bool:
+        if not _matches(write, target.key, target.state):
             clause, when = "document_filters.write", "does not hold for it"
         elif not self._writes_all(role, target.class_name):
             clause, when = (
@@ -158,21 +163,29 @@ class Permit:
     def _writes_all(self, role: Granted, class_name: str) -> bool:
         if role.writable.is_all:
             return True
-        known = None if self._types is None else self._types.schema.classes.get(class_name)
+        known = None if self.types is None else self.types.schema.classes.get(class_name)
         return known is not None and all(role.writable.of(name).is_all for name in known.properties)
 
-    def _write(self, role: Granted, class_name: str) -> Query:
-        return as_read(role.write, class_name, self._types)
+
+def _edited(
+    role: Granted, write: Query, target: Target, delta: ObjectState, judge: Judge
+) -> ObjectState | None:
+    if not _matches(write, target.key, target.state):
+        when = "does not hold before the write"
+        _refuse(judge, (), _told(judge, role, "document_filters.write", when))
+        return None
+    return _writable(role, delta, target.state[3], judge)
 
 
-def names(fields: Fields) -> frozenset[str]:
-    """The names of the properties that a delta writes to, but for containers'."""
+def names(fields: Fields, among: frozenset[str]) -> frozenset[str]:
+    """Those of some properties that a delta writes to."""
     out: set[str] = set()
     for kind, held in fields.items():
         if kind == obj.REGISTER:
-            out.update(name for group in held for name in group[2])
+            for group in held:
+                out |= among & group[2].keys()
         elif kind != obj.CONTAINER:
-            out.update(held)
+            out |= among & held.keys()
     return frozenset(out)
 
 
@@ -205,8 +218,16 @@ def _writable(
     role: Granted, delta: ObjectState, base: Fields | None, judge: Judge
 ) -> ObjectState | None:
     """Rule 2. `base`: the fields here, of the same life."""
-    if role.writable.is_all:
+    access = role.writable
+    if access.is_all:
         return delta
+    groups = delta[3].get(obj.REGISTER, ())
+    if groups and len(delta[3]) == 1:  # what most writes are
+        for group in groups:
+            if access.lacks(group[2].keys()):
+                break
+        else:
+            return delta
     trial = _Trial(role, judge)
     fields = trial.fields(delta[3], role.writable, base or {}, ())
     if not trial.refused:
@@ -225,7 +246,7 @@ class _Trial:
         for kind, held in fields.items():
             kept: Any
             if kind == obj.REGISTER:
-                gone = {name for group in held for name in group[2] if not access.of(name).is_all}
+                gone = set().union(*(access.lacks(group[2].keys()) for group in held))
                 for name in sorted(gone):
                     self._refuse((*path, kind, name))
                 kept = _groups_without(held, gone) if gone else held
@@ -308,6 +329,19 @@ class _Trial:
 
 
 # -- conditions ------------------------------------------------------------------------------------
+#: Values of columns that are what queries see.
+_PLAIN: Final = frozenset({str, int, float, bool, type(None), ObjectId, uuid.UUID})
+
+
+def _holds_for(query: Query, key: Key, plan: Plan) -> bool:
+    """Whether a query holds for an object as it will be."""
+    values = plan.values
+    assert values is not None
+    if all(type(values.get(name, ...)) in _PLAIN for name in query.fields):
+        return query.matches(values.get)
+    return _matches(query, key, plan.state)
+
+
 def _matches(query: Query, key: Key, state: ObjectState) -> bool:
     values = queryable(state)
     return query.matches(lambda name: key if name == KEY_NAME else values.get(name))
