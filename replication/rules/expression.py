@@ -178,7 +178,7 @@ _KNOWN: Final[dict[Place, frozenset[str]]] = {
     Place.PARTITION: frozenset({"user", "values", "environment", "partition"}),
     Place.ANY: frozenset(_SCOPES),
 }
-_WITHOUT_FUNCTIONS: Final = frozenset({Place.FILTER})
+_WITHOUT_FUNCTIONS: Final = frozenset({Place.FILTER, Place.PARTITION})
 _WITHOUT_DOCUMENT: Final = frozenset({Place.ASSIGN, Place.PARTITION})
 
 

@@ -2,6 +2,7 @@
 
     {"default_roles": [ROLE, ...],
      "rules": {CLASS: [ROLE, ...]},
+     "partition": {"key": FIELD, "read": EXPRESSION, "write": EXPRESSION},
      "values": {...}, "environment": {"tag": "...", "values": {...}}}
 
 Rule 1: every mistake is found in one go, each with its path and reason; there is no half of a file.
@@ -19,7 +20,7 @@ from typing import Any, Final
 from replication.errors import RulesError
 from replication.limits import ROLE_NAME_BYTES_MAX
 from replication.model.schema import ClassSchema, Schema
-from replication.model.types import KEY_NAME, broken_class_name
+from replication.model.types import KEY_NAME, broken_class_name, broken_property_name
 from replication.rules import access
 from replication.rules import expression as ex
 from replication.rules.access import Access
@@ -27,9 +28,10 @@ from replication.rules.compile import uncompilable
 from replication.rules.evaluate import Function
 from replication.rules.expression import Place, Problem, Reading
 from replication.rules.legacy import imported, is_legacy
+from replication.rules.partition import asking_for, partition_role
 from replication.rules.roles import Role, Rules
 
-_FILE_KEYS: Final = frozenset({"default_roles", "rules", "values", "environment"})
+_FILE_KEYS: Final = frozenset({"default_roles", "rules", "partition", "values", "environment"})
 _ROLE_KEYS: Final = frozenset({
     "name", "apply_when", "document_filters", "read", "write", "insert", "delete", "search",
     "fields", "additional_fields",
@@ -101,11 +103,38 @@ class _Reader:
         classes = self._object(content, "rules", "")
         return Rules(
             {name: self._of_class(name, roles) for name, roles in classes.items()},
-            self._roles(content.get("default_roles", []), "default_roles", None),
+            self._defaults(content),
             self._object(content, "values", ""),
             self._object(content, "environment", ""),
             self._functions or {},
         )
+
+    def _defaults(self, content: dict[str, Any]) -> tuple[Role, ...]:
+        if "partition" not in content:
+            return self._roles(content.get("default_roles", []), "default_roles", None)
+        if "default_roles" in content:
+            self._no("partition", "stands in place of default_roles; give one of them")
+        found = self._object(content, "partition", "")
+        self._keys(found, frozenset({"key", "read", "write"}), "partition")
+        key = found.get("key")
+        reason = broken_property_name(key) if type(key) is str else f"{key!r:.60} is no name"
+        if type(key) is not str or reason is not None:
+            self._no("partition.key", f"the property that says which partition: {reason}")
+            return ()
+        read, write = (self._of_partition(found, clause, key) for clause in ("read", "write"))
+        return (partition_role(key, read, write),)
+
+    def _of_partition(self, found: dict[str, Any], clause: str, key: str) -> ex.Condition:
+        path = f"partition.{clause}"
+        if clause not in found:
+            self._no(path, "is missing: true, false or an expression")
+            return ex.NEVER
+        before = len(self.problems)
+        condition = self._expression(found[clause], Place.PARTITION, path)
+        if len(self.problems) == before:
+            for reason in uncompilable(asking_for(condition, key)):
+                self._no(path, f"no query can be made of it: it {reason}")
+        return condition
 
     def _of_class(self, name: str, roles: Any) -> tuple[Role, ...]:
         path = f"rules.{name}"

@@ -1,0 +1,97 @@
+"""Partition rules: `read` and `write` over `%%partition`, for classes without other roles."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from test_rules_feed import Library, setting
+from test_rules_roles import role
+
+from replication.rules.read import checked, read_rules
+from replication.rules.roles import Granted
+from replication.server.policy import described
+from replication.server.refusals import NOT_PERMITTED
+from replication.server.users import User
+
+SHARED = {"%%user.custom_data.shared": "%%partition"}
+MINE = {"%%partition": "%%user.id"}
+
+
+def partition(read: Any = True, write: Any = True, **more: Any) -> str:
+    return json.dumps({"partition": {"key": "part", "read": read, "write": write}, **more})
+
+
+@pytest.mark.parametrize(
+    ("read", "write", "expected"),
+    [
+        (True, True, ("TRUEPREDICATE", "TRUEPREDICATE")),
+        (False, False, ("FALSEPREDICATE", "FALSEPREDICATE")),
+        (MINE, False, ('part == "ann"', "FALSEPREDICATE")),
+        ({"%%user.id": "%%partition"}, MINE, ('part == "ann"', 'part == "ann"')),
+        (SHARED, MINE, ('part == "ann" OR part IN {"a", "b"}', 'part == "ann"')),
+        (
+            {"$or": [MINE, {"%%partition": "public"}]},
+            MINE,
+            ('part == "ann" OR part == "public"', 'part == "ann"'),
+        ),
+        ({"%%partition": {"$in": ["x", "%%user.id"]}}, False,
+         ('part IN {"ann", "x"}', "FALSEPREDICATE")),
+        ({"%%partition": {"%stringToOid": "%%user.id"}}, False,
+         ("FALSEPREDICATE", "FALSEPREDICATE")),
+    ],
+)  # fmt: skip
+def test_expressions_over_the_partition(read: Any, write: Any, expected: tuple[str, str]) -> None:
+    """[RULES-PART-1]"""
+    rules = read_rules(partition(read, write))
+    user = User("ann", custom_data={"shared": ["a", "b"]})
+    granted = rules.bind(described(user)).of("Book")
+    assert isinstance(granted, Granted)
+    assert (granted.read.text, granted.write.text) == expected
+
+
+def test_mistakes() -> None:
+    """[RULES-FILE-1]"""
+    for text, path, reason in [
+        (partition({"owner": 1}), "partition.read.owner", "has no document"),
+        (partition({"$function": {"name": "f", "arguments": ["%%partition"]}}),
+         "partition.read.$function", "function"),
+        (partition(default_roles=[]), "partition", "in place of default_roles"),
+        (json.dumps({"partition": {"read": True, "write": True}}), "partition.key", "property"),
+        (json.dumps({"partition": {"key": "p", "read": True}}), "partition.write", "missing"),
+    ]:  # fmt: skip
+        problems = checked(text)[1]
+        assert any(each.path == path and reason in each.reason for each in problems), problems
+
+
+def test_classes_with_roles_of_their_own_go_by_these() -> None:
+    """R2"""
+    rules = read_rules(partition(MINE, False, rules={"Open": [role("all")]}))
+    roles = rules.bind(described(User("ann")))
+    found = roles.of("Open")
+    assert isinstance(found, Granted)
+    assert found.read.text == "TRUEPREDICATE"
+
+
+def test_a_server_of_partitions() -> None:
+    """W1 (f) [RULES-PART-1]: moving needs permission for both partitions."""
+    library = Library()
+    library.rules = read_rules(partition({"$or": [MINE, {"%%partition": "public"}]}, MINE))
+    library.world.host.rules_changed()
+    library.owner.user = "owner"
+    ann = library.ann
+    ann.subscribe(Book="TRUEPREDICATE")
+    ann.run()
+    ann.write(setting(part="ann", title="mine"), ("Book", 1))
+    ann.run()
+    assert ann.refused == []
+    ann.write(setting(part="public", title="theirs"), ("Book", 2))
+    ann.write(setting(part="public", title="given away"), ("Book", 1))
+    ann.run()
+    assert [(refusal[2], refusal[3], refusal[4]) for refusal in ann.refused] == [
+        (2, [], NOT_PERMITTED),
+        (1, ["part"], NOT_PERMITTED),
+    ]
+    assert set(ann.holds()) == {("Book", 1)}
+    assert library.world.states().keys() == {("Book", 1)}
