@@ -46,7 +46,7 @@ class _Times:
         return self._last
 
 
-def _rooms(path: Path, objects: int, rooms: int) -> None:
+def rooms(path: Path, objects: int, rooms: int) -> None:
     """A server's store whose objects are spread evenly over rooms: ``i0 == key % rooms``."""
     r, times = random.Random(objects), _Times()
     made = []
@@ -247,7 +247,7 @@ def filters(runs: int, *, quick: bool) -> list[Figure]:
 
     for _ in range(runs):
         with scratch() as folder:
-            _rooms(folder / "server.db", objects, sessions)
+            rooms(folder / "server.db", objects, sessions)
             with serving(folder / "server.db") as (url, server):
                 queries = [f"i0 == {number}" for number in range(sessions)]
                 trio.run(_with_peers, url, queries, partial(use, server))
@@ -285,7 +285,7 @@ def _thousand(runs: int, *, quick: bool) -> list[Figure]:
 
     for _ in range(runs):
         with scratch() as folder:
-            _rooms(folder / "server.db", 200 * seconds, sessions)
+            rooms(folder / "server.db", 200 * seconds, sessions)
             with serving(folder / "server.db") as (url, server):
                 queries = [f"i0 == {number}" for number in range(sessions)]
                 trio.run(_with_peers, url, queries, partial(use, server))
@@ -317,7 +317,7 @@ def everything(runs: int, *, quick: bool) -> list[Figure]:
 
     for _ in range(runs):
         with scratch() as folder:
-            _rooms(folder / "server.db", 100, 10)
+            rooms(folder / "server.db", 100, 10)
             with serving(folder / "server.db") as (url, server):
                 everything = ["TRUEPREDICATE"] * sessions
                 trio.run(_with_peers, url, everything, partial(use, server))
@@ -338,7 +338,7 @@ def returning(runs: int, *, quick: bool) -> list[Figure]:
         took = []
         with scratch() as folder:
             path = folder / "server.db"
-            _rooms(path, 10_000, 100)
+            rooms(path, 10_000, 100)
             peer = Peer({"Item": "i0 == 7"})
             with serving(path) as (url, _):
                 trio.run(_visit, peer, url)
@@ -391,7 +391,7 @@ def narrowing(runs: int, *, quick: bool) -> list[Figure]:
         evicted.append(reader.evictions)
 
     with scratch() as folder:
-        _rooms(folder / "server.db", objects, 100)
+        rooms(folder / "server.db", objects, 100)
         with serving(folder / "server.db") as (url, _):
             for _ in range(min(runs, 3)):
                 trio.run(_with_peers, url, [f"i1 < {objects}"], use)

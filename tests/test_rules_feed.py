@@ -182,6 +182,26 @@ def test_what_was_written_while_it_was_hidden_is_not_sent_later() -> None:
     assert not any(is_alive(state) for state in library.ann.synced.values())
 
 
+@pytest.mark.parametrize("away", [False, True])
+def test_roles_that_come_back_tell_nothing_of_when_they_were_gone(away: bool) -> None:
+    """[RULES-HIDE-3]: found by the leak search, seed 3067."""
+    library = Library(filtered(True))
+    library.write(1, r=1, note="hello")
+    library.check()
+    if away:
+        library.ann.cut()
+    library.now(role("r", fields={"r": {"read": True}}))
+    library.write(1, note="canary")
+    library.write(1, note="goodbye")
+    library.now(filtered(True))
+    if away:
+        library.ann.connect()
+    library.check()
+    heard = repr(library.ann.downloads).encode()
+    assert b"goodbye" in heard
+    assert b"canary" not in heard
+
+
 # -- changes ---------------------------------------------------------------------------------------
 LOW, HIGH = filtered({"r": {"$lt": 5}}), filtered({"r": {"$gte": 5}})
 

@@ -6,13 +6,19 @@ import json
 from typing import Any
 
 import pytest
+from server_files import ClientFile, new_namespace, server_view
 from test_rules_feed import Library, setting
 from test_rules_roles import role
 
+from replication.model.property import Property
+from replication.model.schema import ClassSchema, Schema
+from replication.protocol.messages import Ack
 from replication.rules.read import checked, read_rules
 from replication.rules.roles import Granted
+from replication.server.partitions import Partitions
 from replication.server.policy import described
 from replication.server.refusals import NOT_PERMITTED
+from replication.server.terms import Terms
 from replication.server.users import User
 
 SHARED = {"%%user.custom_data.shared": "%%partition"}
@@ -95,3 +101,25 @@ def test_a_server_of_partitions() -> None:
     ]
     assert set(ann.holds()) == {("Book", 1)}
     assert library.world.states().keys() == {("Book", 1)}
+
+
+def test_what_comes_without_its_key_in_a_partition_is_judged_with_it() -> None:
+    """[RULES-PART-1]: the server adds the key before rules ask about it."""
+    part, title = Property.of("part", "string?", queryable=True), Property.of("title", "string?")
+    schema = Schema([ClassSchema("Book", [part, title], key="int")])
+    cut = Partitions("part", "string")
+    space = new_namespace(schema=schema, partitions=cut)
+    ann = ClientFile(space)
+    roles = read_rules(partition(MINE, MINE)).bind(described(User("ann")))
+    for value, expected in [("ann", []), ("bob", [NOT_PERMITTED])]:
+        item = ann.edit(setting(title="x"), key=len(ann.changesets))
+        with space.store.write() as writer:
+            done = space.integrate(
+                writer, 1, ann.ident, len(ann.changesets) + 1, [ann.changeset(item)], roles,
+                Terms(None, space.open_partition([value])),
+            )  # fmt: skip
+        ann.changesets.append(ann.changeset(item))
+        (ack,) = done.answers
+        assert isinstance(ack, Ack)
+        assert [refusal[4] for refusal in ack.refusals] == expected
+    assert (server_view(space.store, key=0) or {})["part"] == "ann"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import pytest
+from bson.objectid import ObjectId
 from replicas import Edit, wander
 from server_files import SCHEMA, ClientFile, new_namespace, server_state, server_view
 from test_rules_roles import bound, role, rules
@@ -359,3 +361,24 @@ def is_one(value: Any) -> bool:
 def test_roles_are_bound_once() -> None:
     roles: Roles = bound(rules(filtered()))
     assert roles.of("Book") is roles.of("Shelf")
+
+
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        (7, "7"),
+        ("seven", "'seven'"),
+        (ObjectId("5f0000000000000000000001"), "ObjectId('5f0000000000000000000001')"),
+        (UUID(int=7), "UUID('00000000-0000-0000-0000-000000000007')"),
+        ("x" * 500, "'" + "x" * 30),
+    ],
+)
+def test_keys_of_every_type_are_named(key: Any, named: str) -> None:
+    """W5: in the refusal as they are, in its message as far as it is of use."""
+    namespace = new_namespace()
+    ann = ClientFile(namespace)
+    ann.roles = bound(rules(filtered(write=False)))
+    (refusal,) = ann.write(setting(title="x"), key=key).refusals
+    assert refusal[2] == key
+    assert refusal[5].startswith(f"Book {named}")
+    assert len(refusal[5]) < 300

@@ -71,6 +71,11 @@ class Touched:
         """One more touch; ``unseen``: see `DeltaOp`."""
         self._deltas.append((author, delta, unseen))
 
+    @property
+    def first(self) -> int:
+        """The version of the first touch."""
+        return self._deltas[0][0].version
+
     def is_by(self, ident: int) -> bool:
         """Whether a file is among those who touched it."""
         return any(author.origin == ident for author, *_ in self._deltas)

@@ -5,6 +5,9 @@ Rules 1, 2 and 7 of `feed`.
 Rule 1: where rules hide objects, deltas are sent only of what was in view all along: what was
         written to an object while it was hidden is never sent, even if it was overwritten since.
         [RULES-HIDE-3]
+Rule 3: nor of what was written before it was known what the user might read, or before that
+        changed last: roles that came back are no reason to tell what was written when they were
+        gone. [RULES-HIDE-3]
 Rule 2: of what only hidden fields changed nothing is sent, not even who changed it. [RULES-HIDE-2]
 """
 
@@ -35,6 +38,7 @@ class Exact:
         view: what they see, at both ends of the stretch.
         ident: of the client file that is told; what it wrote itself it has.
         shared: what was projected for others.
+        since: the version from which on the user might read what the view shows. Rule 3.
         reader: to read parts; the stretch ends at its latest version. None where nothing can be
             read.
     """
@@ -42,6 +46,7 @@ class Exact:
     view: View
     ident: int
     shared: Shared
+    since: int
     reader: Reader | None
 
     def operations(
@@ -92,8 +97,8 @@ class Exact:
             yield EvictOp(class_name, key)
 
     def _was_shown_throughout(self, touched: Touched) -> bool:
-        """Rule 1."""
-        if not touched.gapless:
+        """Rules 1 and 3."""
+        if not touched.gapless or touched.first <= self.since:
             return False
         if touched.class_name not in self.view.guarded:
             return True

@@ -123,6 +123,8 @@ class Feed:
         self._mark_sent = 0
         self._query_version = message.query_version
         self._assigned = assigned
+        #: Where its user's roles were looked at first: nobody knows which they were before.
+        self._began = 0 if assigned.roles is None else namespace.latest(reader)
         self._view = View(message.queries, self._types, held)
         self._bytes_target = bytes_target
         self._entries_max = entries_max
@@ -377,9 +379,11 @@ class Feed:
             return Body(news.version, news.salt, frozenset(), 0, *_NOTHING)
         shared = self._namespace.shared.bodies
         key = (self._view.key, news.start, news.version)
-        body = None if news.is_own else shared.get(key)
+        # What tells of the time before is not what others are told.
+        is_own = news.is_own or news.start < self._since
+        body = None if is_own else shared.get(key)
         if body is None:
-            exact = Exact(self._view, self._ident, self._namespace.shared, None)
+            exact = self._teller(None)
             try:
                 operations = exact.operations(joined(news.told), self._bytes_target)
             except StoreNeeded:
@@ -388,9 +392,17 @@ class Feed:
                 return None
             origins = frozenset[int]().union(*(told.touched.origins for told in news.told))
             body = self._encoded(news.version, news.salt, operations, origins)
-            if not news.is_own:
+            if not is_own:
                 shared.put(key, body, len(body.body) + 100)
         return body
+
+    @property
+    def _since(self) -> int:
+        """The version from which on its user might read what the view shows; see `exact`."""
+        return max(self._began, self._assigned.since)
+
+    def _teller(self, reader: Reader | None) -> Exact:
+        return Exact(self._view, self._ident, self._namespace.shared, self._since, reader)
 
     def _body(self, reader: Reader, ledger: Ledger, file: File) -> Body | None:
         """What an exact message up to the latest version holds; None if it takes several."""
@@ -414,7 +426,7 @@ class Feed:
         if view.might_move(item.class_name for item in changes.touched):
             before = members_at(shared, view, reader, self._reached, latest)
             now = members_after(shared, view, reader, before, changes.touched, latest)
-        told = Exact(view, self._ident, shared, reader).operations(
+        told = self._teller(reader).operations(
             seen_by(view, changes.touched, before, now),
             self._bytes_target,
             moved(view, reader, shared, changes.touched, before, now),
@@ -426,7 +438,7 @@ class Feed:
         operations = [*forget, *schemas, *told]
         origins = frozenset(changes.origins)
         body = self._encoded(ledger.version, ledger.salt, operations, origins)
-        if self._ident not in origins:
+        if self._ident not in origins and self._reached >= self._since:
             key = (self._view.key, self._reached, ledger.version)
             self._namespace.shared.bodies.put(key, body, len(body.body) + 100)
         return body

@@ -18,10 +18,11 @@ from replication.crdt import object as obj
 from replication.crdt.forget import forget
 from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts
-from replication.crdt.view import column_values
+from replication.crdt.view import column_values, shows
 from replication.history.changeset import ObjectDelta
 from replication.limits import OBJECT_BYTES_MAX
 from replication.model.encoding import pack, unpack_trusted
+from replication.model.values import Key
 from replication.server import tables
 from replication.server.judge import Judge
 from replication.server.permit import Permit, Target, Verdict, without
@@ -119,6 +120,11 @@ class Objects:
         if verdict is None:
             return plan
         return self._withdrawn(item, left, verdict, mark, judge, permit)
+
+    def is_alive(self, class_name: str, key: Key) -> bool:
+        """Whether there is such an object."""
+        row = self._writer.get_object(class_name, key)
+        return row is not None and shows(row.head)
 
     def _withdrawn(
         self,

@@ -21,6 +21,7 @@ from replication.model.check import shown
 from replication.server.judge import Judge
 from replication.server.objects import Objects, Plan
 from replication.server.partitions import Partition
+from replication.server.permit import names
 from replication.server.refusals import OUTSIDE_PARTITION, OUTSIDE_VIEW
 from replication.server.view import Image, View
 
@@ -44,6 +45,12 @@ class Terms(NamedTuple):
         Args:
             stamp: that of the changeset.
         """
+        partition = self.partition
+        if partition is not None and judge.permit is not None and self._comes_bare(objects, item):
+            # Rules ask about the key, so it has to be there before they do.
+            plan = objects.plan(partition.injected(item, stamp), cursor, judge)
+            plan = None if plan is None else plan._replace(rewritten=True)
+            return plan if plan is not None and self._allow(plan, judge) else None
         told = len(judge.refusals), judge.omitted
         plan = objects.plan(item, cursor, judge)
         if plan is not None and self._lacks_key(plan):
@@ -53,6 +60,15 @@ class Terms(NamedTuple):
             plan = objects.plan(self.partition.injected(item, stamp), cursor, judge)
             plan = None if plan is None else plan._replace(rewritten=True)
         return plan if plan is not None and self._allow(plan, judge) else None
+
+    def _comes_bare(self, objects: Objects, item: ObjectDelta) -> bool:
+        """Whether a delta makes an object and does not write the partition key."""
+        partition = self.partition
+        if partition is None or partition.value is None or item.delta[0] % 2 == 0:
+            return False
+        if names(item.delta[3], frozenset((partition.key,))):
+            return False
+        return not objects.is_alive(item.class_name, item.key)
 
     def _lacks_key(self, plan: Plan) -> bool:
         partition = self.partition
