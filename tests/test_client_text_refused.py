@@ -258,3 +258,22 @@ def test_what_was_refused_comes_back_as_a_delta() -> None:
         {"delete": 1}, {"retain": 2}, {"insert": "é😀", "attributes": {"b": True}},
     ]  # fmt: skip
     assert delta_of([], body.update()[:2] and bytes.fromhex("010105058405040161" + "00")) == []
+
+
+def test_refused_text_is_in_the_journal_as_text() -> None:
+    """JOURNAL-9 JOURNAL-11: what was typed after it is none of it, and a retry appends it."""
+    world, first, _ = devices()
+    type_and_lose(first, " REFUSED", 3)
+    with first.db.write():
+        first.db.get("Note", 1).body.insert(0, "> ")
+    world.settle()
+    typed = [
+        (entry.key, part.path, part.did, part.old)
+        for entry in first.db.journal
+        for part in entry.lost
+    ]
+    assert sorted(typed) == [(1, ("body",), "typed", " REFUSED"), (2, ("body",), "typed", "!")]
+    (number,) = [entry.number for entry in first.db.journal if entry.key == 1]
+    first.db.journal.retry(number)
+    world.settle()
+    assert bodies(world) == [[("> one two REFUSED", {})]] * 2
