@@ -197,8 +197,10 @@ async def _paced(writer: Peer, keys: list[int], rate: float, arrivals: _Arrivals
         await writer.upload([data])
 
 
-async def _through(writer: Peer, readers: list[Peer], keys: list[int], *, per: int) -> float:
-    """Updates a second, from the first upload until the last one is where it belongs."""
+async def _through(
+    writer: Peer, readers: list[Peer], keys: list[int], *, per: int, each: int = 1
+) -> float:
+    """Updates a second, from the first upload until the last one is with ``each`` readers."""
     data, before = _updates(keys, writer.ident), writer.acknowledged
     start = perf_counter()
     for number, batch in enumerate(batches(data, per)):
@@ -206,7 +208,7 @@ async def _through(writer: Peer, readers: list[Peer], keys: list[int], *, per: i
         # As many on their way as a server takes in from one session.
         least = before + (number - 3) * per
         await writer.until(lambda least=least: writer.acknowledged >= least)
-    while sum(reader.deltas for reader in readers) < len(keys):
+    while sum(reader.deltas for reader in readers) < each * len(keys):
         await trio.sleep(0.001)
     return len(keys) / (perf_counter() - start)
 
@@ -303,7 +305,8 @@ def everything(runs: int, *, quick: bool) -> list[Figure]:
 
     async def use(server: int, writer: Peer, readers: list[Peer], _: _Arrivals) -> None:
         keys = [number % 100 for number in range(count)]
-        together.append(sessions * await _through(writer, readers, keys, per=250))
+        rate = await _through(writer, readers, keys, per=250, each=sessions)
+        together.append(sessions * rate)
         for reader in readers:
             reader.deltas = reader.frames = 0
         start, before = perf_counter(), cpu(server)
