@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from random import Random
 from typing import Any
 
@@ -230,6 +231,25 @@ def test_a_callback_that_writes() -> None:
         [{"insert": "a"}], [{"retain": 1}, {"insert": "b"}], [{"retain": 2}, {"insert": "c"}],
     ]  # fmt: skip
     assert watch.shown == [("abc", {})]
+
+
+def test_other_threads_write_and_this_one_goes_on() -> None:
+    """A document is used by one thread at a time, under the lock; by which does not matter."""
+    db = database()
+    held = note(db, body="abc")
+    watch = Watch(held.body)
+
+    def write(word: str) -> None:
+        with db.write():
+            held.body.append(word)
+
+    for word in ("d", "é", "f"):
+        thread = threading.Thread(target=write, args=(word,))
+        thread.start()
+        thread.join()
+        write(word)
+    assert watch.shown == [("abcddééff", {})]
+    assert len(watch.told) == 7
 
 
 def test_when_it_can_be_observed() -> None:
