@@ -14,7 +14,8 @@ Rule 1: nothing is remembered from message to message but the position: each rea
 Rule 2: phase 2 evicts what it finds outside of the new view if the client may hold it: if it was in
         the old view where the client stands, or in the new one later, when the user might read it.
         Of whatever state was sent earlier, the touch that followed it has the image. So nobody is
-        told the key of what they never saw. [RULES-CHANGE-3]
+        told the key of what they never saw, nor by a position that says they stand where they
+        don't. [RULES-CHANGE-3]
 Rule 3: the message that reaches the latest version of its own snapshot is the last.
 Rule 4: a state has all its parts. How a list is spread over parts depends on the order of merges,
         so a part of the same name at the client need not be the same part.
@@ -173,7 +174,9 @@ class Staging:
         self._began: int | None = None
         self._at: _Scanning | _Reading = _Reading(self._start + 1, 0)
         if position:
-            found = _read_position(position, base, latest)
+            # Nothing stands at the base but who had nothing in view.
+            starts = {self._start} if old.queries else {self._start, base}
+            found = _read_position(position, base, latest, starts)
             self._at, self._done, self._began, self._start = found
         elif self._plan:
             self._at = _Scanning(*self._plan[0], 0)
@@ -473,7 +476,7 @@ class _Batch:
 
 
 def _read_position(
-    data: bytes, base: int, latest: int
+    data: bytes, base: int, latest: int, starts: set[int]
 ) -> tuple[_Scanning | _Reading, int, int, int]:
     try:
         items = unpack(data)
@@ -481,7 +484,7 @@ def _read_position(
         items = None
     match items:
         case [*_, int(done), int(began), int(start)] if (
-            done < 0 or not 0 <= start <= base or not start <= began <= latest
+            done < 0 or start not in starts or not start <= began <= latest
         ):
             pass
         case [str(name), 0 | 1 as side, int(row), int(done), int(began), int(start)] if row >= 0:
