@@ -15,6 +15,7 @@ Rule 3: a file that is forked keeps nothing: what it wrote comes back as somebod
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from replication.client.entities import ObjectName
@@ -107,35 +108,41 @@ class OwnWrites:
         #: All that is kept, by object, once that was read.
         self._kept: dict[bytes, list[tuple[bytes, bytes]]] | None = None
 
-    def of(self, name: ObjectName, key: Key) -> list[Own]:
-        """Those to one object, oldest first.
+    def of(self, name: ObjectName, key: Key, *, seen: int = -1) -> list[Own]:
+        """Those to one object that came after a server version, oldest first.
 
         But for pending blind creates: which life they begin is for the server to say.
         """
-        out = []
+        out: list[Own] = []
         work = self._work
         ident = work.local.ident
+        # From the latest on: who writes much has seen most of what was written.
         for record, data in self._records(object_key(name[0], key)):
             version, time, delta = unpack_trusted(data)
+            if version <= seen:
+                break
             out.append(Own(_number(record), version, (time, ident), unpack_trusted(delta)))
+        out.reverse()
         for number, time, delta in work.seeing_deltas(name):
             known = number <= work.synced.acknowledged
             version = version_of(work.writer, number) if known else None
             out.append(Own(number, version, (time, ident), delta))
         return out
 
-    def _records(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+    def _records(self, prefix: bytes) -> Iterable[tuple[bytes, bytes]]:
+        """The latest first."""
         writer, count = self._work.writer, self._work.synced.kept_count
         if not count:
             return []
         if self._kept is None:
             self._looks += 1
             if self._looks * _LOOK_COSTS < count:
-                return list(writer.records(KEPT, first=prefix, last=prefix + b"\xff" * 8))
+                last = prefix + b"\xff" * 8
+                return writer.records(KEPT, first=prefix, last=last, reverse=True)
             self._kept = {}
-            for record, data in writer.records(KEPT):
+            for record, data in writer.records(KEPT, reverse=True):
                 self._kept.setdefault(record[:-8], []).append((record, data))
-        return self._kept.get(prefix, [])
+        return self._kept.get(prefix, ())
 
 
 #: Kept deltas that are read in the time of one look for those of one object.

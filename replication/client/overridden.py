@@ -75,7 +75,7 @@ class Overridden:
             return None
         own = [
             each
-            for each in self._own.of(name, key)
+            for each in self._own.of(name, key, seen=seen)
             if (each.version is None or each.version > seen) and may_lose(each.delta, news)
         ]
         if not own:
