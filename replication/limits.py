@@ -115,6 +115,8 @@ REFUSALS_PER_CHANGESET_MAX: Final = 1000
 OBJECT_BYTES_MAX: Final = 16 * 1024 * 1024
 #: Bytes of what sessions share while they are at the same place: decoded changes, bodies.
 SHARED_BYTES_MAX: Final = 32 * 1024 * 1024
+#: Objects that left the view of a client file and that its app was not told of; the oldest go.
+LEFT_VIEW_MAX: Final = 10_000
 
 # -- the journal of a client file ---------------------------------------------------------------
 #: Entries of a journal; past it the oldest ones go.

@@ -10,7 +10,10 @@ from test_client_subscriptions import filled, put
 from test_convergence import check as check_converged
 from worlds import Device, World
 
+from replication.client import left
+from replication.client.database import Database
 from replication.client.left import LeftView
+from replication.client.records import LEFT
 from replication.client.subscription_set import SubscriptionState
 
 
@@ -95,6 +98,99 @@ def test_what_was_written_before_a_set_that_does_not_see_it() -> None:
     assert [each.key for each in told] == [50]
     assert sorted(reader.view()) == [0, 1, 2, 51]
     check_converged(world)
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("size", [1, 10**6], ids=["staged", "exact"])
+def test_a_process_that_dies_before_the_app_is_told(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SUB-13: the next one tells it, once."""
+    world, _, reader = filled(3, bytes_target=size, entries_max=1 if size == 1 else 1000)
+    reader.subscribe("year < 3")
+    reader.sync()
+    watching(reader)
+    put(reader, 50)
+    put(reader, 51)
+    last = reader.db.local.client_version
+
+    def dies(_: Database) -> None:
+        raise Died
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "tell_left", dies)
+        with pytest.raises(Died):
+            reader.sync()
+    reader.cut()
+    reader.open()
+    assert sorted(reader.view()) == [0, 1, 2], "it was committed"
+    expected = [LeftView("Book", 50, last - 1), LeftView("Book", 51, last)]
+    assert sorted(watching(reader)) == expected
+    assert watching(reader) == []
+    reader.open()
+    assert watching(reader) == []
+    reader.sync()
+    check_file(reader.db)
+    check_converged(world)
+
+
+def test_what_leaves_while_nobody_listens() -> None:
+    """SUB-13: it waits, in order, over any number of processes; one that hears it twice is told."""
+    _, _, reader = filled(3)
+    reader.subscribe("year < 3")
+    reader.sync()
+    for key in (50, 51):
+        put(reader, key)
+        reader.sync()
+        reader.cut()
+        reader.open()
+    put(reader, 50, title="again")
+    reader.sync()
+    with reader.db.write():
+        early = watching(reader)
+        assert early == [], "not within a transaction of this thread"
+    told = watching(reader)
+    assert [each.key for each in told] == [50, 51, 50]
+    assert early == told
+    put(reader, 52)
+    reader.sync()
+    assert [each.key for each in told] == [50, 51, 50, 52]
+    assert not list(stored(reader))
+
+
+def stored(device: Device) -> list[bytes]:
+    with device.db.reading() as reader:
+        return [data for _, data in reader.records(LEFT)]
+
+
+def test_a_file_that_is_only_read_tells_nothing() -> None:
+    """SUB-13"""
+    _, _, reader = filled(3)
+    reader.subscribe("year < 3")
+    reader.sync()
+    put(reader, 50)
+    reader.sync()
+    reader.db.read_only = True
+    assert watching(reader) == []
+    assert len(stored(reader)) == 1
+
+
+def test_what_nobody_ever_hears_of_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SUB-13: by LEFT_VIEW_MAX; the oldest go."""
+    monkeypatch.setattr(left, "LEFT_VIEW_MAX", 3)
+    _, _, reader = filled(3)
+    reader.subscribe("year < 3")
+    reader.sync()
+    for key in range(50, 55):
+        put(reader, key)
+    reader.sync()
+    put(reader, 60)
+    reader.sync()
+    assert len(stored(reader)) == 3
+    assert [each.key for each in watching(reader)] == [53, 54, 60]
 
 
 # -- strict views ----------------------------------------------------------------------------------

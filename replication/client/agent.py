@@ -288,6 +288,8 @@ class Agent:
             raise
         if fresh:
             self.db.subscriptions.reload()
+        if download.last:
+            self.db.tell_left()
         if self.db.known_schema is not schema:
             self.db.partition.keep_up()
         if self.db.synced.progress != before.progress:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
-from replication.client import records, refused
+from replication.client import left, records, refused
 from replication.client.callbacks import Callbacks
 from replication.client.changes import net_changes
 from replication.client.entities import Entities, ObjectName
@@ -386,8 +386,6 @@ class Database:
                 self.open_lists.clear()
             self.open_lists.drop(work.replica.written)
             self.changed(work.changes, everything=work.everything)
-            if work.left:
-                self._left.tell(work.left)
 
     # -- telling others ------------------------------------------------------------------------
     def on_outgoing(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -437,9 +435,24 @@ class Database:
         """Call ``callback`` with what this device wrote, the server took, and no subscription sees.
 
         It is gone here by then, and told to live results; the writes are at the server. Called in
-        the thread that synchronises, and must not write. Returns how to stop it.
+        the thread that synchronises, and must not write. What nobody was told of in an earlier
+        process is told now. Returns how to stop it.
         """
-        return self._left.add(callback)
+        stop = self._left.add(callback)
+        self.tell_left()
+        return stop
+
+    def tell_left(self) -> None:
+        """Tell the app what it wrote that has left the view, each once. See `left.py`."""
+        if self.read_only or self.transaction is not None or not self._left:
+            return
+        with self._lock:
+            with self.reading() as reader:
+                news, last = left.untold(reader)
+            if news:
+                self._left.tell(news)
+                with self.integrating() as work:
+                    left.told(work.writer, last)
 
     @property
     def progress(self) -> DownloadProgress:
@@ -646,3 +659,5 @@ class Integration:
         """Write what the mirrors will say."""
         records.store_local(self.writer, self.local)
         records.store_synced(self.writer, self.synced)
+        if self.left:
+            left.note(self.writer, self.left)

@@ -11,6 +11,7 @@
 | staged | position in the download | [latest time of its rows, what is no row]: a staged DOWNLOAD |
 | subscriptions | query version | see `subscriptions.py` |
 | journal, journal_of | number; class, key, number | see `journal.py` |
+| left | number | what is to be told of the view; see `left.py` |
 | kept, acked | class, key, client version; client version | see `kept.py` |
 
 Rule 1: the object row is the view, `merge(synced, pending)`; `base` holds the synced state only
@@ -35,6 +36,7 @@ STAGED: Final = "staged"
 SUBSCRIPTIONS: Final = "subscriptions"
 JOURNAL: Final = "journal"
 JOURNAL_OF: Final = "journal_of"
+LEFT: Final = "left"
 KEPT: Final = "kept"
 ACKED: Final = "acked"
 
