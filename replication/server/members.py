@@ -11,10 +11,10 @@ Rule 3: objects that SORT leaves equal stand in the order of the canonical bytes
 Rule 4: FOLLOW brings what the objects of its branch link to, as long as one of them does: from a
         property, and from what that leads to as often as it says, or by the next property of
         its path. What the links lead to needs no query of its own. [QUERY-153]
-Rule 6: where each object is judged by itself and what it links to, a stretch of the log concerns
-        what it touched and what links there, and nothing else is judged again.
 Rule 5: of one object QUERY_FOLLOWED_SERVER_MAX links are followed to judge it; further ones read
         null. [QUERY-154]
+Rule 6: where each object is judged by itself and what it links to, a stretch of the log concerns
+        what it touched and what links there, and nothing else is judged again.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ Rule 4: a state has all its parts. How a list is spread over parts depends on th
         so a part of the same name at the client need not be the same part.
 Rule 5: phase 1 begins at some version. What enters and was not touched past that version was sent
         by phase 1 as it still is, so phase 2 leaves it out. [BOOT-1]
-Rule 7: what only hidden fields changed of is neither sent again, nor told whose change it was.
-        [RULES-HIDE-2]
 Rule 6: a message of phase 2 begins with the authors of what it read that touched a state it sends.
         [DOWN-10]
+Rule 7: what only hidden fields changed of is neither sent again, nor told whose change it was.
+        [RULES-HIDE-2]
 Rule 8: members of a view (see `members`) are sent, and evicted, as of the version at which phase 1
         began; the last message brings what came and went since. Where that is too much, it all
         begins again at the version reached.

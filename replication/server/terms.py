@@ -4,11 +4,11 @@ Rule 1: where views are strict, a write is refused if it creates an object outsi
         view, or changes or deletes one that was not in it. Writing an object out of the view is
         allowed: it is evicted. Otherwise whatever the rules allow is taken. [SUB-12]
 Rule 2: a session that never had a subscription set has no view to keep to.
-Rule 4: a view that other objects have a say in is not strict: what a write makes of it is only
-        known after it.
 Rule 3: what a session that was opened with a partition creates without the partition key gets it.
         A session that keeps to the partition is refused what is, or would be, outside of it.
         [PART-4] [PART-5]
+Rule 4: a view that other objects have a say in is not strict: what a write makes of it is only
+        known after it.
 """
 
 from __future__ import annotations
