@@ -10,6 +10,7 @@ from worlds import Device, World
 
 from replication.client.database import Database
 from replication.errors import QueryError
+from replication.limits import LIST_PART_ELEMENTS_MAX
 
 
 def world() -> tuple[World, Database, Device]:
@@ -70,6 +71,28 @@ def test_a_window_gives_up_what_others_push_out() -> None:
         book.year = 2020
     made.settle()
     assert held(reader.db) == ([0, 2, 3], [])
+
+
+def test_a_long_list_reads_null_in_a_subscription() -> None:
+    """[QUERY-156] On a device it is whole."""
+    made, db, reader = world()
+    subscribe(reader, "ANY tags == 'x'")
+    with db.write():
+        book = db.get(Book, 1)
+        assert book is not None
+        book.tags = ["x"] * LIST_PART_ELEMENTS_MAX
+    made.settle()
+    assert held(reader.db)[0] == [1]
+    with db.write():
+        book.tags.append("x")
+    made.settle()
+    assert held(reader.db)[0] == []
+    assert db.objects(Book, "ANY tags == 'x'").keys() == [1]
+    for text in ("NOT ANY tags == 'x'", "tags.@count == 0"):  # by state, from the server's rows
+        subscribe(reader, text)
+        made.settle()
+        assert held(reader.db)[0] == [0, 1, 2, 3]
+    assert reader.db.objects(Book, "ANY tags == 'x'").keys() == [1]
 
 
 def test_what_can_not_be_served_is_refused_at_once() -> None:

@@ -51,7 +51,7 @@ def command(
     Example:
       replication query books.db Book 'year < 1900 AND language == "fre"' --sort -year
     """
-    from replication.client.evaluation import found_by, plan
+    from replication.client.evaluation import found_by, plan, seen
 
     with snapshot(store) as held:
         held.known_class(class_name)
@@ -64,7 +64,10 @@ def command(
             limit = 0 if as_json else _TABLE_ROWS
         at_once = 0 if only_count else limit if limit and not sort else None
         found = found_by(held.reader, None, class_name, parsed, limit=at_once)
-        total = held.reader.count(class_name, parsed) if parsed.is_local else len(found)
+        total = len(found)
+        if parsed.is_local:
+            source = seen(held.reader, class_name)
+            total = held.reader.count(class_name, parsed, source=source)
         if only_count:
             print_json({"count": total}) if as_json else click.echo(str(total))
             return

@@ -42,7 +42,7 @@ from replication.errors import DecodeError
 from replication.history.changeset import decode, decode_trusted, next_digest
 from replication.model.encoding import RUN, is_key, key_bytes, pack, unpack_trusted
 from replication.model.schema import Schema
-from replication.model.values import Key
+from replication.model.values import SPREAD, Key
 from replication.protocol.body import (
     AuthorOp,
     DeltaOp,
@@ -219,7 +219,7 @@ class _StagedRows:
             _known_class(self._work, class_name)
             self._class_name = class_name
             self._columns = self._work.columns[class_name]
-        columns = column_values(state, self._columns)
+        columns = column_values(state, self._columns, SPREAD)
         self._rows.append((key, version, head, None if columns is None else [*columns.values()]))
 
     def flush(self) -> None:

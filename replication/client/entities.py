@@ -103,12 +103,13 @@ class CommittedList:
         return self._values
 
 
-class _PartsMissingError(Exception):
-    """A list is spread over parts, and they were not read; it never leaves this file."""
+class PartsMissingError(Exception):
+    """A list is spread over parts, and they were not read; it never leaves the client."""
 
 
-def _unread(_name: bytes) -> bytes:
-    raise _PartsMissingError
+def unread(_name: bytes) -> bytes:
+    """Parts that nobody read."""
+    raise PartsMissingError
 
 
 class Snapshot:
@@ -127,7 +128,7 @@ class Snapshot:
         self.generation = generation
         #: The object's own fields; None if it is not alive.
         self.top: Fields | None = state[3] if is_alive(state) else None
-        self._parts = Parts(_unread if chunks is None else chunks.get)
+        self._parts = Parts(unread if chunks is None else chunks.get)
         self._places: dict[Steps, tuple[Fields | None, Path]] = {(): (self.top, ())}
         self._lists: dict[tuple[Steps, Slot], CommittedList] = {}
         self._texts: dict[tuple[Steps, str], Pieces] = {}
@@ -243,7 +244,7 @@ class Entity:
             return snapshot.top
         try:
             return snapshot.fields(path)
-        except _PartsMissingError:
+        except PartsMissingError:
             return self._load_parts().fields(path)
 
     def listing(self, path: Steps, name: Slot) -> Listing:
@@ -261,7 +262,7 @@ class Entity:
             snapshot = self._load()
         try:
             return snapshot.listing(path, name)
-        except _PartsMissingError:
+        except PartsMissingError:
             return self._load_parts().listing(path, name)
 
     def text(self, path: Steps, name: str) -> Pieces:
@@ -290,7 +291,7 @@ class Entity:
             snapshot = self._load()
         try:
             return read(snapshot)
-        except _PartsMissingError:
+        except PartsMissingError:
             return read(self._load_parts())
 
     def missing(self, path: Steps = ()) -> NoSuchObjectError:

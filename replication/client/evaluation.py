@@ -3,6 +3,7 @@
 Rule 1: a condition on the objects alone is answered by the store. One that looks at other objects
         is narrowed there, and judged on a graph of the same snapshot; what SORT, DISTINCT and LIMIT
         leave is worked out on what is left.
+        A row whose list is spread over parts is judged with its parts.
 Rule 2: inside of a write transaction, the objects that it has open are seen as it sees them. Of
         lists inside of embedded objects and mixed values it shows what was there before.
 Rule 3: UNION gives each object once, in the order in which they came to this device.
@@ -23,7 +24,7 @@ from replication.storage.graph import Graph, Name, Node
 
 if TYPE_CHECKING:
     from replication.client.transaction import ObjectEdit, Transaction
-    from replication.storage.contract import Reader, StoredObject
+    from replication.storage.contract import Reader, SourceOf, StoredObject
 
 
 class Found(NamedTuple):
@@ -55,9 +56,10 @@ def found_by(
     """
     edits = {} if transaction is None else _touched(transaction)
     if not edits and (query is None or query.is_local):
+        whole = None if query is None else seen(reader, class_name)
         return [
             Found(row, key, head)
-            for row, key, _, head in reader.scan(class_name, query, limit=limit)
+            for row, key, _, head in reader.scan(class_name, query, limit=limit, source=whole)
         ]
     overlay = {name: (edit.key, _fields(edit)) for name, edit in edits.items()}
     graph = Graph(reader, overlay)
@@ -71,6 +73,12 @@ def found_by(
             together.setdefault(key_bytes(each.key), each)
     out = list(together.values())
     return out if len(query.branches) == 1 else sorted(out, key=lambda each: each.row)
+
+
+def seen(reader: Reader, class_name: str) -> SourceOf:
+    """What queries see of the rows of a class where a store has to ask: long lists as well."""
+    graph = Graph(reader)
+    return lambda stored: graph.row(class_name, stored)
 
 
 def _missing(found: Found) -> Node:
@@ -95,10 +103,9 @@ def _scanned(
     def source(stored: StoredObject) -> Node:
         return graph.row(class_name, stored)
 
-    judged = source if query is not None and query.reaches else None
     out = [
         Found(stored.row, stored.key, stored.head, source(stored) if nodes else None)
-        for stored in reader.scan(class_name, query, source=judged)
+        for stored in reader.scan(class_name, query, source=source)
         if not edits or (class_name, key_bytes(stored.key)) not in edits
     ]
     fresh = [
@@ -119,7 +126,7 @@ class _EditFields(QueryFields):
     __slots__ = ("_edit",)
 
     def __init__(self, edit: ObjectEdit) -> None:
-        super().__init__(edit.fields() or {})
+        super().__init__(edit.fields() or {}, edit.parts)
         self._edit = edit
 
     def get(self, name: str, _default: Any = None) -> Any:

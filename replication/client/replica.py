@@ -27,7 +27,7 @@ from replication.crdt.parts import Parts
 from replication.crdt.view import column_values
 from replication.errors import DecodeError
 from replication.model.encoding import pack, unpack_trusted
-from replication.model.values import Key
+from replication.model.values import SPREAD, Key
 from replication.storage.contract import StoredObject, Writer
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Replica:
     ) -> int:
         """The same where the bytes of the state are at hand."""
         self.written.append((class_name, key))
-        columns = column_values(state, self._columns.get(class_name, ()))
+        columns = column_values(state, self._columns.get(class_name, ()), SPREAD)
         row = self._writer.put_object(class_name, key, version, head, columns)
         if parts is None:
             return row

@@ -22,10 +22,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from replication.client.changes import NetChanges, changed_fields
-from replication.client.entities import Entity
-from replication.client.evaluation import Found, found_by, plan
+from replication.client.entities import Entity, PartsMissingError, unread
+from replication.client.evaluation import Found, found_by, plan, seen
 from replication.client.journal import Entry
-from replication.crdt.view import column_values, register_value, shows
+from replication.client.replica import Change
+from replication.crdt.parts import Parts
+from replication.crdt.view import QueryFields, register_value, shows
 from replication.errors import QueryError, UsageError, WrongTypeError
 from replication.model.check import ZEROS, convert, shown
 from replication.model.encoding import key_bytes, unpack_trusted
@@ -179,7 +181,8 @@ class Results(Generic[T]):
         if not simple or self._rows is not None or self._db.transaction is not None:
             return len(self)
         with self._db.reading() as reader:
-            return reader.count(self._schema.name, self._query)
+            name = self._schema.name
+            return reader.count(name, self._query, source=seen(reader, name))
 
     def explain(self) -> str:
         """How the query is answered: which indexes serve it and what is left to work out.
@@ -282,12 +285,14 @@ class Results(Generic[T]):
         if query is not None and not query.is_local:
             mine = self._schema.name in net
             return self._compared(net, keys) if mine or query.reaches else None
+        changes = net.get(self._schema.name, ())
+        try:
+            found = [self._is_found(change) for change in changes]
+        except PartsMissingError:
+            return self._compared(net, keys)
         out = ResultsChange()
-        wanted = frozenset() if self._query is None else self._query.fields
-        for change in net.get(self._schema.name, ()):
+        for change, matches in zip(changes, found, strict=True):
             key = change.key
-            values = column_values(change.after, wanted) if shows(change.head_after) else None
-            matches = self.accepts(key, None if values is None else values.get)
             if change.overridden and (matches or key in keys):
                 out.overridden[key] = list(change.overridden)
             if matches and key not in keys:
@@ -302,16 +307,23 @@ class Results(Generic[T]):
                     out.modified[key] = names
         return out if out != ResultsChange() else None
 
+    def _is_found(self, change: Change) -> bool:
+        if not shows(change.head_after):
+            return False
+        fields = QueryFields(change.after[3], Parts(unread))
+        return self.accepts(change.key, fields.get)
+
     def _compared(self, net: NetChanges, keys: dict[Key, None]) -> ResultsChange | None:
-        """The same by evaluating again: other objects have a say in what matches."""
+        """The same by evaluating again: a change alone does not tell what matches."""
         self._rows = None
+        is_ordered = self._query is not None and not self._query.is_local
         now = self.keys()
         changes = {change.key: change for change in net.get(self._schema.name, ())}
         stayed = [key for key in now if key in keys]
         out = ResultsChange(
             inserted=[key for key in now if key not in keys],
             deleted=list(keys.keys() - set(now)),
-            reordered=stayed != [key for key in keys if key in set(stayed)],
+            reordered=is_ordered and stayed != [key for key in keys if key in set(stayed)],
         )
         for key in stayed:
             if key in changes:

@@ -21,11 +21,13 @@ from replication.crdt.set import members
 from replication.limits import CONTAINER_NESTING_MAX
 from replication.model.encoding import unpack_trusted
 from replication.model.values import (
+    SPREAD,
     Based,
     Container,
     EmbeddedValues,
     NestedDict,
     NestedList,
+    Spread,
 )
 
 
@@ -71,8 +73,12 @@ def list_values(
 
 
 def query_values(head: bytes) -> Mapping[str, Any]:
-    """What queries see of a stored head, field by field when it is asked for."""
-    return queryable(unpack_trusted(head))
+    """What queries see of a stored head, field by field when it is asked for, for stores.
+
+    A list that is spread over parts is `SPREAD`.
+    """
+    state = unpack_trusted(head)
+    return _HeadFields(state[3] if obj.is_alive(state) else {})
 
 
 def queryable(state: obj.ObjectState) -> QueryFields:
@@ -164,15 +170,21 @@ class NestedView:
         ]
 
 
-def column_values(state: obj.ObjectState, names: Iterable[str]) -> dict[str, Any] | None:
-    """The queryable fields ``names`` of an object as a store keeps them; None if not alive."""
+def column_values(
+    state: obj.ObjectState, names: Iterable[str], spread: Spread | None = None
+) -> dict[str, Any] | None:
+    """The queryable fields ``names`` of an object as a store keeps them; None if not alive.
+
+    Args:
+        spread: what stands for a list that is spread over parts.
+    """
     if not obj.is_alive(state):
         return None
     fields = state[3]
     groups = fields.get(obj.REGISTER)
     if groups and len(fields) == 1:  # nothing but registers
         return {name: _written(groups, name) for name in names}
-    seen = QueryFields(fields)
+    seen = QueryFields(fields) if spread is None else _HeadFields(fields)
     return {name: seen.get(name) for name in names}
 
 
@@ -268,6 +280,16 @@ class QueryFields(Mapping[str, Any]):
         for kind in (obj.SET, obj.LIST, obj.DICTIONARY, obj.EMBEDDED):
             found.update(self._fields.get(kind, ()))
         return sorted(found)
+
+
+class _HeadFields(QueryFields):
+    """The same of a head alone, where a list that is spread over parts shows that it is."""
+
+    __slots__ = ()
+
+    def get(self, name: str, _default: Any = None) -> Any:
+        held = self._fields.get(obj.LIST, {}).get(name)
+        return SPREAD if held is not None and len(held) != 2 else super().get(name)
 
 
 class _QueryView(NestedView):

@@ -140,6 +140,15 @@ class NestedDict(dict[str, Any]):
     __slots__ = ()
 
 
+class Spread:
+    """Stands in a column for a list that is spread over parts: whoever asks has to look there."""
+
+    __slots__ = ()
+
+
+SPREAD: Final = Spread()
+
+
 class EmbeddedValues(dict[str, Any]):
     """The values of an embedded object by name, as queries see it.
 

@@ -18,6 +18,7 @@ Rule 3: within one kind, columns have the order of the values. SQLite puts null 
 | objectId, uuid, binary           | blob: tag 5, 6, 7 and the bytes                          |
 | link                             | blob: tag 8 and its canonical encoding                   |
 | list, set; dictionary            | blob: tag 9 and the canonical encoding of the elements   |
+| list that is spread over parts   | blob: tag 10; what is in it, no column tells             |
 | list or dictionary in mixed,     | blob: tag 9 and the canonical encoding of what names it, |
 | embedded object                  | or of a container that stands for any                    |
 """
@@ -44,6 +45,7 @@ from replication.model.values import (
     Link,
     NestedDict,
     NestedList,
+    Spread,
     Timestamp,
     type_name,
 )
@@ -61,8 +63,9 @@ OBJECT_ID: Final = b"\x05"
 UUID: Final = b"\x06"
 BINARY: Final = b"\x07"
 LINK: Final = b"\x08"
-#: The greatest tag: whatever is not less than it is an array, or compares with nothing.
+#: Whatever is not less than it is an array, or compares with nothing.
 ARRAY: Final = b"\x09"
+SPREAD: Final = b"\x0a"
 
 #: The tags of the kinds that have an order and are stored as blobs.
 TAGS: Final[dict[Kind, bytes]] = {
@@ -192,6 +195,7 @@ _WRITERS: Final[dict[type, Callable[[Any], ColumnValue]]] = {
     NestedList: lambda value: ARRAY + pack(_element(value)),
     NestedDict: lambda value: ARRAY + pack(_element(value)),
     EmbeddedValues: lambda value: ARRAY + pack(_element(value)),
+    Spread: lambda _value: SPREAD,
 }
 
 
@@ -211,4 +215,5 @@ _READERS: Final[dict[bytes, Callable[[bytes], FieldValue]]] = {
     BINARY: lambda body: body,
     LINK: unpack_trusted,
     ARRAY: unpack_trusted,
+    SPREAD: lambda _body: None,
 }

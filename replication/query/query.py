@@ -97,6 +97,16 @@ class Query:
         return frozenset(each.name for each in operands if isinstance(each, Field))
 
     @property
+    def lists(self) -> frozenset[str]:
+        """Those of `columns` that may hold lists, as far as a schema has said."""
+        operands = (each for part in self.branches for each in operands_of(part))
+        return frozenset(
+            each.name
+            for each in operands
+            if isinstance(each, Field) and (each.type is None or each.type.startswith("list"))
+        )
+
+    @property
     def links(self) -> frozenset[str]:
         """The names of the fields that begin its paths over links."""
         operands = (each for part in self.branches for each in operands_of(part))

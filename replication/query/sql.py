@@ -13,12 +13,14 @@ Rule 4: an unchecked query can't know whether a field holds an array or a decima
 Rule 5: what no column holds (paths, sub-queries, regions, the types of numbers) is taken for true,
         negated or not. The condition then holds for every row that the query holds for, and for
         others: it narrows, and `evaluate` decides.
+Rule 6: the same goes for a row whose column says that its list is spread over parts. Who knows that
+        no row of a column does leaves it out of ``spread``, and keeps a condition that decides.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
@@ -82,17 +84,20 @@ class Compiled(NamedTuple):
     exact: bool
 
 
-def compile_sql(query: Query, columns: Mapping[str, str]) -> Compiled | None:
+def compile_sql(
+    query: Query, columns: Mapping[str, str], spread: Collection[str] = ()
+) -> Compiled | None:
     """What SQL can say of the conditions of a query.
 
     Args:
         columns: the SQL name, quoted where need be, of the column of each field.
+        spread: the fields of which a row may be spread over parts. Rule 6.
 
     Returns:
         None if that is nothing, or the query is larger than SQLite takes or plans in reasonable
         time: then ask `Query.matches` for every object.
     """
-    compiler = _Compiler(columns)
+    compiler = _Compiler(columns, spread)
     try:
         root = any_of([branch.root for branch in query.branches])
         text, bindings = compiler.node(root, positive=True)
@@ -135,8 +140,9 @@ FUNCTIONS: Final[dict[str, tuple[Callable[..., bool], int]]] = {"query_test": (q
 
 
 class _Compiler:
-    def __init__(self, columns: Mapping[str, str]) -> None:
+    def __init__(self, columns: Mapping[str, str], spread: Collection[str]) -> None:
         self.columns = columns
+        self.spread = spread
         self.comparisons = 0
         self.exact = True
 
@@ -164,7 +170,17 @@ class _Compiler:
         except _InexpressibleError:
             self.exact = False
             return _Sql("1", [])
-        return _Sql(text if positive else f"({text}) IS NOT TRUE", bindings)
+        decided = _Sql(text if positive else f"({text}) IS NOT TRUE", bindings)
+        return self.kept(node, decided) if self.spread else decided
+
+    def kept(self, node: Comparison, decided: _Sql) -> _Sql:
+        """The condition, or a row of which the columns don't tell. Rule 6."""
+        names = {each.name for each in operands_in(node) if isinstance(each, Field)}
+        told = [_Sql(f"{self.column(name)} = ?", [col.SPREAD]) for name in names & {*self.spread}]
+        if not told:
+            return decided
+        self.exact = False
+        return _joined([*told, decided], " OR ")
 
     def comparison(self, node: Comparison) -> _Sql:
         left, right = node.left, node.right

@@ -20,9 +20,10 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
-from replication.crdt.view import query_values, shows
+from replication.crdt.view import queryable, shows
 from replication.errors import QueryError
 from replication.limits import QUERIED_COLUMNS_MAX, QUERY_BYTES_MAX
+from replication.model.encoding import unpack_trusted
 from replication.model.schema import ClassSchema
 from replication.model.types import KEY_NAME, broken_class_name
 from replication.model.values import Key
@@ -61,7 +62,9 @@ class Image:
         if name not in values:
             fields = self._fields
             if fields is None:
-                fields = self._fields = {} if self.head is None else query_values(self.head)
+                head = self.head
+                fields = {} if head is None else queryable(unpack_trusted(head))
+                self._fields = fields
             values[name] = fields.get(name)
         return values[name]
 

@@ -28,15 +28,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from replication.model.values import Key, Value
+from replication.model.values import SPREAD, Key, Value
 from replication.query.paths import Get
 from replication.query.query import Query
 
 #: What a store is given to look into heads: the values of an object's fields by name, None for
-#: a missing one. It is only called with heads of living objects.
+#: a missing one, `SPREAD` for a list that is not in the head. It is only called with heads of
+#: living objects.
 ReadHead: TypeAlias = Callable[[bytes], Mapping[str, Value | list[Value]]]
+
+
+def told(value: Any) -> Any:
+    """What a query sees of a column where nobody looks beyond the head."""
+    return None if value is SPREAD else value
 
 
 class StoredObject(NamedTuple):
@@ -119,15 +125,21 @@ class Reader(Protocol):
 
         A row whose columns are None (see `put_object`) is not alive and never returned. A field
         that is no column is read from the head (`ReadHead`), or from what ``source`` makes of a
-        row; a query that follows links needs one. Same validity as `records`, the table being the
-        rows of the class. An unknown class has no rows.
+        row; a query that follows links needs one. A list that is `SPREAD` is read from what
+        ``source`` makes of the row, and is null without one. Same validity as `records`, the
+        table being the rows of the class. An unknown class has no rows.
         """
 
     def all_objects(self, class_name: str, *, after_row: int = 0) -> Iterator[StoredObject]:
         """Every row, dead ones included, by row: for inspection, back-fill and comparison."""
 
     def count(
-        self, class_name: str, query: Query | None = None, *, but_not: Query | None = None
+        self,
+        class_name: str,
+        query: Query | None = None,
+        *,
+        but_not: Query | None = None,
+        source: SourceOf | None = None,
     ) -> int:
         """How many rows `scan` would return."""
 

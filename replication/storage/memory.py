@@ -16,7 +16,14 @@ from replication.errors import StoreError, UsageError
 from replication.model.types import KEY_NAME
 from replication.model.values import Key, Value
 from replication.query.query import Query
-from replication.storage.contract import ReadHead, SourceOf, StagedRow, StoredObject, StoredPart
+from replication.storage.contract import (
+    ReadHead,
+    SourceOf,
+    StagedRow,
+    StoredObject,
+    StoredPart,
+    told,
+)
 from replication.storage.keys import PlainKey, plain_key
 from replication.storage.locks import WriteLock
 from replication.storage.sorted_map import SortedMap
@@ -229,11 +236,13 @@ class _Reader:
             read = source
             return lambda stored, _values: query.matches(read(stored))
         if query.fields <= columns:
-            return lambda _stored, values: query.matches(values.get)
+            return lambda _stored, values: query.matches(lambda name: told(values.get(name)))
 
         def judge(stored: StoredObject, _values: _Columns) -> bool:
             values = self._read_head(stored.head)
-            return query.matches(lambda name: stored.key if name == KEY_NAME else values.get(name))
+            return query.matches(
+                lambda name: stored.key if name == KEY_NAME else told(values.get(name))
+            )
 
         return judge
 
@@ -244,10 +253,17 @@ class _Reader:
         return self._walk(("class", class_name), found)
 
     def count(
-        self, class_name: str, query: Query | None = None, *, but_not: Query | None = None
+        self,
+        class_name: str,
+        query: Query | None = None,
+        *,
+        but_not: Query | None = None,
+        source: SourceOf | None = None,
     ) -> int:
         held = self._classes.get(class_name)
-        return 0 if held is None else sum(1 for _ in self._matching(held, query, but_not, 0))
+        return (
+            0 if held is None else sum(1 for _ in self._matching(held, query, but_not, 0, source))
+        )
 
     def plan(self, class_name: str, query: Query | None = None) -> list[str]:
         judged = "" if query is None else f", judging each in Python by {query.text:.80}"

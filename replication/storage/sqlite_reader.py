@@ -12,22 +12,26 @@ from collections.abc import Callable, Iterator
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar
 
 import apsw
 
 from replication.errors import StoreError
 from replication.model.types import KEY_NAME
 from replication.model.values import Key
+from replication.query.columns import SPREAD
 from replication.query.query import Query
 from replication.query.sql import compile_sql
-from replication.storage.contract import SourceOf, StoredObject, StoredPart
+from replication.storage.contract import SourceOf, StoredObject, StoredPart, told
 from replication.storage.keys import PlainKey, key_of, plain_key
 from replication.storage.sqlite_catalog import Catalog, ClassTable
 from replication.storage.sqlite_errors import store_error
 from replication.storage.walks import Walk, Walked, Walks, ended
 
 _T = TypeVar("_T")
+
+#: The fields that a query reads and of which some row says that its list is spread over parts.
+SpreadIn: TypeAlias = Callable[[Query], list[str]]
 
 if TYPE_CHECKING:
     from replication.storage.sqlite import Handle, SQLiteStore
@@ -270,7 +274,7 @@ class SQLiteReader:
         table = self._catalog.classes.get(class_name)
         if table is None:
             return self._walk(("class", class_name), [], iter(()))
-        conditions, bindings, left = _conditions(table, query, but_not)
+        conditions, bindings, left = _conditions(table, query, but_not, self._spread_of(table))
         most = -1 if limit is None or left else limit
         cursor = self._start(table.select(conditions), [after_row, *bindings, most])
         found: Iterator[StoredObject] = map(_stored, cursor)
@@ -295,25 +299,41 @@ class SQLiteReader:
         return self._walk(("staged", class_name), [cursor], map(_stored, cursor))
 
     def count(
-        self, class_name: str, query: Query | None = None, *, but_not: Query | None = None
+        self,
+        class_name: str,
+        query: Query | None = None,
+        *,
+        but_not: Query | None = None,
+        source: SourceOf | None = None,
     ) -> int:
         table = self._catalog.classes.get(class_name)
         if table is None:
             self._check_alive()
             return 0
-        conditions, bindings, left = _conditions(table, query, but_not)
+        conditions, bindings, left = _conditions(table, query, but_not, self._spread_of(table))
         if left:
-            return sum(1 for _ in self.scan(class_name, query, but_not=but_not))
+            return sum(1 for _ in self.scan(class_name, query, but_not=but_not, source=source))
         return int(self._one(table.count(conditions), tuple(bindings)))
 
     def plan(self, class_name: str, query: Query | None = None) -> list[str]:
         table = self._catalog.classes.get(class_name)
         if table is None:
             return [f"{class_name} has no rows"]
-        conditions, bindings, left = _conditions(table, query, None)
+        conditions, bindings, left = _conditions(table, query, None, self._spread_of(table))
         sql = f"EXPLAIN QUERY PLAN {table.select(conditions)}"
         steps = [_readable(row[3], table, class_name) for row in self._all(sql, (0, *bindings, -1))]
         return steps + [f"judge what is left in Python by {asked.text:.80}" for asked, _ in left]
+
+    def _spread_of(self, table: ClassTable) -> SpreadIn:
+        def spread(query: Query) -> list[str]:
+            return [name for name in sorted(query.lists & table.columns.keys()) if any_in(name)]
+
+        def any_in(name: str) -> bool:
+            column = table.columns[name]
+            found = f"SELECT 1 FROM {table.name} WHERE {column} = ? LIMIT 1"
+            return self._one(found, (SPREAD,)) is not None
+
+        return spread
 
     def _judge(
         self, left: list[tuple[Query, bool]], source: SourceOf | None
@@ -329,7 +349,7 @@ class SQLiteReader:
             values = read_head(stored.head)
 
             def get(name: str) -> Any:
-                return stored.key if name == KEY_NAME else values.get(name)
+                return stored.key if name == KEY_NAME else told(values.get(name))
 
             return all(query.matches(get) is wanted for query, wanted in left)
 
@@ -345,7 +365,7 @@ def _readable(step: str, table: ClassTable, class_name: str) -> str:
 
 
 def _conditions(
-    table: ClassTable, query: Query | None, but_not: Query | None
+    table: ClassTable, query: Query | None, but_not: Query | None, spread: SpreadIn
 ) -> tuple[list[str], list[Any], list[tuple[Query, bool]]]:
     """What SQL can say of two queries, its bindings, and what is left for Python to judge."""
     conditions: list[str] = []
@@ -354,7 +374,7 @@ def _conditions(
     for asked, wanted in ((query, True), (but_not, False)):
         if asked is None:
             continue
-        compiled = compile_sql(asked, table.columns)
+        compiled = compile_sql(asked, table.columns, spread(asked))
         if compiled is None or not compiled.exact:
             left.append((asked, wanted))
         if compiled is not None and (compiled.exact or wanted):

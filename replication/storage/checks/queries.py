@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any, Final
 
+from replication.model.values import SPREAD
 from replication.query import parse
+from replication.query.paths import Get
 from replication.storage.checks import Checks, head, keys, put
-from replication.storage.contract import Store, Writer
+from replication.storage.contract import Store, StoredObject, Writer
 
 check: Final = Checks()
 
@@ -83,6 +85,39 @@ def scans_are_cut(store: Store) -> None:
                 assert keys(found) == cut, (question, other, after, limit)
         assert keys(txn.all_objects("Book", after_row=rows["e"])) == ["f", "g", "h"]
         assert list(txn.scan("Book", after_row=rows["h"])) == []
+
+
+@check
+def lists_in_parts_are_asked_for(store: Store) -> None:
+    """A column that is `SPREAD` is judged by what ``source`` says, and is null without one."""
+    with store.write() as txn:
+        txn.declare("Book", ["tags", "price"])
+        put(txn, "Book", "a", tags=["red"], price=1)
+        for key, price in (("b", 1), ("c", 2)):
+            columns: dict[str, Any] = {"tags": SPREAD, "price": price}
+            txn.put_object("Book", key, 1, head(price=price), columns)
+        put(txn, "Book", "d", tags=[], price=1)
+        whole = {"a": ["red"], "b": ["red", "new"], "c": ["new"], "d": []}
+
+        def source(stored: StoredObject) -> Get:
+            fields = {"tags": whole[str(stored.key)], "price": 2 if stored.key == "c" else 1}
+            return lambda name: fields.get(name)
+
+        for question, answer, without in (
+            ("ANY tags == 'red'", "ab", "a"),
+            ("NOT ANY tags == 'red'", "cd", "bcd"),
+            ("tags.@count > 1", "b", ""),
+            ("NOT tags.@count > 1 AND price == 1", "ad", "abd"),
+            ("ANY tags == 'new' OR price == 2", "bc", "c"),
+        ):
+            for types in (None, {"tags": "list<string>", "price": "int?"}):
+                query = parse(question) if types is None else parse(question).check(types)
+                assert keys(txn.scan("Book", query, source=source)) == [*answer], question
+                assert txn.count("Book", query, source=source) == len(answer)
+                rest = [key for key in "abcd" if key not in answer]
+                assert keys(txn.scan("Book", but_not=query, source=source)) == rest
+                assert keys(txn.scan("Book", query)) == [*without], question
+                assert txn.count("Book", query) == len(without)
 
 
 @check
