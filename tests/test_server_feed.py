@@ -263,6 +263,46 @@ def test_the_first_download_brings_the_schema_and_later_ones_what_is_new() -> No
     assert [ops for _, ops in second.downloads[before:]] == [[SchemaOp(addition.to_packed())]]
 
 
+@pytest.mark.parametrize("waits", [False, True], ids=["leaps", "leaps to a barrier before"])
+@pytest.mark.parametrize("comes_back", [False, True], ids=["stays", "comes back"])
+def test_whoever_leaps_past_additions_to_the_schema_has_them(waits: bool, comes_back: bool) -> None:
+    """DOWN-13: who asks for nothing hears nothing, and then goes on from the latest version."""
+    from server_files import SCHEMA, of
+
+    from replication.model.schema import ClassSchema, Schema
+
+    world = World(schema=SCHEMA, development=True)
+    device = Device(world)
+    device.subscribe(Book="year > 5")
+    device.write(lambda edit: None, BOOK)
+    device.run()
+    device.subscribe()
+    device.run()
+    assert device.cursor > 0
+    addition = Schema([ClassSchema("Book", [of("pages", "int")], key="int")])
+    with world.store.write() as writer:
+        world.host.namespace("data").write(writer, lambda _author: [], schema=addition)
+    world.host.published("data")
+    before = len(device.downloads)
+    device.run()
+    assert device.downloads[before:] == [], "it asks for nothing"
+    if waits:
+        device.mark(1)
+        device.run()
+        assert device.passed == [1]
+    if comes_back:
+        device.connect()
+    device.subscribe(Book="pages > 5")
+    device.run()
+    assert (device.query_version, device.cursor) == (3, world.latest)
+    told = [op for _, ops in device.downloads[before:] for op in ops if isinstance(op, SchemaOp)]
+    assert any("pages" in str(op.schema) for op in told)
+    before = len(device.downloads)
+    device.mark(2)
+    device.run()
+    assert not any(isinstance(op, SchemaOp) for _, ops in device.downloads[before:] for op in ops)
+
+
 def test_a_device_far_behind_is_brought_up_by_state() -> None:
     _, first, second = pair(entries_max=5)
     for value in range(30):

@@ -15,7 +15,9 @@ Rule 3: stretches that hold nothing for a session are passed over in silence, un
 Rule 4: a new subscription set is served from where the session stands: what happened under the old
         one takes effect together with the new one. So an object that was written for the new set
         does not go and come back.
-Rule 5: a client at version 0 is sent the schema first; later additions come with the log.
+Rule 5: a client at version 0 is sent the schema first; later additions come with the log. One that
+        leaps past a stretch of the log (Rule 6) is sent the schema in place of its additions.
+        [DOWN-13]
 Rule 6: for a session that asked for nothing so far, a set is staged from the latest version on,
         whatever its cursor. What its file wrote before goes with the last message, unless the set
         sees it: what was written offline stays to be seen all along. Where that is too much to be
@@ -59,6 +61,7 @@ from replication.server.policy import FREE, Assigned
 from replication.server.shared import Body
 from replication.server.staging import Staging
 from replication.server.tables import File, Ledger
+from replication.server.types import Types
 from replication.server.view import (
     Image,
     NotReadableError,
@@ -130,7 +133,8 @@ class Feed:
         self._entries_max = entries_max
         self._target: _Target | None = None
         self._staging: Staging | None = None
-        self._needs_schema = message.cursor == 0
+        #: The schema it was sent whole, by this feed. Rule 5.
+        self._told: Types | None = None
         self._seat = Seat(message.ident, wake)
         #: Whether the active set can't be served. Rule 10.
         self.withdrawn = False
@@ -516,12 +520,14 @@ class Feed:
         self._cursor = self._reached = version
         self._cursor_salt = self._reached_salt = salt
         self._mark_sent = self._mark
-        self._needs_schema = False
 
     def _first_schema(self) -> list[Operation]:
-        needed, self._needs_schema = self._needs_schema, False
-        if not needed or self._types is None:
+        """The schema, for a client that is not to read all of it in the log. Rule 5."""
+        first = self._told is None and not self._cursor
+        leaps = self._fresh and self._told is not self._types
+        if self._types is None or not (first or leaps):
             return []
+        self._told = self._types
         return [SchemaOp(self._types.schema.to_packed())]
 
     # -- staged ----------------------------------------------------------------------------------
