@@ -236,4 +236,4 @@ def _print(outcome: dict[str, Any], as_json: bool) -> None:
         )
     if outcome["refusals"]:
         refused = count(outcome["refusals"], "write was", "writes were")
-        remark(printable(f"{refused} refused: see `replication inspect STORE journal`"))
+        remark(printable(f"{refused} refused: see `replication journal STORE`"))
