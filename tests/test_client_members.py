@@ -9,8 +9,10 @@ from library import LIBRARY, Author, Book
 from worlds import Device, World
 
 from replication.client.database import Database
-from replication.errors import QueryError
+from replication.client.left import LeftView
+from replication.errors import NoSubscriptionError, QueryError
 from replication.limits import LIST_PART_ELEMENTS_MAX
+from replication.model.values import Link
 
 
 def world() -> tuple[World, Database, Device]:
@@ -100,3 +102,81 @@ def test_what_can_not_be_served_is_refused_at_once() -> None:
     for text in ("author.nosuch == 1", "@links.Author.books.@count == 1", "authors.name == 'x'"):
         with pytest.raises(QueryError):
             subscribe(reader, text)
+
+
+# -- what FOLLOW brings, made here ---------------------------------------------------------------
+def test_an_object_that_a_followed_link_is_to_lead_to() -> None:
+    """SUB-7 SUB-11: it may be created; one that nothing links to is at the server, and told."""
+    made, db, reader = world()
+    subscribe(reader, "title != 'x' FOLLOW(author)")
+    made.settle()
+    told: list[LeftView] = []
+    reader.db.on_left_view(told.extend)
+    with reader.db.write():
+        ann = reader.db.create(Author, _id=10, name="Eve")
+        reader.db.create(Book, _id=10, author=ann)
+        reader.db.create(Author, _id=11, name="nobody's")
+        with pytest.raises(NoSubscriptionError, match="no subscription of this device is for Pen"):
+            reader.db.subscriptions.check_covers("Pen")
+    made.settle()
+    assert held(reader.db) == ([0, 1, 2, 3, 10], [0, 1, 10])
+    assert [(each.class_name, each.key) for each in told] == [("Author", 11)]
+    assert sorted(db.objects(Author).keys()) == [0, 1, 10, 11]
+    assert reader.db.refusals() == []
+    with db.write():
+        book = db.get(Book, 1)
+        assert book is not None
+        book.author = db.get(Author, 11)
+    made.settle()
+    assert 11 in held(reader.db)[1], "something leads to it now"
+
+
+@pytest.mark.parametrize("first", ["author first", "book first"])
+def test_an_object_and_its_link_in_two_transactions(first: str) -> None:
+    """SUB-7: both are here in the end, in whichever order they were written and sent."""
+    made, _, reader = world()
+    subscribe(reader, "title != 'x' FOLLOW(author)")
+    made.settle()
+    with reader.db.write():
+        if first == "author first":
+            reader.db.create(Author, _id=10)
+        else:
+            reader.db.create(Book, _id=10, author=Link("Author", 10))
+    with reader.db.write():
+        if first == "author first":
+            reader.db.create(Book, _id=10, author=reader.db.get(Author, 10))
+        else:
+            reader.db.create(Author, _id=10)
+    made.settle()
+    assert held(reader.db) == ([0, 1, 2, 3, 10], [0, 1, 10])
+    book = reader.db.get(Book, 10)
+    assert book is not None
+    assert book.author is not None
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "allowed"),
+    [
+        ("Book", "TRUEPREDICATE", False),
+        ("Book", "author.name == 'x'", False),
+        ("Book", "TRUEPREDICATE FOLLOW(author)", True),
+        ("Book", "year == 1 UNION year == 2 FOLLOW(author)", True),
+        ("Book", "TRUEPREDICATE FOLLOW(*)", True),
+        ("Book", "TRUEPREDICATE FOLLOW(by_role)", True),
+        ("Author", "TRUEPREDICATE FOLLOW(books)", True),
+        ("Author", "TRUEPREDICATE", False),
+    ],
+)
+def test_what_a_set_may_bring_along(asked: str, text: str, allowed: bool) -> None:
+    """SUB-7"""
+    _, _, reader = world()
+    with reader.db.subscriptions.edit() as edit:
+        edit.clear()
+        edit.add(asked, text)
+    other = Author if asked == "Book" else Book
+    with reader.db.write():
+        if allowed:
+            reader.db.create(other, _id=10)
+        else:
+            with pytest.raises(NoSubscriptionError):
+                reader.db.create(other, _id=10)

@@ -9,7 +9,7 @@ Rule 2: states: PENDING (committed, not served yet), BOOTSTRAPPING (the first st
 Rule 3: writes made before an edit are judged under the old set: the query is sent behind them,
         and nothing newer is sent before it. [SUB-3]
 Rule 4: a file that never had a set is its device's own: anything may be written to it. Once it has
-        one, new objects are of classes that its latest set asks for. [SUB-7]
+        one, new objects are of classes that its latest set asks for, or may bring along. [SUB-7]
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from replication.client.subscription_set import (
     SubscriptionState,
 )
 from replication.errors import NoSubscriptionError, QueryError, UsageError
+from replication.model.schema import Schema
 from replication.query import parse
-from replication.query.reach import unsubscribable
+from replication.query.reach import brought, unsubscribable
 from replication.storage.contract import Reader, Writer, int_from_key, int_key
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Subscriptions:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._changed: Callbacks[None] = Callbacks(db._callback_failed)
+        #: What the last set that was asked brings along, under the schema of that moment.
+        self._along: tuple[SubscriptionSet, Schema, frozenset[str] | None] | None = None
         with db.reading() as reader:
             self._sets = list(load_sets(reader))
 
@@ -145,11 +148,25 @@ class Subscriptions:
     def check_covers(self, class_name: str) -> None:
         """Raise NoSubscriptionError if an object of a class would never be synchronised. Rule 4."""
         latest = self.latest
-        if latest.version and all(item.class_name != class_name for item in latest.subscriptions):
+        if not latest.version or any(i.class_name == class_name for i in latest.subscriptions):
+            return
+        brought = self._brought(latest)
+        if brought is not None and class_name not in brought:
             raise NoSubscriptionError(
                 f"no subscription of this device is for {class_name}: what is created would never "
                 "be synchronised; add one with `with db.subscriptions.edit() as edit: ...`"
             )
+
+    def _brought(self, latest: SubscriptionSet) -> frozenset[str] | None:
+        """The classes that a set brings along without asking for them; None if that may be any."""
+        schema = self._db.known_schema
+        held = self._along
+        if held is None or held[0] is not latest or held[1] is not schema:
+            found = [brought(i.class_name, parse(i.query), schema) for i in latest.subscriptions]
+            known = [each for each in found if each is not None]
+            classes = frozenset[str]().union(*known) if len(known) == len(found) else None
+            held = self._along = (latest, schema, classes)
+        return held[2]
 
     def _check(self, item: Subscription) -> None:
         known = self._db.schema.get(item.class_name) or self._db.known_schema.get(item.class_name)

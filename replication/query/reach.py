@@ -56,6 +56,23 @@ def depends_on(class_name: str, parts: Iterable[Branch], schema: Schema) -> froz
     return frozenset(out)
 
 
+def brought(class_name: str, query: Query, schema: Schema) -> frozenset[str] | None:
+    """The classes of the objects that FOLLOW brings along; None if that may be any.
+
+    Args:
+        class_name: of the objects that are asked for.
+    """
+    out: set[str] = set()
+    for part in query.branches:
+        for modifier in part.modifiers:
+            if isinstance(modifier, Follow):
+                found = _along(class_name, list(modifier.names) * modifier.depth, schema)
+                if found is None:
+                    return None
+                out |= found
+    return frozenset(out)
+
+
 def steps_once(class_name: str, parts: Iterable[Branch], schema: Schema) -> bool:
     """Whether each object is judged by itself and by what its own single links lead to.
 
