@@ -30,7 +30,7 @@ WORDS = r"""
     2021-01-01@00:00:00 2021-13-01@00:00:00 2021-01-01 oid(0102030405060708090a0b0c) oid(x) uuid(
     uuid(00000000-0000-0000-0000-000000000001) decimal(1.5) decimal() obj( obj \ \n '\u0041'
     '\ud800' 99999999999999999999 1e999 1e99f TRUEPREDICATE FALSEPREDICATE . @ ; - $ é
-    SUBQUERY SORT LIMIT text 1AND 5a _
+    SUBQUERY SORT LIMIT text 1AND 5a _ binary binary( binary('x') binary(B64"AP8=") binary('\q')
 """
 PIECES = st.sampled_from([*WORDS.split(), "\ufffe", "\x00"])
 

@@ -21,7 +21,8 @@ _WORD: Final = r"(?:[A-Za-z_\x80-\U0010ffff]|\\.)(?:[A-Za-z0-9_$\x80-\U0010ffff-
 _STRING: Final = r""""[^"\\]*+(?:\\.[^"\\]*+)*+"|'[^'\\]*+(?:\\.[^'\\]*+)*+'"""
 _TIME: Final = r"T[-+]?[0-9]++:[-+]?[0-9]++"
 _BINARY: Final = r"""B64(?:"[^"]*+"|'[^']*+')"""
-_CALL: Final = r"(?:oid|uuid|decimal)\([^()]*+\)"
+_BYTES: Final = rf"binary\([ \t\r\n\f\v]*+(?:{_BINARY}|{_STRING})[ \t\r\n\f\v]*+\)"
+_CALL: Final = rf"(?:(?:oid|uuid|decimal)\([^()]*+\)|{_BYTES})"
 _OPERATOR: Final = r"[=!<>]=|=[<>]|<>|&&|\|\||[=<>!(){},\[\]]"
 _DATE: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[@T][0-9:]*+"
 _NUMBER: Final = r"[-+]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+"
@@ -32,7 +33,7 @@ _REST: Final = r"[-+]?[\w$.]++"
 #: White space and one token; at the end an empty one. No group: `findall` gives the matches.
 _LEXEME: Final = re.compile(
     rf"""[ \t\r\n\f\v]*+(?:
-    (?!{_TIME}|B64["']|(?:oid|uuid|decimal)\(){_WORD}
+    (?!{_TIME}|B64["']|(?:oid|uuid|decimal|binary)\(){_WORD}
     | \[[cC]\] | {_OPERATOR} | {_STRING} | {_DATE} | {_TIME} | {_BINARY} | {_CALL}
     | \.?@[A-Za-z]++ | \.{_WORD} | {_NUMBER}[fF]?+(?![\w$.]) | {_VARIABLE} | {_REST} | . | \Z )""",
     re.VERBOSE | re.DOTALL,

@@ -198,9 +198,11 @@ _CALLS: Final[dict[str, Callable[[str], Value]]] = {
 
 
 def read_call(text: str) -> Value:
-    """``oid(...)``, ``uuid(...)`` or ``decimal(...)``, with or without quotes inside."""
+    """``oid(...)``, ``uuid(...)`` or ``decimal(...)``, with or without quotes; ``binary("...")``."""
     name, _, inside = text[:-1].partition("(")
     inside = inside.strip(" \t\r\n\f\v")
+    if name == "binary":
+        return read_binary(inside) if inside[0] == "B" else read_string(inside).encode()
     if len(inside) > 1 and inside[0] == inside[-1] and inside[0] in "\"'":
         inside = inside[1:-1]
     return _CALLS[name](inside)
