@@ -198,7 +198,7 @@ _CALLS: Final[dict[str, Callable[[str], Value]]] = {
 
 
 def read_call(text: str) -> Value:
-    """``oid(...)``, ``uuid(...)`` or ``decimal(...)``, with or without quotes; ``binary("...")``."""
+    """``oid(...)``, ``uuid(...)``, ``decimal(...)``, quotes inside or not; ``binary("...")``."""
     name, _, inside = text[:-1].partition("(")
     inside = inside.strip(" \t\r\n\f\v")
     if name == "binary":
