@@ -68,6 +68,41 @@ def test_255_two_bad_sets_committed_offline() -> None:
     assert "Ink" in reader.db.subscriptions.latest.message
 
 
+def test_a_set_with_a_class_that_the_server_does_not_have() -> None:
+    """SUB-14: refused whole, as 226 of the anchor; the message says which and what to do."""
+    world, writer, reader = refusing()
+    ask(reader, "Book")
+    reader.sync()
+    ask(reader, "Pen", "Book", "Ink")
+    reader.sync()
+    assert states(reader) == [(1, State.COMPLETE), (2, State.ERROR)]
+    message = reader.db.subscriptions.latest.message
+    assert "has no class Ink, Pen: edit the set" in message
+    assert message.endswith("(`replication serve --schema`, or development mode) "
+                            "and edit the set again")  # fmt: skip
+    put(writer, 1, title="still served")
+    writer.sync()
+    reader.sync()
+    assert reader.view()[1]["title"] == "still served"
+    world._options["development"] = True
+    world.restart()
+    for device in (writer, reader):
+        device.sync()
+    assert states(reader)[-1] == (2, State.ERROR), "nobody asked again"
+    ask(reader, "Pen", "Book", "Ink")
+    reader.sync()
+    assert states(reader) == [(3, State.COMPLETE)]
+    check_converged(world)
+
+
+def test_more_unknown_classes_than_an_error_names() -> None:
+    """SUB-14"""
+    _, _, reader = refusing()
+    ask(reader, *(f"Pen{number}" for number in range(8)))
+    reader.sync()
+    assert "Pen0, Pen1, Pen2, Pen3, Pen4 and 3 more:" in reader.db.subscriptions.latest.message
+
+
 def test_256_waiting_for_downloads_ends_while_a_set_is_refused() -> None:
     """SUB-2 SESSION-3"""
     _, _, reader = refusing()

@@ -41,6 +41,8 @@ class NotReadableError(QueryError):
     """A query that asks for what the user may not read. Rule 4."""
 
 
+#: Classes that one error names.
+_NAMED_MAX: Final = 5
 #: Characters of a query that is worth remembering.
 _REMEMBERED_MAX: Final = 4096
 
@@ -204,16 +206,27 @@ def check_queries(
         if roles is not None:
             _check_role(query, name, roles.of(name))
         if types is not None:
+            if not development and types.schema.get(name) is None:
+                raise QueryError(_unknown(texts, types))
             query = _checked(query, name, types, development)
         reason = unsubscribable(query, known=types is not None, ruled=roles is not None)
         if reason is not None:
             raise QueryError(f"the query on {name}: {reason}")
 
 
+def _unknown(texts: Mapping[str, str], types: Types) -> str:
+    """What to do about the classes of a set that a server does not have."""
+    names = sorted(name for name in texts if types.schema.get(name) is None)
+    more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
+    return (
+        f"the server's schema has no class {', '.join(names[:_NAMED_MAX])}{more}: edit the set and "
+        "remove what asks for it, or add it to that schema (`replication serve --schema`, or "
+        "development mode) and edit the set again"
+    )
+
+
 def _checked(query: Query, class_name: str, types: Types, development: bool) -> Query:
     known = types.schema.get(class_name)
-    if known is None and not development:
-        raise QueryError(f"the server's schema has no class {class_name}")
     if known is not None:
         _check_class(known)
         reason = _unqueryable(query, known, types, development)
