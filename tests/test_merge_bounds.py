@@ -19,12 +19,14 @@ from replication.crdt.object import absent, is_deleted
 from replication.crdt.parts import Parts, part_name
 from replication.crdt.register import merge_groups
 from replication.crdt.stamps import latest_time
-from replication.crdt.text import check_text, check_text_parts
-from replication.crdt.updates import EMPTY, read_update
+from replication.crdt.text import check_text, check_text_parts, merge_text
+from replication.crdt.updates import EMPTY, Update, read_update, union, write_update
 from replication.errors import DecodeError, LimitExceededError
 from replication.limits import (
+    CHANGESET_BYTES_MAX,
     IDENT_MAX,
     TEXT_CLIENT_MAX,
+    TEXT_PART_BYTES_TARGET,
     TEXT_TAIL_BYTES_MAX,
 )
 from replication.model.encoding import pack
@@ -221,6 +223,57 @@ def test_a_part_of_a_text_is_an_update() -> None:
         assert accepted(check_text_parts, state, parts, (6, "t")) == fits
 
 
+#: As large as a part may become, alone.
+LONG = write_update(Update({1: [(0, TEXT_PART_BYTES_TARGET // 2, None, None, "x" * 32768)]}))
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "joined"),
+    [
+        (typed(5000), 2 * 5000, False),
+        (typed(5000), 2 * 5000 - 1, True),
+        (typed(5000), 1, True),
+        (LONG, TEXT_PART_BYTES_TARGET - len(LONG), True),
+        (LONG, TEXT_PART_BYTES_TARGET - len(LONG) + 1, False),
+    ],
+)
+def test_a_full_tail_is_written_with_a_part_that_is_not_twice_as_large(
+    data: bytes, size: int, joined: bool
+) -> None:
+    held = {part_name((6, "t"), [], 0): pack(AB)}
+    parts = Parts(held.get, held.keys)
+    state = [[[1, 2, read_update(data).end(1)]], [data], [[0, size, 0]], 1]
+    _, tail, directory, following = merge_text(state, [[], EMPTY], parts, (6, "t"))
+    assert (tail, following) == ([], 2)
+    assert [number for number, *_ in directory] == ([1] if joined else [0, 1])
+
+
+def test_what_is_typed_on_is_one_with_the_end_of_the_tail() -> None:
+    parts = Parts()
+    more = write_update(Update({1: [(2, 1, (1, 1), None, "c")]}))
+    state = merge_text([[[1, 2, 2]], AB], [[[1, 2, 3]], more], parts, (6, "t"))
+    assert state == [[[1, 2, 3]], [AB.replace(b"\x02ab", b"\x03abc")], [], 0]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "least"),
+    [
+        ("\ud83d", "\ue000", "\ue000"),
+        ("\ud83d", "\uffff", "\ufffd"),
+        ("a", "\ue000", "a"),
+    ],
+)
+def test_half_a_character_compares_as_it_is_written(one: str, other: str, least: str) -> None:
+    """[TEXT-9]: at the start of a run and within one."""
+    for before in ("", "x"):
+        first, second = (
+            Update({1: [(0, len(before) + 1, None, None, before + end)]}) for end in (one, other)
+        )
+        for both in ([first, second], [second, first]):
+            merged = read_update(write_update(union(both)))
+            assert merged.runs == {1: [(0, len(before) + 1, None, None, before + least)]}
+
+
 # -- many states at once ---------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("groups", "fits"),
@@ -239,6 +292,14 @@ def test_states_are_checked_together_as_one_by_one(groups: Any, fits: bool) -> N
     for count in (1, 2, 9):
         assert accepted(unpack_objects, [data] * count) == fits
         assert accepted(unpack_object, data) == fits
+
+
+def test_a_state_among_others_is_bounded_in_bytes() -> None:
+    with pytest.raises(LimitExceededError, match=str(CHANGESET_BYTES_MAX)):
+        unpack_objects([b"", bytes(CHANGESET_BYTES_MAX + 1)])
+    with pytest.raises(DecodeError) as caught:
+        unpack_objects([bytes(CHANGESET_BYTES_MAX)])
+    assert not isinstance(caught.value, LimitExceededError)
 
 
 # -- editing ---------------------------------------------------------------------------------------

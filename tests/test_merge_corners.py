@@ -14,6 +14,7 @@ from replication.crdt import object as obj
 from replication.crdt.check import check_object
 from replication.crdt.container import list_path
 from replication.crdt.edit import Author, ListEditor, Scope, seal
+from replication.crdt.forget import forget_fields
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Elements, contract, has_place
 from replication.crdt.object import merge
@@ -39,6 +40,21 @@ def chunk_of(*runs: Any, erased: Any = ()) -> Any:
 
 def listed(chunk: Any) -> Any:
     return alive({obj.LIST: {"l": [[], chunk]}})
+
+
+# -- containers ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(("home", "kept"), [([0, "a"], True), ([0, "b"], False), ([], True)])
+def test_a_container_is_forgotten_where_only_others_than_its_home_refer_to_it(
+    home: Any, kept: bool
+) -> None:
+    """One of which only edits are known waits for who put it there."""
+    value = Container(obj.LIST, 2, 1)
+    name = pack([obj.LIST, 2, 1])
+    registers = [[5, 2, {"a": value}], [6, 2, {"b": 1}]]
+    held = {name: [home, [[], chunk_of([2, 2, 0, 5, 2, ["x"]])]]}
+    state = alive({obj.REGISTER: registers, obj.CONTAINER: held})
+    check_object(state)
+    assert (obj.CONTAINER in forget_fields(state[3], None, ())) == kept
 
 
 # -- lists ------------------------------------------------------------------------------------
@@ -88,6 +104,35 @@ def test_a_run_across_the_bounds_of_parts_is_cut_up(
         stored.merge(delta)
     assert len(stored.parts) > 2
     assert pack(stored.whole()) == pack(folded(deltas))
+
+
+@pytest.mark.parametrize(
+    ("sequence", "sizes"),
+    [(9, [4, 1]), (5, [2, 2, 1]), (1, [2, 2, 1])],
+)
+def test_growth_at_the_end_leaves_full_parts_and_growth_elsewhere_leaves_room(
+    sequence: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = Parts()
+    monkeypatch.setattr(lists, "LIST_PART_ELEMENTS_MAX", 4)
+    known = [[2, n, 0, 9, 2, ["a"]] for n in (2, 4, 6, 8)]
+    state = [[], [[0, 0, 0]], 1]
+    parts.store((4, "l"), [], 0, chunk_of(*known))
+    state = lists.merge_list(state, [[], chunk_of([2, sequence, 0, 9, 2, ["b"]])], parts, (4, "l"))
+    held = [lists.id_count(parts.load((4, "l"), [], number)) for *_, number in state[1]]
+    assert held == sizes
+
+
+def test_a_run_that_ends_with_a_part_stands_in_it_alone() -> None:
+    parts = Parts()
+    parts.store((4, "l"), [], 0, chunk_of([2, 1, 0, 9, 2, ["a"]]))
+    parts.store((4, "l"), [], 1, chunk_of([2, 4, 0, 9, 2, ["d"]]))
+    state = [[], [[0, 0, 0], [2, 4, 1]], 2]
+    lists.merge_list(state, [[], chunk_of([2, 2, 1, 8, 2, ["b", "c"]])], parts, (4, "l"))
+    assert [parts.load((4, "l"), [], number)[0] for number in (0, 1)] == [
+        [[2, 1, 0, 9, 2, ["a"]], [2, 2, 1, 8, 2, ["b", "c"]]],
+        [[2, 4, 0, 9, 2, ["d"]]],
+    ]
 
 
 def test_what_continues_a_run_is_one_with_it() -> None:

@@ -16,7 +16,7 @@ from replication.crdt import object as obj
 from replication.crdt.check import check_object
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Id
-from replication.crdt.object import absent, merge
+from replication.crdt.object import ObjectState, absent, merge
 from replication.crdt.reclient import Reclient
 from replication.crdt.register import Stamp
 from replication.crdt.stamps import latest_time
@@ -98,6 +98,24 @@ def test_who_typed_what_is_pending_becomes_another(seed: int) -> None:
         one, other = merge(one, delta), merge(other, renamed)
     check_object(other)
     assert object_view(other) == object_view(one)
+
+
+def test_texts_inside_of_embedded_objects_become_anothers() -> None:
+    """[SUBST-6]: at a key of a dictionary and at an element of a list."""
+    data = bytes.fromhex("01010100040104") + b"text" + bytes.fromhex("02616200")
+    renamed = data.replace(b"\x01\x01\x01\x00\x04", b"\x01\x01\x02\x00\x04")
+
+    def holding(ident: int, client: int, update: bytes) -> ObjectState:
+        inner = {obj.TEXT: {"t": [[[client, ident, 2]], update]}}
+        chunk = [[[2, 1, 0, 5, 2, [None]]], [], [], [], [[2, 1, inner]]]
+        return [1, 1, [], {obj.DICTIONARY: {"d": [[], [], {"k": [1, 1, [], inner]}]},
+                           obj.LIST: {"l": [[], chunk]}}]  # fmt: skip
+
+    held = holding(2, 1, data)
+    check_object(held)
+    assert Reclient(9, lambda client: client + 1).object(("Note", b"1"), held) == holding(
+        9, 2, renamed
+    )
 
 
 @pytest.mark.parametrize("seed", range(40))
