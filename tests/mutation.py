@@ -10,8 +10,11 @@ One warm process imports everything and collects the tests: those of `make branc
 quick and always the same. It first runs each of them once, to see which lines of the mutated files
 it reaches and how long it takes. For each mutant it forks; the child puts the changed code into the
 live function and runs the tests that reach the changed line, those that have killed most and are
-quickest first, until one fails (the mutant is killed), CPU_S seconds of CPU are over (killed as
-well: it would hang) or all have passed (it has survived).
+quickest first, until one fails (the mutant is killed), one of them has used CPU_S seconds of CPU
+(killed as well: it would hang) or all have passed (it has survived).
+
+A mutant that they leave alive goes on to a second line: properties and machines, each with
+few examples that are the same in every run. What those kill is counted apart.
 
 Survivors that no test can kill are explained in `mutation-survivors.json`, by what was changed: an
 explanation is for a change of one line of text in one function. The command fails for survivors
@@ -52,9 +55,23 @@ LEDGER = ROOT / "tests" / "mutation-ledger.jsonl"
 SURVIVORS = ROOT / "tests" / "mutation-survivors.json"
 #: Tests of what is made for client files alone: it is tried there.
 USED_BY = ["client_text", "client_text_observing", "loaded_text", "client_nested", "list_chunks"]
+#: The second line: these, and the properties in the files of the first.
+DRAWN = [
+    "test_merge_laws.py::test_any_order_and_grouping_gives_the_same_bytes",
+    "test_merge_laws.py::test_replicas_that_know_the_same_are_the_same",
+    "test_merge_laws.py::test_duplicates_change_nothing_but_counters",
+    "test_merge_laws.py::test_the_laws_on_any_state",
+    "test_merge_laws.py::test_hostile_states_spread_over_parts",
+    "test_merge_laws.py::test_an_edit_on_any_state_is_the_merge_of_its_delta",
+    "test_merge_machines.py::TestReplicas",
+]
+#: Examples of each property in the second line.
+EXAMPLES = 15
+#: Steps of each run of a machine.
+STEPS = 20
 #: A test that takes longer is not run: what it kills, quicker ones should.
 TEST_S = 4.0
-#: CPU seconds after which a mutant is taken for one that hangs.
+#: CPU seconds of one test after which a mutant is taken for one that hangs.
 CPU_S = 25
 #: Address space a mutant may use.
 MEMORY = 3 * 2**30
@@ -270,6 +287,24 @@ class Outcome(NamedTuple):
     by: int
 
 
+def _bound(item: pytest.Item) -> None:
+    """A property tries few examples, the same in every run."""
+    from hypothesis import Phase, settings  # which pytest wants to import first
+
+    few: dict[str, Any] = {
+        "max_examples": EXAMPLES,
+        "derandomize": True,
+        "database": None,
+        "phases": [Phase.explicit, Phase.generate],
+        "print_blob": False,
+    }
+    case, test = getattr(item, "cls", None), getattr(item, "obj", None)
+    if hasattr(case, "settings"):  # a machine
+        case.settings = settings(case.settings, stateful_step_count=STEPS, **few)
+    else:
+        test._hypothesis_internal_use_settings = settings(**few)
+
+
 class Mutation:
     """The plugin that runs in place of pytest's own loop."""
 
@@ -281,19 +316,25 @@ class Mutation:
         self.names = names
         self.survivors: list[Mutant] = []
         self.counts: Counter[str] = Counter()
-        self.tests = 0
+        self.tests = self.drawn = 0
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = session.items
+        drawn = {at for at, item in enumerate(items) if "hypothesis" in item.keywords}
+        for at in drawn:
+            _bound(items[at])
         reached, seconds = self._look(session, items)
         quick = {at for at, time_s in enumerate(seconds) if time_s <= TEST_S}
-        self.tests = len(quick)
+        self.tests, self.drawn = len(quick - drawn), len(quick & drawn)
         kills: Counter[int] = Counter()
         for number, mutant in enumerate(self._chosen()):
             here = quick & set().union(*(reached.get((mutant.file, n), ()) for n in mutant.lines))
-            order = sorted(here, key=lambda at: (seconds[at] > 0.05, -kills[at], seconds[at]))
+            order = sorted(
+                here, key=lambda at: (at in drawn, seconds[at] > 0.05, -kills[at], seconds[at])
+            )
             outcome = self._try(session, items, mutant, order)
-            self.counts[outcome.how] += 1
+            by_drawn = outcome.how == "killed" and outcome.by in drawn
+            self.counts["killed_by_drawn" if by_drawn else outcome.how] += 1
             if outcome.how == "killed":
                 kills[outcome.by] += 1
             if outcome.how in ("survived", "unreached"):
@@ -369,8 +410,6 @@ class Mutation:
         writer: int,
     ) -> None:
         """In the child. Says which test failed, -1 for none; never returns."""
-        used = int(time.process_time())
-        resource.setrlimit(resource.RLIMIT_CPU, (used + CPU_S, used + CPU_S + 5))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
@@ -379,6 +418,8 @@ class Mutation:
         try:
             put_in(mutant)
             for at in order:
+                until = int(time.process_time()) + CPU_S
+                resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
                 items[at].config.hook.pytest_runtest_protocol(item=items[at], nextitem=None)
                 if session.testsfailed:
                     by = at
@@ -401,8 +442,9 @@ def main(arguments: list[str]) -> int:
     names = options.names.read_text(encoding="utf-8").splitlines() if options.names else []
     mutation = Mutation(files, (shard, shards), frozenset(names))
     chosen = [str(ROOT / "tests" / f"test_{name}.py") for name in (*UNITS, *USED_BY)]
+    chosen += [str(ROOT / "tests" / name) for name in DRAWN]
     skipped = " and ".join(f"not {word}" for word in RANDOM)
-    flags = ["-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not hypothesis", "-k", skipped]
+    flags = ["-p", "no:cacheprovider", "-p", "no:xdist", "-k", skipped]
     status = pytest.main([*flags, *chosen], plugins=[mutation])
     if status != 0:
         return int(status)
@@ -420,6 +462,7 @@ def _report(mutation: Mutation, sample: str, files: list[str]) -> int:
         "sample": sample,
         "files": files or "all",
         "tests": mutation.tests,
+        "drawn": mutation.drawn,
         "mutants": total,
         **mutation.counts,
         "explained": len(mutation.survivors) - len(new),
