@@ -1,6 +1,6 @@
 """Mutation testing: small mistakes are put into `replication/crdt`, and tests have to notice.
 
-    python tests/mutation.py [--sample 1/8] [--names FILE] [FILE...]
+    python tests/mutation.py [--sample 1/8] [--minutes N] [--names FILE] [FILE...]
 
 A mutant is one small change of one function: another comparison, `and` for `or`, a condition that
 always or never holds, a number one greater, another operator, a call or an assignment that does
@@ -287,6 +287,10 @@ class Outcome(NamedTuple):
     by: int
 
 
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
 def _bound(item: pytest.Item) -> None:
     """A property tries few examples, the same in every run."""
     from hypothesis import Phase, settings  # which pytest wants to import first
@@ -309,10 +313,17 @@ class Mutation:
     """The plugin that runs in place of pytest's own loop."""
 
     def __init__(
-        self, files: list[Path], sample: tuple[int, int], names: frozenset[str] = frozenset()
+        self,
+        files: list[Path],
+        sample: tuple[int, int],
+        until: float,
+        names: frozenset[str] = frozenset(),
     ) -> None:
         self.files = files
         self.sample = sample
+        #: By the monotonic clock: no mutant is begun after that.
+        self.until = until
+        self.chosen = 0
         self.names = names
         self.survivors: list[Mutant] = []
         self.counts: Counter[str] = Counter()
@@ -327,7 +338,11 @@ class Mutation:
         quick = {at for at, time_s in enumerate(seconds) if time_s <= TEST_S}
         self.tests, self.drawn = len(quick - drawn), len(quick & drawn)
         kills: Counter[int] = Counter()
-        for number, mutant in enumerate(self._chosen()):
+        chosen = self._chosen()
+        self.chosen = len(chosen)
+        for number, mutant in enumerate(chosen):
+            if time.monotonic() > self.until:
+                break
             here = quick & set().union(*(reached.get((mutant.file, n), ()) for n in mutant.lines))
             order = sorted(
                 here, key=lambda at: (at in drawn, seconds[at] > 0.05, -kills[at], seconds[at])
@@ -353,10 +368,11 @@ class Mutation:
         def wanted(name: str) -> bool:
             if self.names:
                 return name in self.names
-            digest = hashlib.sha256(name.encode()).digest()
-            return int.from_bytes(digest[:4], "big") % shards == shard - 1
+            return int.from_bytes(_digest(name)[:4], "big") % shards == shard - 1
 
-        return [mutant for path in self.files for mutant in mutants(path, wanted)]
+        chosen = [mutant for path in self.files for mutant in mutants(path, wanted)]
+        # What is tried before time is up is a fair sample, too.
+        return sorted(chosen, key=lambda mutant: _digest(mutant.name))
 
     def _look(
         self, session: pytest.Session, items: list[pytest.Item]
@@ -434,13 +450,15 @@ def main(arguments: list[str]) -> int:
     """Run what is asked for; 1 if a survivor is not explained."""
     parser = argparse.ArgumentParser(description="Small mistakes that tests have to notice")
     parser.add_argument("--sample", default="1/1", help="i/n: the i-th of n parts of all mutants")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin none later")
     parser.add_argument("--names", type=Path, help="only those that a file names, one a line")
     parser.add_argument("files", nargs="*", metavar="FILE", help="of replication/crdt; all of them")
     options = parser.parse_args(arguments)
     shard, shards = (int(number) for number in options.sample.split("/"))
     files = sorted(CRDT.glob("*.py")) if not options.files else [CRDT / f for f in options.files]
     names = options.names.read_text(encoding="utf-8").splitlines() if options.names else []
-    mutation = Mutation(files, (shard, shards), frozenset(names))
+    until = time.monotonic() + 60 * options.minutes
+    mutation = Mutation(files, (shard, shards), until, frozenset(names))
     chosen = [str(ROOT / "tests" / f"test_{name}.py") for name in (*UNITS, *USED_BY)]
     chosen += [str(ROOT / "tests" / name) for name in DRAWN]
     skipped = " and ".join(f"not {word}" for word in RANDOM)
@@ -463,6 +481,7 @@ def _report(mutation: Mutation, sample: str, files: list[str]) -> int:
         "files": files or "all",
         "tests": mutation.tests,
         "drawn": mutation.drawn,
+        "chosen": mutation.chosen,
         "mutants": total,
         **mutation.counts,
         "explained": len(mutation.survivors) - len(new),
