@@ -205,7 +205,7 @@ async def _through(
     start = perf_counter()
     for number, batch in enumerate(batches(data, per)):
         await writer.upload(batch)
-        # As many on their way as a server takes in from one session.
+        # A few on their way; a server takes in many more from one session before it waits.
         least = before + (number - 3) * per
         await writer.until(lambda least=least: writer.acknowledged >= least)
     while sum(reader.deltas for reader in readers) < each * len(keys):

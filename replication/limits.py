@@ -104,7 +104,9 @@ DOWNLOAD_ENTRIES_MAX: Final = 1000
 #: Bytes after which the server starts another DOWNLOAD.
 DOWNLOAD_BYTES_TARGET: Final = 1024 * 1024
 #: UPLOADs of one session the server holds before it stops reading from that connection.
-UPLOADS_IN_FLIGHT_MAX: Final = 4
+UPLOADS_IN_FLIGHT_MAX: Final = 64
+#: Bytes of them after which it stops as well.
+UPLOADS_IN_FLIGHT_BYTES: Final = 4 * 1024 * 1024
 #: Changesets the server integrates in one commit.
 COMMIT_CHANGESETS_MAX: Final = 1000
 #: Refusals remembered for one client file until the client has confirmed them.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from dataclasses import replace
 
 import pytest
 
 from replication.errors import ErrorCode, RemoteProtocolError
 from replication.history.changeset import DIGEST_START
+from replication.limits import UPLOAD_BYTES_TARGET, UPLOAD_CHANGESETS_MAX
 from replication.protocol import client_session as client
 from replication.protocol import server_session as server
 from replication.protocol.body import encode_changesets, encode_operations
@@ -247,6 +249,54 @@ def test_behind_a_refused_changeset_everything_waits_for_it() -> None:
     assert session.receive(Upload(3, 5, *encode_changesets([b"e"]))) == []
     again = session.receive(Upload(3, 2, *encode_changesets([b"b"])))
     assert again == [server.Integrate(2, [b"b"])]
+
+
+def uploads(*runs: tuple[int, list[bytes]]) -> deque[Message]:
+    return deque(Upload(3, first, *encode_changesets(items)) for first, items in runs)
+
+
+def test_uploads_that_wait_are_integrated_together() -> None:
+    session = server_in(State.ACTIVE)
+    waiting = uploads((1, [b"a"]), (2, [b"b", b"c"]), (4, [b"d"]))
+    waiting.append(Mark(3, 1))
+    waiting += uploads((5, [b"e"]))
+    assert session.take(waiting) == [server.Integrate(1, [b"a", b"b", b"c", b"d"])]
+    assert [type(message) for message in waiting] == [Mark, Upload], "in the order they came"
+    session.integrated(Ack(3, 4, 9, [], []))
+    assert session.take(waiting) == [server.Barrier(1)]
+    assert session.take(waiting) == [server.Integrate(5, [b"e"])]
+
+
+@pytest.mark.parametrize("first", [1, 2, 4], ids=["comes again", "overlaps", "has a gap"])
+def test_only_what_goes_on_where_the_last_one_ended_is_integrated_with_it(first: int) -> None:
+    session = server_in(State.ACTIVE)
+    waiting = uploads((1, [b"a", b"b"]), (first, [b"x"]))
+    assert session.take(waiting) == [server.Integrate(1, [b"a", b"b"])]
+    assert len(waiting) == 1
+
+
+def test_an_upload_that_can_not_be_read_does_no_harm_to_those_before_it() -> None:
+    session = server_in(State.ACTIVE)
+    waiting = uploads((1, [b"a"]), (2, [b"b"]))
+    waiting.append(Upload(3, 3, 5, b"noise"))
+    assert session.take(waiting) == [server.Integrate(1, [b"a", b"b"])]
+    assert session.integrated(Ack(3, 2, 9, [], [])) == [server.Send(Ack(3, 2, 9, [], []))]
+    with pytest.raises(RemoteProtocolError):
+        session.take(waiting)
+
+
+def test_what_is_integrated_together_is_no_more_than_one_upload_holds() -> None:
+    session = server_in(State.ACTIVE)
+    many = [b"a"] * (UPLOAD_CHANGESETS_MAX - 1)
+    waiting = uploads(
+        (1, many), (UPLOAD_CHANGESETS_MAX, [b"b"]), (UPLOAD_CHANGESETS_MAX + 1, [b"c"])
+    )
+    assert session.take(waiting) == [server.Integrate(1, [*many, b"b"])]
+    session.integrated(Ack(3, UPLOAD_CHANGESETS_MAX, 9, [], []))
+    large = bytes(UPLOAD_BYTES_TARGET)
+    waiting += uploads((UPLOAD_CHANGESETS_MAX + 2, [large]))
+    (effect,) = session.take(waiting)
+    assert effect == server.Integrate(UPLOAD_CHANGESETS_MAX + 1, [b"c"])
 
 
 def test_an_ident_for_another_file_is_refused() -> None:

@@ -3,9 +3,10 @@
 One task reads. A session that has something to do gets a task until it has nothing more, so what
 is idle costs one task a connection and none a session.
 
-Rule 1: a session takes in one message at a time; the other sessions of its connection go on.
-Rule 2: a session that is UPLOADS_IN_FLIGHT_MAX messages behind stops the reading of its
-        connection: that is the back-pressure.
+Rule 1: a session takes in one message at a time, or the UPLOADs that wait together; the other
+        sessions of its connection go on.
+Rule 2: a session that is UPLOADS_IN_FLIGHT_MAX messages or UPLOADS_IN_FLIGHT_BYTES behind stops the
+        reading of its connection: that is the back-pressure.
 Rule 3: a DOWNLOAD is made when the one before it is with the operating system, for one session of
         a connection at a time: a slow reader costs a cursor, not memory. [DOWN-8]
 Rule 4: what a peer breaks in a session ends that session, what it breaks in the connection ends
@@ -36,11 +37,12 @@ from replication.limits import (
     HANDSHAKE_TIMEOUT_S,
     SILENCE_MAX_S,
     STRANGER_BYTES_MAX,
+    UPLOADS_IN_FLIGHT_BYTES,
     UPLOADS_IN_FLIGHT_MAX,
 )
 from replication.net.websocket import DisconnectedError, WebSocket
 from replication.protocol.connection import Deliver, Event, HangUp, Reply, ServerConnection
-from replication.protocol.messages import Bind, Error, Message, encode, error_of
+from replication.protocol.messages import Bind, Error, Message, Upload, encode, error_of
 from replication.protocol.server_session import Close, Confirm, Effect, Open, Refresh, Send
 from replication.server.host import Host, Job, Outcome
 from replication.server.links import Link
@@ -51,6 +53,8 @@ _log = logging.getLogger(__name__)
 FETCH_INLINE_MAX: Final = 32
 #: Calls that are made in the Trio thread before tasks have their turn.
 LATER_MAX: Final = 256
+#: Times that a session takes in what waits before there is a look at what there is to fetch.
+TAKEN_MAX: Final = 4
 #: Bytes after which the next DOWNLOAD is not made before the peer has taken nearly all of them.
 LARGE_BYTES: Final = 64 * 1024
 
@@ -138,8 +142,16 @@ class _Session:
         self.noted = False
         self.woken = False
         self.room: trio.Event | None = None
-        #: Messages taken in since there was last a look at what there is to fetch.
+        #: How often it took in what waited since there was last a look at what there is to fetch.
         self.streak = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is too far behind to be given more. Rule 2."""
+        if len(self.queue) >= UPLOADS_IN_FLIGHT_MAX:
+            return True
+        waiting = sum(len(item.body) for item in self.queue if isinstance(item, Upload))
+        return waiting >= UPLOADS_IN_FLIGHT_BYTES
 
     def make_room(self) -> None:
         """The queue is shorter."""
@@ -316,13 +328,14 @@ class Connection:
             note = partial(self._note, session)
             session.link = self._shell.host.connect(message.session, note)
         if not session.busy and not self._expired(session):
-            effects = _received(session, message)
+            session.queue.append(message)
+            effects = _taken(session)
             if len(effects) == 1 and isinstance(effects[0], Confirm):
                 self._shell.host.begin(session.link, effects[0])  # the most frequent, and nothing
             else:
                 self._start(session, effects)
             return
-        while len(session.queue) >= UPLOADS_IN_FLIGHT_MAX:
+        while session.is_full:
             session.room = session.room or trio.Event()
             await session.room.wait()
         session.queue.append(message)
@@ -393,7 +406,7 @@ class Connection:
             return None
         if self._expired(session):
             return session.link.session.failed(ErrorCode.TOKEN_EXPIRED, "the token has expired")
-        if session.queue and session.streak < UPLOADS_IN_FLIGHT_MAX:
+        if session.queue and session.streak < TAKEN_MAX:
             return self._receive(session)
         while session.woken:
             if self._sender is not None:
@@ -406,10 +419,10 @@ class Connection:
         return self._receive(session) if session.queue else None
 
     def _receive(self, session: _Session) -> list[Effect]:
-        message = session.queue.popleft()
         session.streak += 1
+        effects = _taken(session)
         session.make_room()
-        return _received(session, message)
+        return effects
 
     async def _fetch(self, session: _Session) -> list[Effect]:
         """Rule 3. It is the session's turn until `_pass_on`."""
@@ -503,10 +516,10 @@ def _is_far(session: _Session) -> bool:
     return feed is not None and (feed.staging or feed.behind > FETCH_INLINE_MAX)
 
 
-def _received(session: _Session, message: Message) -> list[Effect]:
-    """What taking in a message leads to."""
+def _taken(session: _Session) -> list[Effect]:
+    """What taking in the next message that waits leads to, or several at once."""
     try:
-        return session.link.session.receive(message)
+        return session.link.session.take(session.queue)
     except RemoteProtocolError as error:
         return session.link.session.failed(error.code, str(error))
 

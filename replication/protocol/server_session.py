@@ -1,9 +1,9 @@
 """One client file's session, seen from the server.
 
-Feed it one message at a time with `receive` and perform the effects it returns, in order, before
-feeding the next; report what an effect led to with `opened`, `resumed`, `integrated`,
-`subscribed` or `failed`, which return effects again. When nothing is in progress, offer it the
-next DOWNLOAD with `downloading`.
+Feed it one message at a time with `receive`, or those that wait with `take`, and perform the
+effects it returns, in order, before feeding the next; report what an effect led to with `opened`,
+`resumed`, `integrated`, `subscribed` or `failed`, which return effects again. When nothing is in
+progress, offer it the next DOWNLOAD with `downloading`.
 
 Rule 1: this file does no I/O and reads no clock.
 Rule 2: durable before acknowledged: only `integrated`, called after the commit, makes an ACK.
@@ -11,15 +11,20 @@ Rule 2: durable before acknowledged: only `integrated`, called after the commit,
 Rule 3: the ACK of a changeset is sent before any DOWNLOAD whose mark covers it. [SESSION-2]
 Rule 4: a MARK is answered when the cursor has passed the version the server had on its receipt
         and no staged download is under way, or nothing more will come. [SESSION-3]
+Rule 5: UPLOADs that wait and go on where the one before them ends are integrated together, as one
+        UPLOAD would be: so many small ones cost one commit. One that can't be read is told of when
+        those before it are acknowledged.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from replication.errors import ErrorCode, RemoteProtocolError
+from replication.limits import UPLOAD_BYTES_TARGET, UPLOAD_CHANGESETS_MAX
 from replication.protocol.body import decode_changesets
 from replication.protocol.legality import State, after
 from replication.protocol.messages import (
@@ -166,6 +171,20 @@ class ServerSession:
                 return [Close()]
         raise AssertionError(f"{message} is legal but unheard of")
 
+    def take(self, waiting: deque[Message]) -> list[Effect]:
+        """Advance by the first of the messages that wait, and by what goes with it. Rule 5.
+
+        Args:
+            waiting: at least one, in the order they came; those taken in are removed.
+
+        Raises:
+            RemoteProtocolError: as `receive` does.
+        """
+        effects = self.receive(waiting.popleft())
+        if waiting and effects and isinstance(effects[0], Integrate):
+            _join(effects[0], waiting)
+        return effects
+
     # -- what effects led to -------------------------------------------------------------------
     def opened(
         self, ident: int, salt: int, *, assigned: bool, partition: tuple[str, bool] | None = None
@@ -284,3 +303,23 @@ class ServerSession:
         done = [request for request, target in self._barriers if target <= most]
         self._barriers = [item for item in self._barriers if item[1] > most]
         return [Send(Mark(self.number, request)) for request in done]
+
+
+def _join(begun: Integrate, waiting: deque[Message]) -> None:
+    """Have UPLOADs integrated together with the one before them, as far as one would reach."""
+    size = sum(map(len, begun.changesets))
+    while waiting:
+        message = waiting[0]
+        if not isinstance(message, Upload) or message.first != begun.last + 1:
+            return
+        size += message.size
+        if size > UPLOAD_BYTES_TARGET:
+            return
+        try:
+            more = decode_changesets(message.size, message.body)
+        except RemoteProtocolError:
+            return  # its turn comes
+        if len(begun.changesets) + len(more) > UPLOAD_CHANGESETS_MAX:
+            return
+        begun.changesets.extend(more)
+        waiting.popleft()
