@@ -23,6 +23,7 @@ COMMANDS = [
     "query",
     "rules",
     "scenario",
+    "journal",
     "forget",
     "inspect",
 ]

@@ -24,15 +24,15 @@ Rule 6: for a session that asked for nothing so far, a set is staged from the la
         told at once, the log is read from the cursor on.
 Rule 7: before what another file did to an object comes who did it and what they had seen by then,
         so that the receiver can tell who overwrote it unseen. [DOWN-9]
-Rule 9: where a user may read something else than before, the difference is staged as for another
-        subscription set, under the version of the set there is. What was staged before is begun
-        anew. [RULES-CHANGE-1]
 Rule 8: a horizon is told to every session that passes it, whatever it asked for. [DOWN-11]
 Rule 9: where `fanout` knows what concerns the session, nothing is read for an exact message; it
         ends at the last version that was published. Otherwise the log is read, up to its end.
 Rule 10: a set that asks for a field that is not queryable any more is withdrawn: the session is
          told, and sent nothing until the field is queryable again or another set takes over.
          Nothing is lost: the other set is served from where the session stands. [QUERYABLE-6]
+Rule 11: where a user may read something else than before, the difference is staged as for another
+         subscription set, under the version of the set there is. What was staged before is begun
+         anew. [RULES-CHANGE-1]
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Feed:
             )
 
     def go_by(self, assigned: Assigned) -> None:
-        """What its user may do, from now on. Rule 9."""
+        """What its user may do, from now on. Rule 11."""
         held, self._assigned = self._assigned, assigned
         if assigned is not held and (assigned.since, assigned.sight.key) != (
             held.since,
