@@ -177,6 +177,77 @@ def test_a_window_moves_as_rows_change() -> None:
     check(reader)
 
 
+WINDOWS = (
+    "n > 0 SORT(n DESC) LIMIT(3)",
+    "n < 4 SORT(n ASC) LIMIT(3)",
+    "TRUEPREDICATE SORT(n DESC, _id DESC) LIMIT(2)",
+    "n >= 2 SORT(author ASC) LIMIT(4) UNION n == 1",
+    "TRUEPREDICATE SORT(n ASC) LIMIT(0)",
+)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32).map(Random), st.sampled_from(WINDOWS))
+def test_windows_move_step_by_step(rng: Random, text: str) -> None:
+    """[QUERY-152] With more objects than the window holds, and several touched at once."""
+    _, writer, reader = world_of()
+    for key in range(4, 9):
+        writer.write(setting(n=rng.randrange(5)), ("Book", key))
+    reader.subscribe(Book=text)
+    settle(writer, reader)
+    for _ in range(8):
+        for _ in range(rng.choice([1, 1, 1, 2, 4])):
+            act = delete if rng.randrange(6) == 0 else setting(n=rng.randrange(5))
+            writer.write(act, ("Book", rng.randrange(1, 9)))
+        settle(writer, reader)
+        check(reader)
+
+
+def test_the_class_is_not_read_again_while_enough_of_a_window_is_certain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, writer, reader = world_of()
+    reader.subscribe(Book="n > 0 SORT(n DESC) LIMIT(2)")
+    settle(reader)
+    whole: list[None] = []
+    found = members._members
+
+    def counted(*args: Any) -> Any:
+        whole.append(None)
+        return found(*args)
+
+    monkeypatch.setattr(members, "_members", counted)
+    for key, fields, expected in [
+        (3, {"n": 9}, {2, 3}),
+        (2, {"n": 2}, {2, 3}),  # the last one stays where it is
+        (1, {"n": 3}, {1, 3}),  # pushes it out
+        (4, {"n": 1}, {1, 3}),
+        (4, {"n": 5}, {3, 4}),
+    ]:
+        writer.write(setting(**fields), ("Book", key))
+        settle(writer, reader)
+        assert reader.holds().keys() == {("Book", each) for each in expected}
+    assert whole == []
+    writer.write(delete, ("Book", 4))  # who comes in its place, nobody kept
+    settle(writer, reader)
+    assert reader.holds().keys() == {("Book", 1), ("Book", 3)}
+    assert len(whole) == 1
+
+
+def test_who_stood_behind_the_last_of_a_window_comes_before_whom_its_key_precedes() -> None:
+    _, writer, reader = world_of()
+    for key, value in [(1, 5), (2, 1), (3, 5)]:
+        writer.write(setting(n=value), ("Book", key))
+    writer.write(setting(n=1), ("Book", 4))
+    reader.subscribe(Book="n > 0 SORT(n DESC) LIMIT(1)")
+    settle(writer, reader)
+    assert reader.holds().keys() == {("Book", 1)}
+    writer.write(setting(n=1), ("Book", 1))
+    writer.write(setting(n=5), ("Book", 4))  # level with 3, which nobody touched
+    settle(writer, reader)
+    assert reader.holds().keys() == {("Book", 3)}
+
+
 def test_followed_objects_stay_as_long_as_something_links_to_them() -> None:
     """[QUERY-153]"""
     _, writer, reader = world_of()

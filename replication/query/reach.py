@@ -8,10 +8,10 @@ Rule 2: it has to be known to be: past a mixed value, or without a schema, nobod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from replication.model.schema import Schema
-from replication.query.ast import Branch, Follow, Path, StepKind, Subquery
+from replication.query.ast import Branch, Follow, Limit, Path, Sort, StepKind, Subquery
 from replication.query.query import Query, operands_of
 
 
@@ -89,6 +89,13 @@ def steps_once(class_name: str, parts: Iterable[Branch], schema: Schema) -> bool
             if item.target is None or _along(item.target, names[1:], schema) != set():
                 return False
     return True
+
+
+def is_window(parts: Sequence[Branch]) -> bool:
+    """Whether it is the first ones of a class, in an order, by what the objects alone hold."""
+    if len(parts) != 1 or [type(each) for each in parts[0].modifiers] != [Sort, Limit]:
+        return False
+    return not Query(tuple(parts)).reaches
 
 
 def _trails(parts: Iterable[Branch]) -> Iterator[list[str]]:

@@ -14,7 +14,8 @@ Rule 4: FOLLOW brings what the objects of its branch link to, as long as one of 
 Rule 5: of one object QUERY_FOLLOWED_SERVER_MAX links are followed to judge it; further ones read
         null. [QUERY-154]
 Rule 6: where each object is judged by itself and what it links to, a stretch of the log concerns
-        what it touched and what links there, and nothing else is judged again.
+        what it touched and what links there, and nothing else is judged again. Windows by the
+        objects' own fields move along as `windows` says.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from replication.limits import QUERY_FOLLOWED_SERVER_MAX
 from replication.model.encoding import key_bytes, unpack_trusted
 from replication.model.values import Key, Link
 from replication.query import Query, canonical, literals
-from replication.query.ast import Follow
+from replication.query.ast import Branch, Follow
 from replication.query.ordering import arranged
+from replication.query.reach import is_window
 from replication.server import tables
 from replication.server.changes import Touched
 from replication.server.shared import Shared
 from replication.server.view import View
+from replication.server.windows import window_after
 from replication.storage.contract import Reader
 from replication.storage.graph import Fields, Graph, Name, Node, links_in
 
@@ -87,6 +90,13 @@ def members_after(
     graph = Graph(reader, whole=False, followed_max=QUERY_FOLLOWED_SERVER_MAX)
     out = dict(before)
     for class_name, branches in view.beyond.items():
+        if is_window(branches):
+            moved = _moved_window(class_name, branches[0], graph, before, touched)
+            if moved is None:
+                return members_at(shared, view, reader, latest, latest)
+            out = {name: key for name, key in out.items() if name[0] != class_name}
+            out |= {(class_name, key_bytes(key)): key for key in moved}
+            continue
         condition = Query(branches)
         for key in _concerned(class_name, condition, reader, touched):
             name = (class_name, key_bytes(key))
@@ -97,6 +107,14 @@ def members_after(
                 out.pop(name, None)
     shared.members.put((view.key, latest), out, 200 + 100 * len(out))
     return out
+
+
+def _moved_window(
+    class_name: str, branch: Branch, graph: Graph, before: Members, touched: Sequence[Touched]
+) -> list[Key] | None:
+    held = {key: value for (name, key), value in before.items() if name == class_name}
+    mine = [item for item in touched if item.class_name == class_name]
+    return window_after(class_name, branch, graph, held, mine) if mine else [*held.values()]
 
 
 def _concerned(

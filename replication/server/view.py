@@ -29,7 +29,7 @@ from replication.model.types import KEY_NAME, broken_class_name
 from replication.model.values import Key
 from replication.query import Query, canonical, parse
 from replication.query.ast import Branch
-from replication.query.reach import depends_on, steps_once, unsubscribable
+from replication.query.reach import depends_on, is_window, steps_once, unsubscribable
 from replication.rules.access import Access
 from replication.rules.roles import Denied, Granted, Roles
 from replication.rules.sight import EVERYTHING, Sight
@@ -91,7 +91,7 @@ class View:
         readable: the fields that are shown, for classes of which some are not.
         guarded: the classes of which rules hide objects.
         sight: what the user may read.
-        steps_once: whether members are found by what links to what changed.
+        steps_once: whether members are found by what changed, what links to it, and those before.
         key: equal for views that show the same.
     """
 
@@ -140,7 +140,8 @@ class View:
         self.guarded = frozenset(guarded)
         self._relevant = self._having_a_say(types)
         self.steps_once = types is not None and all(
-            steps_once(name, branches, types.schema) for name, branches in self.beyond.items()
+            is_window(branches) or steps_once(name, branches, types.schema)
+            for name, branches in self.beyond.items()
         )
         self.key = (
             tuple(sorted((name, query.text) for name, query in self.queries.items())),
