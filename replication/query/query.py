@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from replication.errors import QueryError
 from replication.limits import QUERY_BYTES_MAX
@@ -37,6 +38,12 @@ from replication.query.canonical import all_of, any_of, branch, branches
 from replication.query.check import checked
 from replication.query.evaluate import Test, compile_test
 from replication.query.paths import Get
+
+
+@lru_cache(maxsize=1024)
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    """The same, once for the very many queries that ask for the same fields."""
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ class Query:
     def fields(self) -> frozenset[str]:
         names = self._names
         if names is None:
-            names = frozenset(name for part in self.branches for name in _names_of(part))
+            names = _shared(frozenset(name for part in self.branches for name in _names_of(part)))
             object.__setattr__(self, "_names", names)
         return names
 

@@ -85,8 +85,8 @@ class _Group(_Topic):
         super().__init__(floor)
         self.key = view.key
         self.is_local = all(query.is_local for query in view.queries.values())
-        #: Its queries in the indexes, by class.
-        self.indexed: dict[str, Indexed[_Group]] = {}
+        #: Its queries in the indexes, with their classes.
+        self.indexed: tuple[tuple[str, Indexed[_Group]], ...] = ()
 
 
 class _File(_Topic):
@@ -216,7 +216,7 @@ class Fanout:
         if not group.seats:
             del self._groups[group.key]
             self._not_local.pop(group, None)
-            for class_name, indexed in group.indexed.items():
+            for class_name, indexed in group.indexed:
                 self._indexes[class_name].remove(indexed)
                 if not self._indexes[class_name]:
                     del self._indexes[class_name]
@@ -228,9 +228,11 @@ class Fanout:
             if not group.is_local:
                 self._not_local[group] = None
                 return group
+            indexed = []
             for class_name, query in view.queries.items():
                 index = self._indexes.setdefault(class_name, MatchingIndex())
-                group.indexed[class_name] = index.add(group, query)
+                indexed.append((class_name, index.add(group, query)))
+            group.indexed = tuple(indexed)
         return group
 
     # -- looking ---------------------------------------------------------------------------------

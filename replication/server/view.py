@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 from replication.crdt.view import queryable, shows
@@ -45,6 +46,9 @@ class NotReadableError(QueryError):
 _NAMED_MAX: Final = 5
 #: Characters of a query that is worth remembering.
 _REMEMBERED_MAX: Final = 4096
+#: What most views have beside their queries.
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+_NO_CLASSES: Final = frozenset[str]()
 
 
 class Image:
@@ -114,11 +118,11 @@ class View:
         _check_size(texts)
         self.texts = dict(texts)
         self.queries: dict[str, Query] = {}
-        self.local: dict[str, Query] = {}
-        self.beyond: dict[str, tuple[Branch, ...]] = {}
-        self.readable: dict[str, Access] = {}
         self.sight = sight
-        guarded = set()
+        parts: dict[str, Query] = {}
+        beyond: dict[str, tuple[Branch, ...]] = {}
+        readable: dict[str, Access] = {}
+        guarded: set[str] = set()
         for name, text in texts.items():
             query = as_read(_parsed(name, text), name, types)
             seen = sight.of(name)
@@ -130,14 +134,18 @@ class View:
                 query = query.narrowed(as_read(seen.objects, name, types))
                 guarded.add(name)
             if not seen.fields.is_all:
-                self.readable[name] = seen.fields
+                readable[name] = seen.fields
             self.queries[name] = query
-            local, beyond = query.parted()
+            local, branches = query.parted()
             if local is not None:
-                self.local[name] = local
-            if beyond:
-                self.beyond[name] = beyond
-        self.guarded = frozenset(guarded)
+                parts[name] = local
+            if branches:
+                beyond[name] = branches
+        # There are very many views, and most have one query and nothing else.
+        self.local = parts if beyond else self.queries
+        self.beyond: Mapping[str, tuple[Branch, ...]] = beyond or _NOTHING
+        self.readable: Mapping[str, Access] = readable or _NOTHING
+        self.guarded = frozenset(guarded) if guarded else _NO_CLASSES
         self._relevant = self._having_a_say(types)
         self.steps_once = types is not None and all(
             is_window(branches) or steps_once(name, branches, types.schema)
@@ -145,17 +153,17 @@ class View:
         )
         self.key = (
             tuple(sorted((name, query.text) for name, query in self.queries.items())),
-            repr(sorted((name, access.key) for name, access in self.readable.items())),
+            repr(sorted((name, each.key) for name, each in readable.items())) if readable else "",
         )
 
     def _having_a_say(self, types: Types | None) -> frozenset[str] | None:
-        out: set[str] = set()
+        out = _NO_CLASSES
         for name, branches in self.beyond.items():
             found = None if types is None else depends_on(name, branches, types.schema)
             if found is None:
                 return None
             out |= found
-        return frozenset(out)
+        return out
 
     def might_move(self, classes: Iterable[str]) -> bool:
         """Whether changes to objects of some classes can change its members."""
