@@ -227,6 +227,10 @@ def test_the_class_is_not_read_again_while_enough_of_a_window_is_certain(
         writer.write(setting(**fields), ("Book", key))
         settle(writer, reader)
         assert reader.holds().keys() == {("Book", each) for each in expected}
+    writer.write(setting(n=7), ("Author", 1))  # has no say
+    settle(writer, reader)
+    writer.write(setting(n=6), ("Book", 4))
+    settle(writer, reader)
     assert whole == []
     writer.write(delete, ("Book", 4))  # who comes in its place, nobody kept
     settle(writer, reader)

@@ -54,7 +54,7 @@ from replication.server import tables
 from replication.server.changes import Changes, objects_in, read_changes
 from replication.server.exact import Exact, StoreNeeded, joined, moved, seen_by
 from replication.server.fanout import News, Seat
-from replication.server.members import Members, members_after, members_at
+from replication.server.members import Members, keep_members, members_after, members_at
 from replication.server.namespace import Namespace
 from replication.server.partitions import Partition
 from replication.server.policy import FREE, Assigned
@@ -430,6 +430,8 @@ class Feed:
         if view.might_move(item.class_name for item in changes.touched):
             before = members_at(shared, view, reader, self._reached, latest)
             now = members_after(shared, view, reader, before, changes.touched, latest)
+        else:
+            keep_members(shared, view, self._reached, latest)
         told = self._teller(reader).operations(
             seen_by(view, changes.touched, before, now),
             self._bytes_target,

@@ -109,6 +109,13 @@ def members_after(
     return out
 
 
+def keep_members(shared: Shared, view: View, version: int, latest: int) -> None:
+    """Nothing that has a say changed since a version: what is known of it goes for the latest."""
+    found = None if view.is_local else shared.members.get((view.key, version))
+    if found is not None:
+        shared.members.put((view.key, latest), found, 200 + 100 * len(found))
+
+
 def _moved_window(
     class_name: str, branch: Branch, graph: Graph, before: Members, touched: Sequence[Touched]
 ) -> list[Key] | None:
