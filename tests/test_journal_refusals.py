@@ -16,7 +16,7 @@ from bson.objectid import ObjectId
 from client_files import check, client_file, pending, take, view
 from test_client_apply import set_fields
 from test_client_subscriptions import filled
-from test_rules_roles import bound, role, rules
+from test_rules_roles import role, rules
 from worlds import Device, World
 
 from replication.client.database import Database
@@ -28,7 +28,6 @@ from replication.history.changeset import encode
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Link
 from replication.protocol.messages import Ack
-from replication.server.namespace import Namespace
 from replication.server.refusals import NOT_PERMITTED
 
 #: But for texts, whose client ids are drawn.
@@ -40,23 +39,20 @@ def parts(entry: Entry) -> list[Any]:
     return [tuple(part) for part in entry.lost]
 
 
-def under_rules(monkeypatch: pytest.MonkeyPatch, held: Any) -> None:
-    """From now on everything uploaded is judged by the rules."""
-    upload = Namespace.integrate
-    roles = bound(held, "ada")
-
-    def judged(self: Namespace, *args: Any, **options: Any) -> Any:
-        return upload(self, *args[:5], roles, *args[6:], **options)
-
-    monkeypatch.setattr(Namespace, "integrate", judged)
-
-
 def desk(**options: Any) -> tuple[World, Device]:
-    """A world with six books, and the device that will write."""
-    world, _, reader = filled(6, **options)
+    """A world with six books where everything is allowed, and the device that will write."""
+    held = [rules(role("everybody"))]
+    world, _, reader = filled(6, rules=lambda _name: held[0], **options)
+    world.held = held
     reader.subscribe()
     reader.sync()
     return world, reader
+
+
+def under_rules(world: World, *roles: Any) -> None:
+    """From now on everything uploaded is judged by other rules."""
+    world.held[:] = [rules(*roles)]
+    world.host.rules_changed()
 
 
 def edited(**values: Any) -> Act:
@@ -100,14 +96,12 @@ ILLEGAL: dict[str, tuple[Act, Any, list[Any]]] = {
 
 
 @pytest.mark.parametrize("name", ILLEGAL)
-def test_each_illegal_kind_is_reverted_and_told_with_its_reason(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_illegal_kind_is_reverted_and_told_with_its_reason(name: str) -> None:
     """W1 W2 JOURNAL-9: role and clause in the reason, what was written beside it."""
     act, held, expected = ILLEGAL[name]
     world, device = desk()
     before = device.view()
-    under_rules(monkeypatch, rules(held))
+    under_rules(world, held)
     with device.db.write() as tx:
         act(tx)
     device.sync()
@@ -147,11 +141,11 @@ def test_outside_of_a_strict_view() -> None:
     ]
 
 
-def test_later_legal_writes_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_legal_writes_stay() -> None:
     """W6 W7: the anchor takes back everything later on the object; here it is the field alone."""
     world, device = desk()
     clerk = role("clerk", fields={"title": {"read": True}}, additional_fields=ALL)
-    under_rules(monkeypatch, rules(clerk))
+    under_rules(world, clerk)
     with device.db.write() as tx:
         tx.edit("Book", 1).scope().set("title", "illegal")
         tx.edit("Book", 1).scope().set("year", 5)
@@ -164,7 +158,7 @@ def test_later_legal_writes_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device.view() == world.view()
 
 
-def test_a_refused_delete_brings_the_object_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_delete_brings_the_object_back_whole() -> None:
     """W8: with lists, embedded objects and links to it."""
     world, device = desk()
     with device.db.write() as tx:
@@ -174,7 +168,7 @@ def test_a_refused_delete_brings_the_object_back_whole(monkeypatch: pytest.Monke
         tx.edit("Book", 2).scope().set("anything", Link("Book", 1))
     device.sync()
     before = device.view()
-    under_rules(monkeypatch, rules(role("keeper", write=True, delete=False)))
+    under_rules(world, role("keeper", write=True, delete=False))
     two = device.db.get("Book", 2)
     with device.db.write() as tx:
         tx.delete("Book", 1)
@@ -310,16 +304,16 @@ def everything(tx: Any) -> None:
     scope.set("anything", Link("Book", 1))
 
 
-def test_a_refused_create_is_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_create_is_written_again() -> None:
     """W9 JOURNAL-11: all of it, to be judged anew; it is dismissed then."""
     world, device = desk()
-    with monkeypatch.context() as patched:
-        under_rules(patched, rules(role("reader", write=True, insert=False)))
-        with device.db.write() as tx:
-            everything(tx)
-        written = device.view()[50]
-        device.sync()
-        assert 50 not in device.view()
+    under_rules(world, role("reader", write=True, insert=False))
+    with device.db.write() as tx:
+        everything(tx)
+    written = device.view()[50]
+    device.sync()
+    assert 50 not in device.view()
+    under_rules(world, role("everybody"))
     (entry,) = device.db.journal
     device.db.journal.retry(entry.number)
     assert list(device.db.journal) == []
