@@ -87,7 +87,7 @@ def test_the_time_of_an_incarnation_counts_and_nothing_is_of_no_time() -> None:
     [
         {False: [[5, 2, {"a": 1}]]},  # equal to the kind of registers, and yet none
         {0.0: [[5, 2, {"a": 1}]]},
-        {7.0: {}},
+        {7.0: {pack([4, 2, 1]): [[0, "a"], [[], [[[2, 1, 0, 5, 2, ["x"]]], [], [], [], []]]]}},
         {obj.CONTAINER: {"text": [["a"], [[], [], {}]]}},
         {obj.CONTAINER: {7: [["a"], [[], [], {}]]}},
         {0: [[0, 1, {"a": 1}, 5, 2]]},  # a default that saw a write of no time by somebody
