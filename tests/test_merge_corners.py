@@ -12,7 +12,7 @@ from replication.crdt import check, register
 from replication.crdt import list as lists
 from replication.crdt import object as obj
 from replication.crdt.check import check_object
-from replication.crdt.container import list_path
+from replication.crdt.container import depth, list_path
 from replication.crdt.edit import Author, ListEditor, Scope, seal
 from replication.crdt.forget import forget_fields
 from replication.crdt.incarnation import clone
@@ -55,6 +55,15 @@ def test_a_container_is_forgotten_where_only_others_than_its_home_refer_to_it(
     state = alive({obj.REGISTER: registers, obj.CONTAINER: held})
     check_object(state)
     assert (obj.CONTAINER in forget_fields(state[3], None, ())) == kept
+
+
+def test_the_depth_of_a_place_in_what_nobody_put_anywhere() -> None:
+    name = pack([obj.LIST, 2, 1])
+    place = [obj.CONTAINER, name, [2, 2]]
+    assert depth({}, []) == 0
+    assert depth({}, place) == 1
+    assert depth({obj.CONTAINER: {name: [[], [[], chunk_of()]]}}, place) == 1
+    assert depth({obj.CONTAINER: {name: [[0, "a"], [[], chunk_of()]]}}, place) == 1
 
 
 # -- lists ------------------------------------------------------------------------------------
