@@ -13,6 +13,7 @@ from replication.crdt import edit as editing
 from replication.crdt import list as lists
 from replication.crdt import object as obj
 from replication.crdt.check import check_object, check_part, unpack_object, unpack_objects
+from replication.crdt.delta import replaced
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Chunk, contract, expand, merge_chunk, merge_elements
 from replication.crdt.object import absent, is_deleted
@@ -31,6 +32,8 @@ from replication.limits import (
 )
 from replication.model.encoding import pack
 
+#: The fields of an embedded object.
+INNER = {obj.REGISTER: [[5, 3, {"a": 1}]]}
 #: Yjs: client 1 inserts "ab" into the root text.
 AB = bytes.fromhex("01010100040104") + b"text" + bytes.fromhex("02616200")
 
@@ -347,3 +350,31 @@ def test_erasures_are_counted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> Non
 
     replica.write(insert)
     replica.write(erase)
+
+
+@pytest.mark.parametrize(
+    ("held", "erased", "left"),
+    [
+        ([1, 1, [], INNER], 2, [2, 0, [], {}]),
+        ([0, 1, [], INNER], 2, [2, 0, [], {}]),
+        ([0, 3, [], INNER], 2, [2, 3, [], INNER]),  # content whose create has not come yet
+        ([2, 5, [], INNER], 4, [4, 5, [], INNER]),
+        ([3, 3, [], INNER], 4, [4, 0, [], {}]),
+    ],
+)
+def test_erasing_an_embedded_object(held: Any, erased: int, left: Any) -> None:
+    replica = Replica(2, state=[1, 1, [], {obj.EMBEDDED: {"e": held}}])
+    delta = replica.write(lambda edit: edit.scope().erase_embedded("e", held[0]))
+    assert delta[3][obj.EMBEDDED]["e"] == [erased, 0, [], {}]
+    assert replica.state[3][obj.EMBEDDED]["e"] == left
+
+
+def test_both_ends_that_are_alike_stay() -> None:
+    for old, new, expected in (
+        ("abXcd", "abYcd", [{"retain": 2}, {"insert": "Y"}, {"delete": 1}]),
+        ("abXXcd", "abcd", [{"retain": 2}, {"delete": 2}]),
+        ("abcd", "abYYcd", [{"retain": 2}, {"insert": "YY"}]),
+        ("ab", "ab", []),
+        ("ab", "", [{"delete": 2}]),
+    ):
+        assert replaced([(old, {})], [(new, {})]) == expected, (old, new)
