@@ -27,7 +27,7 @@ from replication.errors import DecodeError
 from replication.history.changeset import Changeset, ObjectDelta, decode_trusted, encode
 from replication.history.log import Entry, decode_entry, encode_entry
 from replication.model.encoding import pack
-from replication.model.values import ERASED, Based, Container
+from replication.model.values import ERASED, Based, Container, NestedList
 
 
 def alive(fields: Any) -> Any:
@@ -246,6 +246,17 @@ def test_columns_are_what_queries_see() -> None:
     }
     some = column_values(alive(fields), [*names, "s", "l", "far"])
     assert some == {"a": 1, "b": None, "c": 7, "d": None, "s": [1], "l": ["x"], "far": None}
+
+
+def test_a_nested_list_spread_over_parts_is_no_null_to_queries() -> None:
+    fields = {
+        obj.REGISTER: [[5, 2, {"m": Container(obj.LIST, 2, 1)}]],
+        obj.CONTAINER: {pack([obj.LIST, 2, 1]): [[0, "m"], [[], [[0, 0, 0]], 1]]},
+    }
+    found = column_values(alive(fields), ["m"])
+    assert found is not None
+    assert type(found["m"]) is NestedList
+    assert found["m"] == []
 
 
 def test_the_whole_of_a_counter_is_a_copy() -> None:
