@@ -17,6 +17,7 @@ from replication.crdt.edit import Author, ListEditor, Scope, seal
 from replication.crdt.forget import forget_fields
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Elements, contract, has_place
+from replication.crdt.lookup import Here
 from replication.crdt.object import merge
 from replication.crdt.parts import Parts, part_name
 from replication.crdt.stamps import latest_time
@@ -130,6 +131,18 @@ def test_growth_at_the_end_leaves_full_parts_and_growth_elsewhere_leaves_room(
     state = lists.merge_list(state, [[], chunk_of([2, sequence, 0, 9, 2, ["b"]])], parts, (4, "l"))
     held = [lists.id_count(parts.load((4, "l"), [], number)) for *_, number in state[1]]
     assert held == sizes
+
+
+def test_single_elements_of_a_spread_list_are_looked_up_in_their_parts() -> None:
+    runs = [[2, 1, 0, 9, 2, ["a"]], [2, 4, 0, 9, 2, ["d"]]]
+    stored = {part_name((4, "l"), [], n): pack(chunk_of(run)) for n, run in enumerate(runs)}
+    spread = [[], [[0, 0, 0], [2, 4, 1]], 2]
+    for held, parts in ((spread, Parts(stored.get)), ([[], chunk_of(*runs)], None)):
+        here = Here(held, parts, (4, "l"))
+        assert [n for n in range(6) if here.has_place((2, n))] == [1, 4]
+        assert here.about((2, 4)).values[2, 4] == (9, 2, "d")
+        assert here.about((2, 1)).values[2, 1] == (9, 2, "a")
+        assert (2, 3) not in here.about((2, 3)).places
 
 
 def test_a_run_that_ends_with_a_part_stands_in_it_alone() -> None:
