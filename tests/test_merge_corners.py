@@ -117,18 +117,23 @@ def test_a_run_across_the_bounds_of_parts_is_cut_up(
 
 
 @pytest.mark.parametrize(
-    ("sequence", "sizes"),
-    [(9, [4, 1]), (5, [2, 2, 1]), (1, [2, 2, 1])],
+    ("sequence", "values", "sizes"),
+    [
+        (9, ["b"], [4, 1]),
+        (8, ["a", "b"], [2, 2, 1]),  # about the last one, too
+        (5, ["b"], [2, 2, 1]),
+        (1, ["b"], [2, 2, 1]),
+    ],
 )
 def test_growth_at_the_end_leaves_full_parts_and_growth_elsewhere_leaves_room(
-    sequence: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+    sequence: int, values: list[str], sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = Parts()
     monkeypatch.setattr(lists, "LIST_PART_ELEMENTS_MAX", 4)
     known = [[2, n, 0, 9, 2, ["a"]] for n in (2, 4, 6, 8)]
     state = [[], [[0, 0, 0]], 1]
     parts.store((4, "l"), [], 0, chunk_of(*known))
-    state = lists.merge_list(state, [[], chunk_of([2, sequence, 0, 9, 2, ["b"]])], parts, (4, "l"))
+    state = lists.merge_list(state, [[], chunk_of([2, sequence, 0, 9, 2, values])], parts, (4, "l"))
     held = [lists.id_count(parts.load((4, "l"), [], number)) for *_, number in state[1]]
     assert held == sizes
 
