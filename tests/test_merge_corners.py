@@ -150,16 +150,18 @@ def test_single_elements_of_a_spread_list_are_looked_up_in_their_parts() -> None
         assert (2, 3) not in here.about((2, 3)).places
 
 
-def test_a_run_that_ends_with_a_part_stands_in_it_alone() -> None:
+@pytest.mark.parametrize(
+    "following", [chunk_of([2, 4, 0, 9, 2, ["d"]]), chunk_of(erased=[[2, 4, 1]])]
+)
+def test_a_run_that_ends_with_a_part_stands_in_it_alone(following: Any) -> None:
     parts = Parts()
     parts.store((4, "l"), [], 0, chunk_of([2, 1, 0, 9, 2, ["a"]]))
-    parts.store((4, "l"), [], 1, chunk_of([2, 4, 0, 9, 2, ["d"]]))
+    parts.store((4, "l"), [], 1, clone(following))
     state = [[], [[0, 0, 0], [2, 4, 1]], 2]
     lists.merge_list(state, [[], chunk_of([2, 2, 1, 8, 2, ["b", "c"]])], parts, (4, "l"))
-    assert [parts.load((4, "l"), [], number)[0] for number in (0, 1)] == [
-        [[2, 1, 0, 9, 2, ["a"]], [2, 2, 1, 8, 2, ["b", "c"]]],
-        [[2, 4, 0, 9, 2, ["d"]]],
-    ]
+    whole = [[2, 1, 0, 9, 2, ["a"]], [2, 2, 1, 8, 2, ["b", "c"]]]
+    assert parts.load((4, "l"), [], 0)[0] == whole
+    assert parts.load((4, "l"), [], 1) == following
 
 
 def test_what_continues_a_run_is_one_with_it() -> None:
