@@ -83,7 +83,6 @@ def main() -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "runs": options.runs,
         "quick": options.quick,
     }
     known = json.loads(options.json.read_text())["figures"] if options.json.exists() else []

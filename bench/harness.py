@@ -30,6 +30,7 @@ class Figure:
         unit: of `value` and `floor`.
         value: the median.
         spread: least and greatest run.
+        runs: how many there were.
         floor: the median of what bounds it from below, if anything does.
         target: what is asked of it, in words.
         extra: further figures of the same runs.
@@ -39,6 +40,7 @@ class Figure:
     unit: str
     value: float
     spread: tuple[float, float]
+    runs: int
     floor: float | None = None
     target: str = ""
     extra: dict[str, float] = field(default_factory=dict)
@@ -59,7 +61,8 @@ def figure(
 ) -> Figure:  # fmt: skip
     """The medians of some runs."""
     floor = statistics.median(floors) if floors else None
-    return Figure(name, unit, statistics.median(runs), (min(runs), max(runs)), floor, target, extra)
+    spread = (min(runs), max(runs))
+    return Figure(name, unit, statistics.median(runs), spread, len(runs), floor, target, extra)
 
 
 def percentile(values: list[float], share: float) -> float:

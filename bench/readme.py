@@ -13,19 +13,19 @@ def filled(text: str, results: dict[str, Any]) -> str:
     """The README with the figures of a results file."""
     machine = results["machine"]
     rows = [
-        f"Medians of {machine['runs']} runs on {machine['cores']} cores, Python "
-        f"{machine['python']}; each floor was measured in turn with its figure.",
+        f"Medians on {machine['cores']} cores, Python {machine['python']}; each floor was measured "
+        "in turn with its figure.",
         "",
-        "| figure | median | floor | ratio | asked for |",
-        "| --- | --- | --- | --- | --- |",
+        "| figure | median | runs | floor | ratio | asked for |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for item in results["figures"]:
         extra = "".join(f"; {name} {value:,.1f}" for name, value in item["extra"].items())
         floor = "" if item["floor"] is None else f"{item['floor']:,.2f}"
         ratio = "" if item["ratio"] is None else f"{item['ratio']:.2f}"
         rows.append(
-            f"| {item['name']}{extra} | {item['value']:,.2f} {item['unit']} | {floor} | {ratio} "
-            f"| {item['target']} |"
+            f"| {item['name']}{extra} | {item['value']:,.2f} {item['unit']} | {item['runs']} "
+            f"| {floor} | {ratio} | {item['target']} |"
         )
     begin, end = "<!-- figures -->\n", "<!-- end -->"
     head, rest = text.split(begin)
