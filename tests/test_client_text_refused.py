@@ -14,7 +14,6 @@ from worlds import Device, World
 from replication.client.apply import acknowledge
 from replication.client.records import PENDING
 from replication.client.text_editor import Texts
-from replication.crdt.document import delta_of
 from replication.history.changeset import encode
 from replication.model.declare import declaration_of
 from replication.protocol.messages import Ack
@@ -245,19 +244,6 @@ def test_refusals_at_random(seed: int) -> None:
             assert bodies(world)[0] == bodies(world)[1] == watch.shown
     lost = {item[0] for item in first.db.refusals() if item[4] == DEPENDS}
     assert lost <= atomic
-
-
-def test_what_was_refused_comes_back_as_a_delta() -> None:
-    _, first, _ = devices()
-    body = first.db.get("Note", 1).body
-    before = [body.update()]
-    with first.db.write():
-        body.insert(3, "é😀", {"b": True})
-        body.erase(0, 1)
-    assert delta_of(before, body.update()) == [
-        {"delete": 1}, {"retain": 2}, {"insert": "é😀", "attributes": {"b": True}},
-    ]  # fmt: skip
-    assert delta_of([], body.update()[:2] and bytes.fromhex("010105058405040161" + "00")) == []
 
 
 def test_refused_text_is_in_the_journal_as_text() -> None:

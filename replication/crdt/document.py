@@ -106,19 +106,6 @@ def pieces_of(updates: list[bytes]) -> Pieces:
         return []
 
 
-def delta_of(before: list[bytes], update: bytes) -> Delta:
-    """What an update changes in the text that is the union of some others.
-
-    Of an update that was refused it tells what was typed, erased and formatted. One that does
-    not follow changes nothing.
-    """
-    held = union(map(read_update, before))
-    document = Document([])
-    document.take(write_update(causal(held, {})))
-    following = causal(union([held, read_update(update)]), {})
-    return document.take_told(write_update(following), document.pieces())
-
-
 def text_view(state: Text, parts: Parts | None, path: Path) -> Any:
     """Canonical value of a text: its string or, where some of it is formatted, its pieces."""
     pieces = pieces_of(all_updates(state, parts, path))
