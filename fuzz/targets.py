@@ -7,10 +7,12 @@ from typing import Final
 
 from replication.client.loaded_text import LoadedText
 from replication.crdt import object as obj
-from replication.crdt import updates as texts
 from replication.crdt.check import check_object
 from replication.crdt.document import Document
 from replication.crdt.parts import Parts
+from replication.crdt.union import causal, union
+from replication.crdt.units import Update
+from replication.crdt.updates import EMPTY, read_state, read_update, write_update
 from replication.crdt.view import object_view, queryable
 from replication.errors import DecodeError, QueryError
 from replication.history import changeset as changesets_module
@@ -114,30 +116,30 @@ def updates(data: bytes) -> None:
     found = []
     for each in data.split(SEPARATOR)[:4]:
         try:
-            update = texts.read_update(each)
+            update = read_update(each)
         except DecodeError:
             continue
-        canonical = texts.write_update(update)
-        assert texts.read_update(canonical) == update, "UPDATE-2"
+        canonical = write_update(update)
+        assert read_update(canonical) == update, "UPDATE-2"
         found.append(update)
-    together = texts.union(found)
-    written = texts.write_update(together)
-    assert texts.write_update(texts.union(found[::-1])) == written, "UPDATE-3"
-    assert texts.write_update(texts.union([together, *found[:1]])) == written, "UPDATE-3"
-    shown = texts.causal(together, {})
+    together = union(found)
+    written = write_update(together)
+    assert write_update(union(found[::-1])) == written, "UPDATE-3"
+    assert write_update(union([together, *found[:1]])) == written, "UPDATE-3"
+    shown = causal(together, {})
     document = Document([])
-    document.take(texts.write_update(shown))  # UPDATE-4: what it panics on is a DecodeError
+    document.take(write_update(shown))  # UPDATE-4: what it panics on is a DecodeError
     ends = {client: shown.end(client) for client in shown.runs}
-    assert texts.read_state(document.doc.get_state()) == ends, "UPDATE-4"
+    assert read_state(document.doc.get_state()) == ends, "UPDATE-4"
     _is_told_alike(document, found)
 
 
-def _is_told_alike(document: Document, found: list[texts.Update]) -> None:
+def _is_told_alike(document: Document, found: list[Update]) -> None:
     """A text that takes update after update shows the same, and its deltas tell its length."""
     loaded, length = LoadedText(), 0
     for number in range(len(found)):
-        tail = [texts.write_update(each) for each in found[: number + 1]]
-        state = [[], [each for each in tail if each != texts.EMPTY], [], 0]
+        tail = [write_update(each) for each in found[: number + 1]]
+        state = [[], [each for each in tail if each != EMPTY], [], 0]
         news = loaded.news(state, _no_parts)
         if news is None:
             loaded, length = LoadedText(), 0

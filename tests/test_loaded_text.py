@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from made_updates import erased, typed
 from test_text import Store
 from text_strategies import nonsense, session
 from text_vectors import in_object
@@ -15,7 +16,8 @@ from replication.crdt import object as obj
 from replication.crdt.document import pieces_of
 from replication.crdt.object import absent
 from replication.crdt.text import all_updates, text_of
-from replication.crdt.updates import Update, erased, read_update, typed, write_update
+from replication.crdt.units import Update
+from replication.crdt.updates import read_update, write_update
 
 PATH = (obj.TEXT, "t")
 

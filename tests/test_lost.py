@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import replicas
 from lost_oracle import lost, operations
+from made_updates import typed
 from replicas import WALL_MS, Edit, Replica, wander
 from test_merge_pages import HISTORIES, named, rows
 
@@ -17,7 +18,7 @@ from replication.client.lost import RULES, TYPED, Side, lost_parts
 from replication.crdt.incarnation import clone
 from replication.crdt.object import absent, merge
 from replication.crdt.text import empty_text, text_of
-from replication.crdt.updates import read_update, typed
+from replication.crdt.updates import read_update
 from replication.model.encoding import pack, unpack_trusted
 
 

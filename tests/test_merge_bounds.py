@@ -21,7 +21,9 @@ from replication.crdt.parts import Parts, part_name
 from replication.crdt.register import merge_groups
 from replication.crdt.stamps import latest_time
 from replication.crdt.text import check_text, check_text_parts, merge_text
-from replication.crdt.updates import EMPTY, Update, read_update, union, write_update
+from replication.crdt.union import union
+from replication.crdt.units import Update
+from replication.crdt.updates import EMPTY, read_update, write_update
 from replication.errors import DecodeError, LimitExceededError
 from replication.limits import (
     CHANGESET_BYTES_MAX,

@@ -6,6 +6,7 @@ from itertools import permutations, product
 from typing import Any
 
 import pytest
+from made_updates import typed
 from replicas import Edit, Replica, Stored, folded
 
 from replication.crdt import check, register
@@ -21,7 +22,6 @@ from replication.crdt.lookup import Here
 from replication.crdt.object import merge
 from replication.crdt.parts import Parts, part_name
 from replication.crdt.stamps import latest_time
-from replication.crdt.updates import typed
 from replication.crdt.view import column_values, object_view, shows
 from replication.crdt.whole import check_parts, joined
 from replication.errors import DecodeError

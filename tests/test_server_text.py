@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from made_updates import erased, typed
 from server_files import SCHEMA, ClientFile, new_namespace, reasons, server_state, server_view
 from test_server_judge import create
 from text_vectors import HELLO
@@ -12,7 +13,8 @@ from text_vectors import HELLO
 from replication.crdt import object as obj
 from replication.crdt.object import ObjectState
 from replication.crdt.text import text_of
-from replication.crdt.updates import Update, erased, read_update, typed, write_update
+from replication.crdt.units import Update
+from replication.crdt.updates import read_update, write_update
 from replication.history.changeset import ObjectDelta
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema

@@ -10,6 +10,7 @@ from typing import Any
 
 import plain_text as plain
 import pytest
+from made_updates import erased, typed
 from text_strategies import nonsense, session
 from text_vectors import HELLO, OWNED, in_object
 
@@ -24,7 +25,9 @@ from replication.crdt.parts import Parts, part_name
 from replication.crdt.stamps import latest_time
 from replication.crdt.substitute import Substitution
 from replication.crdt.text import blank, empty_text, end_of, text_of
-from replication.crdt.updates import EMPTY, Update, erased, read_update, typed, union, write_update
+from replication.crdt.union import union
+from replication.crdt.units import Update
+from replication.crdt.updates import EMPTY, read_update, write_update
 from replication.crdt.view import object_view
 from replication.crdt.whole import check_parts, joined
 from replication.errors import DecodeError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from made_updates import erased, typed
 
 from replication.crdt import object as obj
 from replication.crdt.container import referred
@@ -13,14 +14,8 @@ from replication.crdt.edit import ListEditor, seal
 from replication.crdt.list import Elements, contract
 from replication.crdt.parts import Parts
 from replication.crdt.stamps import latest_in_part
-from replication.crdt.updates import (
-    before,
-    erased,
-    read_update,
-    typed,
-    union,
-    write_update,
-)
+from replication.crdt.union import before, union
+from replication.crdt.updates import read_update, write_update
 from replication.crdt.whole import joined
 from replication.errors import DecodeError, LimitExceededError
 from replication.limits import CHANGESET_BYTES_MAX

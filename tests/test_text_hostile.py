@@ -9,6 +9,7 @@ from typing import Any
 
 import pycrdt
 import pytest
+from made_updates import typed
 from test_client_text import database, note
 from test_server_text import body, delta, files, send, upload
 from test_updates import steps
@@ -16,7 +17,7 @@ from text_vectors import HELLO
 
 from replication.client.text_editor import TextEditor
 from replication.crdt.document import pieces_of
-from replication.crdt.updates import read_update, typed, write_number
+from replication.crdt.updates import read_update, write_number
 from replication.errors import DecodeError, UsageError
 from replication.history.changeset import Changeset, ObjectDelta, encode
 from replication.protocol.messages import ErrorCode

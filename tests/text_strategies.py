@@ -7,15 +7,9 @@ from typing import Any
 
 import pycrdt
 
-from replication.crdt.updates import (
-    ROOT_NAME,
-    Run,
-    UnitId,
-    Update,
-    read_update,
-    union,
-    write_update,
-)
+from replication.crdt.union import union
+from replication.crdt.units import Run, UnitId, Update
+from replication.crdt.updates import ROOT_NAME, read_update, write_update
 
 STRINGS = ["a", "bc", "def", "é", "😀", "x😀y", "\n"]
 FORMATS = [("b", True), ("b", None), ("i", True), ("link", {"href": "x"}), ("n", 1)]

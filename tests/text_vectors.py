@@ -6,13 +6,16 @@ import zlib
 from random import Random
 from typing import Any
 
+from made_updates import erased, typed
 from test_updates import REFUSED
 from text_strategies import session
 
 from replication.crdt import object as obj
 from replication.crdt.document import text_view
 from replication.crdt.text import blank, text_of
-from replication.crdt.updates import EMPTY, Update, erased, read_update, typed, union, write_update
+from replication.crdt.union import union
+from replication.crdt.units import Update
+from replication.crdt.updates import EMPTY, read_update, write_update
 from replication.limits import TEXT_TAIL_BYTES_MAX, TEXT_TAIL_UPDATES_MAX
 from replication.model.encoding import pack
 

@@ -17,18 +17,9 @@ from typing import Final, TypeAlias
 
 from replication.crdt.document import Document
 from replication.crdt.text import Text
-from replication.crdt.updates import (
-    EMPTY,
-    UnitId,
-    Update,
-    causal,
-    is_whole,
-    joined,
-    read_state,
-    read_update,
-    union,
-    write_update,
-)
+from replication.crdt.union import causal, is_whole, union
+from replication.crdt.units import UnitId, Update, joined
+from replication.crdt.updates import EMPTY, read_state, read_update, write_update
 from replication.limits import TEXT_CLOCK_MAX
 
 #: Gives the update in the part of that number.

@@ -37,7 +37,9 @@ from replication.crdt.parts import Parts, Path
 from replication.crdt.register import Group, Groups, Stamp, find, order_of
 from replication.crdt.sequence import Sequence
 from replication.crdt.text import all_updates
-from replication.crdt.updates import Run, Update, read_update, union
+from replication.crdt.union import union
+from replication.crdt.units import Run, Update
+from replication.crdt.updates import read_update
 from replication.crdt.view import NestedView
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import ERASED, Based, Container

@@ -27,7 +27,9 @@ from replication.crdt.delta import Delta
 from replication.crdt.document import Document
 from replication.crdt.edit import Author
 from replication.crdt.text import Text, blank
-from replication.crdt.updates import Update, causal, is_whole, read_update, union, write_update
+from replication.crdt.union import causal, is_whole, union
+from replication.crdt.units import Update
+from replication.crdt.updates import read_update, write_update
 from replication.history.changeset import decode_trusted, encode
 from replication.model.encoding import key_bytes, pack
 from replication.model.values import Key

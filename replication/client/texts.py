@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from replication.client.text_editor import TextEditor, Written, write_updates
 from replication.crdt.delta import Delta, Pieces
-from replication.crdt.updates import (
-    causal,
-    check_format,
-    is_whole,
-    read_update,
-    union,
-    write_update,
-)
+from replication.crdt.union import causal, is_whole, union
+from replication.crdt.updates import check_format, read_update, write_update
 from replication.errors import DecodeError, UsageError, WrongTypeError
 from replication.model.declare import Text
 

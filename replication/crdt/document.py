@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from replication.crdt.delta import Delta, Pieces, integers, spell, told
 from replication.crdt.text import all_updates
-from replication.crdt.updates import ROOT_NAME, causal, read_update, union, write_update
+from replication.crdt.union import causal, union
+from replication.crdt.updates import ROOT_NAME, read_update, write_update
 from replication.errors import DecodeError
 
 if TYPE_CHECKING:

@@ -41,7 +41,8 @@ from replication.crdt.parts import Path
 from replication.crdt.register import Stamp, explicit
 from replication.crdt.sequence import Sequence
 from replication.crdt.text import Text
-from replication.crdt.updates import read_update, union, write_update
+from replication.crdt.union import union
+from replication.crdt.updates import read_update, write_update
 from replication.errors import LimitExceededError
 from replication.limits import CONTAINER_NESTING_MAX, LIST_BARE_IDS_MAX, NESTING_MAX
 from replication.model.encoding import pack, storable

@@ -13,7 +13,8 @@ from typing import Any
 from replication.crdt import object as obj
 from replication.crdt.parts import Path
 from replication.crdt.text import Text, text_of
-from replication.crdt.updates import Content, Ranges, Run, UnitId, Update, read_update
+from replication.crdt.units import Content, Ranges, Run, UnitId, Update
+from replication.crdt.updates import read_update
 
 
 class Reclient:

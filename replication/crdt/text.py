@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from replication.crdt.parts import part_name
 from replication.crdt.typed_on import typed_on
-from replication.crdt.updates import EMPTY, Update, read_update, union, write_update
+from replication.crdt.union import union
+from replication.crdt.units import Update
+from replication.crdt.updates import EMPTY, read_update, write_update
 from replication.errors import DecodeError, LimitExceededError
 from replication.limits import (
     IDENT_MAX,

@@ -14,15 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from replication.crdt.parts import Path
 from replication.crdt.text import all_updates, empty_text
-from replication.crdt.updates import (
-    Update,
-    before,
-    causal,
-    is_whole,
-    read_update,
-    union,
-    write_update,
-)
+from replication.crdt.union import before, causal, is_whole, union
+from replication.crdt.units import Update
+from replication.crdt.updates import read_update, write_update
 from replication.server.refusals import DEPENDS, REPLACED
 
 if TYPE_CHECKING:
