@@ -100,9 +100,12 @@ def home(rng: Random, name: bytes) -> Home:
     if name[2] == 0xA1:  # of a default: its own property
         return [obj.REGISTER, "a"]
     slot: Any = rng.choice([*CONTAINERS, "a"])
-    if slot == "a" and rng.random() < 0.6:
+    if isinstance(slot, bytes):
+        kind = kind_of(slot)
+    elif rng.random() < 0.6:
         return [obj.REGISTER, rng.choice(NAMES)]
-    kind = kind_of(slot) if isinstance(slot, bytes) else rng.choice([3, 4])
+    else:
+        kind = rng.choice([3, 4])
     return home_in(slot, id_(rng) if kind == obj.LIST else rng.choice(NAMES))
 
 

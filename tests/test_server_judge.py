@@ -212,6 +212,17 @@ def test_a_blind_create_of_what_never_was_is_not_rewritten() -> None:
     assert (ack.refusals, ack.rewrites) == ([], [])
 
 
+def test_a_blind_create_does_not_survive_what_was_created_and_deleted_at_once() -> None:
+    """In whatever order the two are uploaded."""
+    first, second = two_files()
+    cursor = cursor_now(second)
+    first.write(lambda edit: (edit.create(), edit.delete()), key=7)
+    assert first.state(key=7)[0] == 2
+    ack = second.write(created_with("title", "late"), key=7, blind=True, cursor=cursor)
+    assert reasons(ack) == [([], DELETED)]
+    assert first.state(key=7)[0] == 2
+
+
 # -- collections -----------------------------------------------------------------------------
 def clear(kind: int, name: str) -> Act:
     return lambda edit: edit.scope().restart(kind, name)

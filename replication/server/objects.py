@@ -229,7 +229,7 @@ class Objects:
             writer.declare(class_name)
             self._declared.add(class_name)
         row = writer.put_object(class_name, key, version, plan.head, values)
-        if plan.length_before and plan.length > plan.length_before:
+        if plan.length > max(plan.length_before, 1):
             name = tables.object_key(class_name, key)
             tables.store_length(writer, name, version, plan.length_before)
         if plan.parts_bytes is None:

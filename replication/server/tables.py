@@ -17,7 +17,8 @@ Rule 1: `runs` has a row wherever a file's changesets do not simply follow one a
 Rule 2: `refusals` keeps what a client may not have seen yet; its IDENT says what it has.
 Rule 4: `sights` has no row for a file whose user was always shown everything; none for what came to
         an end before the file's last cursor.
-Rule 3: `lengths` has a row for each rise of a length that was not 0: deletions and re-creations.
+Rule 3: `lengths` has a row for each rise of a length past 1: deletions and re-creations, also what
+        was created and deleted in one transaction.
 """
 
 from __future__ import annotations
