@@ -24,7 +24,7 @@ from replication.protocol.body import AuthorOp, DeltaOp, StateOp
 from replication.server import log_index
 from replication.server.changes import Changes, Touched, changes_any
 from replication.server.fanout import Fanout, Seat
-from replication.server.view import Image, View
+from replication.server.view import View
 from replication.storage.contract import StoredObject
 
 QUERIES = [
@@ -279,11 +279,9 @@ HEADS = {r: head(r) for r in range(10)}
 
 def touched(version: int, before: int | None, now: int, key: int = 1, origin: int = 2) -> Touched:
     """An object whose ``r`` was changed."""
-    image = Image(key, None if before is None else HEADS[before])
-    item = Touched("Book", key, image)
+    item = Touched("Book", key, None if before is None else HEADS[before])
     item.add(AuthorOp(version, origin, 1, 0), pack([0, 1, [], {0: [[1, 2, {"r": now}]]}]))
     item.row = StoredObject(1, key, version, HEADS[now])
-    item.now = Image(key, HEADS[now])
     return item
 
 

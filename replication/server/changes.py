@@ -6,10 +6,11 @@ one of them serves all.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
 from replication.crdt.object import CONTAINER, REGISTER, ObjectState
+from replication.crdt.view import shows
 from replication.history.changeset import UNSEEN, Outline, outline_trusted
 from replication.history.log import Entry
 from replication.model.encoding import key_bytes, unpack_trusted
@@ -41,62 +42,105 @@ def objects_in(reader: Reader, versions: list[int], *, most: int) -> list[tuple[
 class Touched:
     """One object that a stretch of the log touched.
 
+    Very many of them live for a while: each is as few objects as can be, so that Python's garbage
+    collector has little to walk.
+
     Attributes:
-        before: as it was before the first touch.
+        was: its head before the first touch; None where it was not there.
         row: as it is at the end; None where no row was ever made.
-        now: the same, to look at.
         gapless: every touch of the stretch is here. Otherwise the object was out of the view in
             between, where what happened to it is not known.
         spread: objects of its class have parts, which are not here.
-        between: as it was between two touches.
     """
 
-    __slots__ = ("_deltas", "_projected", "before", "between", "class_name", "gapless", "key",
-                 "now", "row", "spread")  # fmt: skip
+    __slots__ = ("_before", "_between", "_now", "_projected", "_touches", "class_name", "gapless",
+                 "key", "row", "spread", "was")  # fmt: skip
 
-    def __init__(self, class_name: str, key: Key, before: Image) -> None:
+    def __init__(self, class_name: str, key: Key, was: bytes | None) -> None:
         self.class_name = class_name
         self.key = key
-        self.before = before
+        self.was = was
         self.row: StoredObject | None = None
-        self.now = Image(key, None)
         self.gapless = True
         self.spread = False
-        self.between: list[Image] = []
-        self._deltas: list[tuple[AuthorOp, bytes, int]] = []
-        #: Their projections, by readable fields.
-        self._projected: dict[Access, list[bytes | None] | None] = {}
+        self._before: Image | None = None
+        self._now: Image | None = None
+        #: Its heads between two touches.
+        self._between: list[bytes | None] | None = None
+        #: Author, delta and `unseen` of each, one behind the other.
+        self._touches: list[Any] = []
+        #: The projections of the deltas, by readable fields.
+        self._projected: dict[Access, list[bytes | None] | None] | None = None
 
     def add(self, author: AuthorOp, delta: bytes, unseen: int = 0) -> None:
-        """One more touch; ``unseen``: see `DeltaOp`."""
-        self._deltas.append((author, delta, unseen))
+        """The first touch; ``unseen``: see `DeltaOp`."""
+        self._touches += (author, delta, unseen)
+
+    def add_later(self, was: bytes | None, author: AuthorOp, delta: bytes, unseen: int) -> None:
+        """One more touch; ``was``: its head before."""
+        if self._between is None:
+            self._between = []
+        self._between.append(was)
+        self._touches += (author, delta, unseen)
+
+    @property
+    def before(self) -> Image:
+        """As it was before the first touch."""
+        if self._before is None:
+            self._before = Image(self.key, self.was)
+        return self._before
+
+    @property
+    def now(self) -> Image:
+        """As it is at the end."""
+        if self._now is None:
+            self._now = Image(self.key, None if self.row is None else self.row.head)
+        return self._now
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is there at the end."""
+        return self.row is not None and shows(self.row.head)
+
+    def between(self) -> Iterator[Image]:
+        """As it was between two touches."""
+        for head in self._between or ():
+            yield Image(self.key, head)
+
+    def _each(self) -> Iterator[tuple[AuthorOp, bytes, int]]:
+        items = iter(self._touches)
+        return zip(items, items, items, strict=True)
+
+    @property
+    def _authors(self) -> list[AuthorOp]:
+        return self._touches[::3]
 
     @property
     def first(self) -> int:
         """The version of the first touch."""
-        return self._deltas[0][0].version
+        version: int = self._touches[0].version
+        return version
 
     def is_by(self, ident: int) -> bool:
         """Whether a file is among those who touched it."""
-        return any(author.origin == ident for author, *_ in self._deltas)
+        return any(author.origin == ident for author in self._authors)
 
     @property
     def origins(self) -> set[int]:
         """The files that touched it."""
-        return {author.origin for author, *_ in self._deltas}
+        return {author.origin for author in self._authors}
 
     def concerns(self, names: Collection[str]) -> bool:
         """Whether any of these fields may have another value than before."""
-        return any(changes_any(unpack_trusted(delta), names) for _, delta, _ in self._deltas)
+        return any(changes_any(unpack_trusted(delta), names) for delta in self._touches[1::3])
 
     def forget(self) -> None:
         """What was decoded to be looked at is not needed any more."""
-        self.before.forget()
-        self.now.forget()
+        self._before = self._now = None
 
     def authors(self, ident: int) -> list[AuthorOp]:
         """Who made the versions that touched it and are not this file's."""
-        return [author for author, *_ in self._deltas if author.origin != ident]
+        return [author for author in self._authors if author.origin != ident]
 
     def versions(self, ident: int) -> list[int]:
         """Those versions."""
@@ -106,7 +150,7 @@ class Touched:
         """The deltas that are not this file's."""
         return [
             DeltaOp(self.class_name, self.key, by.version, delta, unseen)
-            for by, delta, unseen in self._deltas
+            for by, delta, unseen in self._each()
             if by.origin != ident
         ]
 
@@ -115,6 +159,8 @@ class Touched:
 
         A delta of which nothing is left is left out.
         """
+        if self._projected is None:
+            self._projected = {}
         if readable not in self._projected:
             self._projected[readable] = self._project(readable)
         found = self._projected[readable]
@@ -122,7 +168,7 @@ class Touched:
             return None
         return [
             DeltaOp(self.class_name, self.key, by.version, delta, unseen)
-            for (by, _, unseen), delta in zip(self._deltas, found, strict=True)
+            for (by, _, unseen), delta in zip(self._each(), found, strict=True)
             if delta is not None and by.origin != ident
         ]
 
@@ -130,7 +176,7 @@ class Touched:
         assert self.row is not None, "what was touched is there"
         now = unpack_trusted(self.row.head)
         try:
-            return [projected_delta(delta, readable, now) for _, delta, _ in self._deltas]
+            return [projected_delta(delta, readable, now) for delta in self._touches[1::3]]
         except UnknownHomeError:
             return None
 
@@ -141,11 +187,11 @@ class Touched:
             later: the same object in a later stretch.
             gapless: whether nothing touched it in between.
         """
-        both = Touched(self.class_name, self.key, self.before)
-        both.row, both.now, both.spread = later.row, later.now, later.spread
+        both = Touched(self.class_name, self.key, self.was)
+        both.row, both.spread = later.row, later.spread
         both.gapless = self.gapless and gapless
-        both.between = [*self.between, later.before, *later.between]
-        both._deltas = [*self._deltas, *later._deltas]
+        both._between = [*(self._between or ()), later.was, *(later._between or ())]
+        both._touches = [*self._touches, *later._touches]
         return both
 
 
@@ -223,21 +269,19 @@ def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Chang
         author = author_of(entry, changeset)
         for position, (class_name, key, delta) in enumerate(changeset.objects):
             name = (class_name, key_bytes(key))
+            unseen = int(changeset.marks.get(position) == UNSEEN)
             touched = found.get(name)
             if touched is None:
-                before = Image(key, entry.before[position])
-                touched = found[name] = Touched(class_name, key, before)
+                touched = found[name] = Touched(class_name, key, entry.before[position])
+                touched.add(author, delta, unseen)
             else:
-                touched.between.append(Image(key, entry.before[position]))
-            unseen = changeset.marks.get(position) == UNSEEN
-            touched.add(author, delta, int(unseen))
+                touched.add_later(entry.before[position], author, delta, unseen)
             changes.weight += len(delta) + _WEIGHT
     changes.touched = list(found.values())
     spread = {name: tables.has_parts(reader, name) for name in {name for name, _ in found}}
     for touched in changes.touched:
         touched.spread = spread[touched.class_name]
         touched.row = reader.get_object(touched.class_name, touched.key)
-        if touched.row is not None:
-            touched.now = Image(touched.key, touched.row.head)
-        changes.weight += len(touched.before.head or b"") + len(touched.now.head or b"")
+        changes.weight += len(touched.was or b"")
+        changes.weight += 0 if touched.row is None else len(touched.row.head)
     return changes

@@ -83,14 +83,14 @@ class Exact:
         touched, was, sees = told
         class_name, key, row = touched.class_name, touched.key, touched.row
         own = touched.is_by(self.ident)
-        deleted = was and not touched.now.is_alive
+        deleted = was and not touched.is_alive
         deltas = None
         if was and (sees or deleted) and self._was_shown_throughout(touched):
             deltas = self._deltas(touched)
         if deltas is not None:
             yield from deltas
         elif row is not None and (sees or deleted):
-            known = own and touched.gapless and touched.before.head is None
+            known = own and touched.gapless and touched.was is None
             if not known or touched.others(self.ident):
                 yield self._state(touched, row)
         elif was or own:
@@ -102,7 +102,7 @@ class Exact:
             return False
         if touched.class_name not in self.view.guarded:
             return True
-        return all(self.view.sees(touched.class_name, image) for image in touched.between)
+        return all(self.view.sees(touched.class_name, image) for image in touched.between())
 
     def _deltas(self, touched: Touched) -> list[DeltaOp] | None:
         """Those of others, as they may be read; None where the state has to be sent."""

@@ -28,6 +28,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from replication.crdt.view import shows
 from replication.limits import DOWNLOAD_ENTRIES_MAX, SHARED_BYTES_MAX
 from replication.query.index import Indexed, MatchingIndex
 from replication.server.changes import Changes, Told, Touched
@@ -40,6 +41,7 @@ class _Stretch(NamedTuple):
     #: The version before it, and its last.
     start: int
     end: int
+    #: Of a file's own writes, what they touched is what counts.
     told: list[Told]
 
 
@@ -306,11 +308,15 @@ class Fanout:
             with self._lock:
                 before, now = self._seeing(touched)
                 files = [self._files[ident] for ident in touched.origins if ident in self._files]
+            # Few of what lives for a while: those that see the same share one.
+            made: dict[tuple[bool, bool], Told] = {}
             for group in {**before, **now}:
-                told = Told(touched, group in before, group in now)
+                sides = (group in before, group in now)
+                told = made.get(sides) or made.setdefault(sides, Told(touched, *sides))
                 out.setdefault(group, []).append(told)
             for file in files:
-                out.setdefault(file, []).append(Told(touched, False, False))
+                told = next(iter(made.values()), None) or Told(touched, False, False)
+                out.setdefault(file, []).append(told)
             touched.forget()
         return out
 
@@ -320,7 +326,7 @@ class Fanout:
         if index is None:
             return {}, {}
         now = _matching(index, touched.now)
-        if touched.now.is_alive and touched.before.is_alive and not touched.concerns(index.reads):
+        if touched.is_alive and shows(touched.was) and not touched.concerns(index.reads):
             return now, now
         return _matching(index, touched.before), now
 
@@ -358,6 +364,10 @@ def _matching(index: MatchingIndex[_Group], image: Image) -> dict[_Group, None]:
 def _both(group: list[_Stretch], own: list[_Stretch]) -> list[Told]:
     """What is told of either, by stretch, each object once in it: as the group saw it."""
     by_start: dict[int, dict[Touched, Told]] = {}
-    for stretch in (*own, *group):
+    for stretch in own:  # what others see of it says nothing of what its own group does
+        by_start.setdefault(stretch.start, {}).update(
+            (told.touched, Told(told.touched, False, False)) for told in stretch.told
+        )
+    for stretch in group:
         by_start.setdefault(stretch.start, {}).update((told.touched, told) for told in stretch.told)
     return [told for _, items in sorted(by_start.items()) for told in items.values()]

@@ -60,11 +60,13 @@ class Image:
         self.key = key
         self.head = head
         self._fields: Mapping[str, Any] | None = None
-        self._values: dict[str, Any] = {KEY_NAME: key}
+        self._values: dict[str, Any] | None = None
 
     def get(self, name: str) -> Any:
         """What queries see of one field; null for one that is not alive."""
         values = self._values
+        if values is None:
+            values = self._values = {KEY_NAME: self.key}
         if name not in values:
             fields = self._fields
             if fields is None:
@@ -73,10 +75,6 @@ class Image:
                 self._fields = fields
             values[name] = fields.get(name)
         return values[name]
-
-    def forget(self) -> None:
-        """What was decoded is not needed any more."""
-        self._fields, self._values = None, {KEY_NAME: self.key}
 
     @property
     def is_alive(self) -> bool:
