@@ -113,6 +113,10 @@ COMMIT_CHANGESETS_MAX: Final = 1000
 REFUSALS_MAX: Final = 100_000
 #: Refusals named one by one for one changeset; the others are counted.
 REFUSALS_PER_CHANGESET_MAX: Final = 1000
+#: Bytes of the refusals named one by one for one changeset: paths share what is long in them.
+REFUSALS_PER_CHANGESET_BYTES: Final = 1024 * 1024
+#: UTF-8 bytes of the reason of a refusal.
+REASON_BYTES_MAX: Final = 64
 #: Bytes of one object at the server, parts included: it must fit one message.
 OBJECT_BYTES_MAX: Final = 16 * 1024 * 1024
 #: Bytes of what sessions share while they are at the same place: decoded changes, bodies.
@@ -171,6 +175,8 @@ QUERIED_COLUMNS_MAX: Final = 64
 RULE_DEPTH_MAX: Final = 50
 #: UTF-8 bytes of the name of a role.
 ROLE_NAME_BYTES_MAX: Final = 100
+#: UTF-8 bytes of the place in a rules file that a refusal names, and of the clause.
+RULE_CLAUSE_BYTES_MAX: Final = 1024
 
 # -- timers of the network shell, in seconds ---------------------------------------------------
 #: How long a client waits for a connection.

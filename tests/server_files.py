@@ -188,4 +188,4 @@ def server_view(store: Store, class_name: str = "Book", key: Key = 1) -> dict[st
 
 def reasons(ack: Ack) -> list[tuple[list[Any], str]]:
     """Path and reason of each refusal."""
-    return [(path, reason) for _, _, _, path, reason, _ in ack.refusals]
+    return [(path, reason) for _, _, _, path, reason, *_ in ack.refusals]

@@ -95,7 +95,7 @@ def test_a_rewrite_replaces_its_original_and_leaves_what_came_later() -> None:
     take(db, Ack(1, refused, 4, [refusal], [rewrite(db, refused, without_registers)]))
     check(db)
     assert view(db) == {"title": "old", "year": 2}
-    assert db.refusals() == [refusal]
+    assert [list(item)[:6] for item in db.refusals()] == [refusal]
 
 
 def test_a_refused_create_goes_with_all_that_hung_on_it() -> None:

@@ -214,7 +214,7 @@ def test_a_dependent_text_that_would_follow_is_lost() -> None:
     with db.integrating() as work:
         left = encode(replace(work.changeset(version), objects=[]))
         acknowledge(work, Ack(1, version, 9, [refusal], [[version, left]]))
-    assert db.refusals() == [refusal]
+    assert [list(item)[:6] for item in db.refusals()] == [refusal]
     assert held.body == "abc"
     assert db.local.client_version == version
 

@@ -19,11 +19,12 @@ from test_client_subscriptions import filled
 from test_rules_roles import role, rules
 from worlds import Device, World
 
+from replication.cli.journal import entry_tree
 from replication.client.database import Database
 from replication.client.journal import Entry, append
 from replication.client.lost import Lost, refused_parts
 from replication.crdt.object import merge
-from replication.errors import NoSubscriptionError, NoSuchObjectError, UsageError
+from replication.errors import DecodeError, NoSubscriptionError, NoSuchObjectError, UsageError
 from replication.history.changeset import encode
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Link
@@ -95,6 +96,16 @@ ILLEGAL: dict[str, tuple[Act, Any, list[Any]]] = {
 }
 
 
+#: The clause that each is refused by.
+CLAUSES = {
+    "create": "insert",
+    "delete": "delete",
+    "modify": "write",
+    "a field": "fields.title.write",
+    "what ends its own permission": "document_filters.write",
+}
+
+
 @pytest.mark.parametrize("name", ILLEGAL)
 def test_each_illegal_kind_is_reverted_and_told_with_its_reason(name: str) -> None:
     """W1 W2 JOURNAL-9: role and clause in the reason, what was written beside it."""
@@ -108,6 +119,12 @@ def test_each_illegal_kind_is_reverted_and_told_with_its_reason(name: str) -> No
     (entry,) = device.db.journal
     assert (entry.class_name, entry.reason) == ("Book", NOT_PERMITTED)
     assert held["name"] in entry.message
+    ruling = (held["name"], "default_roles[0]", CLAUSES[name])
+    assert (entry.role, entry.rule_path, entry.clause) == ruling
+    (refusal,) = device.db.refusals()
+    assert (refusal.role, refusal.rule_path, refusal.clause) == ruling
+    tree = entry_tree(entry)
+    assert (tree["role"], tree["rule_path"], tree["clause"]) == ruling
     assert entry.client_version == device.db.local.client_version
     assert parts(entry) == expected
     assert device.agent is not None, "the session goes on"
@@ -255,6 +272,21 @@ def names_of(held: Any) -> Any:
 
 def decode_copy(delta: Any) -> Any:
     return unpack_trusted(pack(delta))
+
+
+def test_a_refusal_that_is_none_changes_nothing() -> None:
+    """REFUSAL-2: of a changeset that is not acknowledged, and of a kind that is not."""
+    db = client_file()
+    version = set_fields(db, title="x")
+    before = view(db), pending(db, version)
+    for odd in (
+        [version + 1, "Book", 1, ["title"], "wrong type", "x"],
+        [version - 1, "Book", 1, ["title"], "wrong type", "x"],
+        [version, "Book", 1, ["title"], "not permitted", "x", "role", "", "write"],
+    ):
+        with pytest.raises(DecodeError):
+            take(db, Ack(1, version, 5, [odd], []))
+        assert (view(db), pending(db, version), list(db.journal)) == (*before, [])
 
 
 def test_members_keys_and_increments_belong_to_their_refusals() -> None:

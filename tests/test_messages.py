@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from replication import limits
 from replication.errors import DecodeError, ErrorCode, LimitExceededError
-from replication.model.encoding import pack
+from replication.model.encoding import pack, unpack
 from replication.protocol import body, messages
 from replication.protocol.messages import FIELDS, MESSAGES
+from replication.protocol.refusals import Refusal, read_refusal
 
 VECTORS = json.loads((Path(__file__).parent.parent / "spec/vectors/messages.json").read_text())[
     "vectors"
@@ -30,6 +31,9 @@ def value(item: Any) -> Any:
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_vector(vector: dict[str, Any]) -> None:
     """MSG-1 MSG-2 MSG-3 BODY-1 BODY-2"""
+    if "refusal" in vector:
+        _check_refusal(vector)
+        return
     if "body" in vector:
         data = bytes.fromhex(vector["body"])
         if "refused" in vector:
@@ -50,6 +54,44 @@ def test_vector(vector: dict[str, Any]) -> None:
         message = BY_NAME[vector["message"]](**fields)
         assert messages.decode(data) == message
         assert messages.encode(message) == data
+
+
+def _check_refusal(vector: dict[str, Any]) -> None:
+    """REFUSAL-1 REFUSAL-2"""
+    item = unpack(bytes.fromhex(vector["hex"]))
+    if "refused" in vector:
+        with pytest.raises(DecodeError) as caught:
+            read_refusal(item)
+        assert caught.value.code is not None
+        assert caught.value.code.label == vector["refused"]
+        return
+    named = {name: value(each) for name, each in vector["refusal"].items()}
+    named["path"] = [value(step) for step in named["path"]]
+    refusal = Refusal(**named)
+    assert read_refusal(item) == refusal
+    assert pack(refusal.packed()).hex() == vector["hex"]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.integers(-2, 2**63 - 1),
+            st.text(max_size=3),
+            st.none(),
+            st.binary(max_size=2),
+            st.lists(st.one_of(st.text(max_size=2), st.lists(st.integers(0, 9), max_size=3))),
+        ),
+        min_size=5,
+        max_size=10,
+    )
+)
+def test_reading_a_refusal_is_total(item: list[Any]) -> None:
+    """REFUSAL-2: a refusal that comes back as it was, or an error."""
+    try:
+        refusal = read_refusal(item)
+    except DecodeError:
+        return
+    assert refusal.packed() == item
 
 
 def test_every_message_has_a_vector() -> None:

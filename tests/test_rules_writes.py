@@ -13,15 +13,17 @@ from replicas import Edit, wander
 from server_files import SCHEMA, ClientFile, new_namespace, server_state, server_view
 from test_rules_roles import bound, role, rules
 
+from replication import limits
 from replication.crdt.object import is_alive
 from replication.crdt.view import object_view
 from replication.history.changeset import ATOMIC
+from replication.model.encoding import pack
 from replication.protocol.messages import Ack
 from replication.query.compare import equal
 from replication.rules.roles import Roles, Rules
 from replication.server.namespace import Namespace
 from replication.server.refusals import ATOMIC as ATOMIC_REASON
-from replication.server.refusals import DELETED, NOT_PERMITTED
+from replication.server.refusals import DELETED, MORE, NOT_PERMITTED
 
 Act = Callable[[Edit], None]
 
@@ -82,7 +84,12 @@ class Desk:
     def write(self, act: Act, key: int = 1, **options: Any) -> list[tuple[Any, ...]]:
         """What is refused of a transaction: path, reason, message."""
         ack = self.ann.write(act, key=key, **options)
-        return [tuple(refusal[3:]) for refusal in ack.refusals]
+        return [tuple(refusal[3:6]) for refusal in ack.refusals]
+
+    def rulings(self, act: Act, key: int = 1, **options: Any) -> list[tuple[Any, ...]]:
+        """What of the rules decided what is refused: path, role, rule path, clause."""
+        ack = self.ann.write(act, key=key, **options)
+        return [(refusal[3], *refusal[6:]) for refusal in ack.refusals]
 
     def view(self, key: int = 1) -> dict[str, Any] | None:
         return server_view(self.namespace.store, key=key)
@@ -208,7 +215,7 @@ def test_fields_of_embedded_objects() -> None:
 
     refused = desk.write(edit_home)
     assert [(path, message.split(": ")[1]) for path, _, message in refused] == [
-        (["home", "marks"], "default_roles[0].fields.home.write")
+        (["home", "marks"], "default_roles[0].fields.home.fields")
     ]
     assert desk.view() == {"title": "ann", "year": 1, "home": {"city": "Oslo"}}
 
@@ -382,3 +389,90 @@ def test_keys_of_every_type_are_named(key: Any, named: str) -> None:
     assert refusal[2] == key
     assert refusal[5].startswith(f"Book {named}")
     assert len(refusal[5]) < 300
+
+
+# -- what refusals say of the rules, apart from their messages -------------------------------------
+def remake(edit: Edit) -> None:
+    edit.scope().create_embedded("home", 3)
+
+
+PARTLY = {"home": {"fields": {"city": {"read": True}, "zip": {"write": True}}}}
+TITLE = {"title": {"read": True}}
+#: What is done to which book under which role, and the clause that each refused part is told.
+RULINGS: dict[str, tuple[Act, int, dict[str, Any], dict[str, str]]] = {
+    "an object before the write": (setting(year=5), 2, filtered(), {"": "document_filters.write"}),
+    "an object after the write": (
+        setting(title="bob"), 1, filtered(), {"title": "document_filters.write"}
+    ),
+    "every field": (setting(title="x"), 1, role("writer", read=True, write=False),
+                    {"title": "write"}),
+    "a named field": (
+        setting(title="x", year=2), 1,
+        role("writer", fields=TITLE, additional_fields={"write": True}),
+        {"title": "fields.title.write"},
+    ),
+    "a field that is not named": (
+        setting(year=2), 1, role("writer", fields=TITLE), {"year": "additional_fields.write"}
+    ),
+    "a field of an embedded object": (
+        place(city="Bern"), 1, role("writer", fields=PARTLY),
+        {"home.city": "fields.home.fields.city.write"},
+    ),
+    "an unnamed field of an embedded object": (
+        place(street="Via"), 1, role("writer", fields=PARTLY),
+        {"home.street": "fields.home.fields"},
+    ),
+    "an embedded object as a whole": (
+        remake, 1, role("writer", fields=PARTLY), {"home": "fields.home.fields"}
+    ),
+    "an insert": (setting(title="x"), 3, role("writer", write=True, insert=False),
+                  {"": "insert"}),
+    "a delete": (delete, 1, role("writer", write=True, delete=False), {"": "delete"}),
+    "a delete without every field": (delete, 1, role("writer", fields=PARTLY), {"": "fields"}),
+    "an insert without any field": (setting(title="x"), 3, role("writer", fields=TITLE),
+                                    {"": "fields"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULINGS)
+def test_a_refusal_carries_role_place_and_clause(name: str) -> None:
+    """REFUSAL-1: for an app to act on, without reading the message."""
+    act, key, held, clauses = RULINGS[name]
+    desk = Desk(rules(held))
+    assert desk.rulings(act, key) == [
+        (path.split(".") if path else [], "writer", "default_roles[0]", clause)
+        for path, clause in clauses.items()
+    ]
+
+
+def test_a_refusal_without_a_role_says_where_one_was_looked_for() -> None:
+    """REFUSAL-1"""
+    nobody = role("boss", apply_when={"%%user.custom_data.boss": True})
+    assert Desk(rules(nobody)).rulings(setting(year=2)) == [([], "", "default_roles", "")]
+    assert Desk(rules(Book=[nobody])).rulings(setting(year=2)) == [([], "", "rules.Book", "")]
+
+
+def test_what_rules_have_no_say_in_has_the_short_form() -> None:
+    """REFUSAL-1"""
+    desk = Desk(rules(role("writer")))
+    stale = server_state(desk.namespace.store, "Book", 1)
+    desk.owner.write(delete)
+    (refusal,) = desk.ann.write(setting(year=5), start=stale).refusals
+    assert (len(refusal), refusal[4]) == (6, DELETED)
+
+
+def test_paths_that_share_much_fill_no_acknowledgement() -> None:
+    """REFUSAL-3: each path of a deep field is long, so their sum is bounded, not their number."""
+    desk = Desk()
+
+    def deep(edit: Edit) -> None:
+        rooms = edit.scope()
+        for at in range(1000):
+            rooms.create_item("rooms", f"{at}".rjust(1020, "x"), 0).set("year", "no number")
+
+    ack = desk.ann.write(deep)
+    *named, last = ack.refusals
+    assert 0 < len(named) < 1000
+    assert last[4] == MORE
+    assert last[5] == f"{1000 - len(named)} more parts of this transaction were refused"
+    assert sum(len(pack(item)) for item in ack.refusals) < 2 * limits.REFUSALS_PER_CHANGESET_BYTES

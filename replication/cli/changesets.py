@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replication.cli.output import moment, noted
 from replication.cli.states import state_tree
 from replication.clock import unix_from_time
 from replication.history.changeset import Changeset
+from replication.protocol.refusals import Refusal
+
+if TYPE_CHECKING:
+    from replication.client.journal import Entry
 
 
 def changeset_tree(changeset: Changeset) -> dict[str, Any]:
@@ -35,12 +39,20 @@ def changeset_tree(changeset: Changeset) -> dict[str, Any]:
 
 def refusal_tree(refusal: list[Any]) -> dict[str, Any]:
     """A refusal, as an ACK carries it, as JSON."""
-    version, class_name, key, path, reason, message = refusal
-    return {
-        "client_version": version,
-        "class": class_name,
-        "key": noted(key),
-        "path": path,
-        "reason": reason,
-        "message": message,
+    held = Refusal(*refusal)
+    tree = {
+        "client_version": held.client_version,
+        "class": held.class_name,
+        "key": noted(held.key),
+        "path": held.path,
+        "reason": held.reason,
+        "message": held.message,
     }
+    return tree | ruling_tree(held)
+
+
+def ruling_tree(held: Refusal | Entry) -> dict[str, str]:
+    """What of the rules refused something; empty where something else did."""
+    if not held.rule_path:
+        return {}
+    return {"role": held.role, "rule_path": held.rule_path, "clause": held.clause}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from replication.cli.changesets import ruling_tree
 from replication.cli.output import cell, count, moment, noted, print_json, printable, remark
 from replication.cli.stores import client_snapshot, store_argument
 from replication.errors import UsageError
@@ -113,7 +114,8 @@ def entry_tree(entry: Entry) -> dict[str, Any]:
         tree |= {"rule": entry.rule, "by": entry.by, "at": entry.at, "when": when}
         tree |= {"version": entry.version, "seen": entry.seen}
     if entry.is_refusal:
-        tree |= {"reason": entry.reason, "message": entry.message}
+        tree |= {"path": [list(s) if type(s) is tuple else noted(s) for s in entry.path]}
+        tree |= {"reason": entry.reason, "message": entry.message, **ruling_tree(entry)}
     return tree
 
 

@@ -40,7 +40,7 @@ from replication.crdt.stamps import latest_in_part, latest_time
 from replication.crdt.view import column_values
 from replication.errors import DecodeError
 from replication.history.changeset import decode, decode_trusted, next_digest
-from replication.model.encoding import RUN, is_key, key_bytes, pack, unpack_trusted
+from replication.model.encoding import RUN, key_bytes, pack, unpack_trusted
 from replication.model.schema import Schema
 from replication.model.values import SPREAD, Key
 from replication.protocol.body import (
@@ -56,6 +56,7 @@ from replication.protocol.body import (
     trusted_operation,
 )
 from replication.protocol.messages import Ack, Download
+from replication.protocol.refusals import Refusal, read_refusal
 from replication.storage.contract import StagedRow, int_key
 
 
@@ -67,6 +68,7 @@ def acknowledge(work: Integration, ack: Ack) -> None:
             that was not written to; a refusal that is none.
     """
     rewrites = _rewrites(ack)
+    refusals = _refusals(ack, work.synced.acknowledged)
     digest = work.synced.digest
     touched: dict[ObjectName, Key] = {}
     changed: list[Rewrite] = []
@@ -85,10 +87,7 @@ def acknowledge(work: Integration, ack: Ack) -> None:
         raise DecodeError(f"client version {min(rewrites)} is rewritten but not acknowledged now")
     for name, key in touched.items():
         rebuild(work, name, key)
-    for refusal in ack.refusals:
-        if not _is_refusal(refusal):
-            raise DecodeError(f"{refusal!r:.60} is no refusal")
-    lost = retype(work, changed, ack.refusals)
+    lost = retype(work, changed, refusals)
     note_refusals(work.writer, changed, lost, work.local.ident)
     kept.acknowledged(work, work.synced.acknowledged + 1, ack.client_version, ack.version)
     work.synced = work.synced._replace(acknowledged=ack.client_version, digest=digest)
@@ -102,6 +101,15 @@ def _rewrites(ack: Ack) -> dict[int, bytes]:
         decode(item[1])
         out[item[0]] = item[1]
     return out
+
+
+def _refusals(ack: Ack, acknowledged: int) -> list[Refusal]:
+    refusals = [read_refusal(item) for item in ack.refusals]
+    for refusal in refusals:
+        version = refusal.client_version
+        if not acknowledged < version <= ack.client_version:
+            raise DecodeError(f"client version {version} is refused but not acknowledged now")
+    return refusals
 
 
 def _replace(
@@ -124,20 +132,6 @@ def _replace(
         pending[name].append(version)
         pending[name].sort()
     return touched
-
-
-def _is_refusal(item: Any) -> bool:
-    """Whether it is `[client_version, class, key, path, reason, message]`."""
-    if type(item) is not list or len(item) != 6:
-        return False
-    version, class_name, key, path, reason, message = item
-    texts = (class_name, reason, message)
-    return (
-        type(version) is int
-        and (key is None or is_key(key))
-        and type(path) is list
-        and all(type(text) is str for text in texts)
-    )
 
 
 def rebuild(work: Integration, name: ObjectName, key: Key) -> None:

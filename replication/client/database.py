@@ -47,6 +47,7 @@ from replication.history.changeset import (
 from replication.model.declare import Declaration
 from replication.model.encoding import key_bytes, pack, unpack_trusted
 from replication.model.schema import ClassSchema, Schema
+from replication.protocol.refusals import Refusal
 from replication.storage.contract import Reader, Store, Writer, int_from_key, int_key
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Database:
         #: Told how far a download is that takes several messages or brings a subscription set.
         self.progressed: Callbacks[DownloadProgress] = Callbacks(self._callback_failed)
         self._left: Callbacks[list[LeftView]] = Callbacks(self._callback_failed)
-        self._refused = Callbacks[list[Any]](self._callback_failed)
+        self._refused = Callbacks[list[Refusal]](self._callback_failed)
         self._sequence = 0
         self._observations: list[Observation] = []
         self._untold: deque[list[Change]] = deque()
@@ -401,11 +402,11 @@ class Database:
         for callback in list(self._outgoing):
             callback()
 
-    def on_refused(self, callback: Callable[[list[Any]], object]) -> Callable[[], None]:
+    def on_refused(self, callback: Callable[[list[Refusal]], object]) -> Callable[[], None]:
         """Call ``callback`` with what the server refused, once it is taken back here.
 
-        Each item is `[client_version, class, key, path, reason, message]`; the journal has what was
-        written. What nobody was told of in an earlier process is told now. Returns how to stop it.
+        The journal has what was written. What nobody was told of in an earlier process is told
+        now. Returns how to stop it.
         """
         stop = self._refused.add(callback)
         self.tell_refusals()
@@ -462,7 +463,7 @@ class Database:
     def _callback_failed(self, error: Exception) -> None:
         self.on_callback_error(error)
 
-    def refusals(self) -> list[Any]:
+    def refusals(self) -> list[Refusal]:
         """Everything the server refused and nobody dismissed yet, oldest first."""
         with self.store.read() as reader:
             return refused.refusals(reader)

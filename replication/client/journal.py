@@ -53,6 +53,7 @@ class Entry:
         reason: why the server refused it; empty for what was overridden.
         path: what was refused, as the server names it; see `server.refusals`.
         message: the same as a sentence.
+        role, rule_path, clause: what of the server's rules refused it; see `protocol.refusals`.
     """
 
     class_name: str
@@ -69,6 +70,9 @@ class Entry:
     message: str = ""
     path: Way = ()
     omitted: int = 0
+    role: str = ""
+    rule_path: str = ""
+    clause: str = ""
     number: int = 0
 
     @property
@@ -82,7 +86,7 @@ class Entry:
         return pack(
             [self.class_name, self.key, self.client_version, self.time, lost, self.rule, self.by,
              self.at, self.version, self.seen, self.reason, self.message, listed(self.path),
-             self.omitted]
+             self.omitted, self.role, self.rule_path, self.clause]
         )  # fmt: skip
 
 
@@ -93,10 +97,10 @@ def listed(path: Iterable[Any]) -> list[Any]:
 
 def read_entry(number: int, data: bytes) -> Entry:
     """A stored entry."""
-    class_name, key, client_version, time, lost, *rest, path, omitted = unpack_trusted(data)
-    parts = tuple(Lost(way_from(way), *sides) for way, *sides in lost)
-    entry = Entry(class_name, key, client_version, time, parts, *rest)
-    return replace(entry, path=way_from(path), omitted=omitted, number=number)
+    items = unpack_trusted(data)
+    items[4] = tuple(Lost(way_from(way), *sides) for way, *sides in items[4])
+    items[12] = way_from(items[12])
+    return replace(Entry(*items), number=number)
 
 
 def way_from(path: list[Any]) -> Way:

@@ -9,8 +9,7 @@ Rule 2: the app is told after the view is without it: in this process or, where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from replication.client.entities import ObjectName
 from replication.client.journal import Entry, append, entries, listed, way_from
@@ -18,13 +17,11 @@ from replication.client.lost import TYPED, Lost, Way, refused_parts
 from replication.client.records import META
 from replication.history.changeset import decode_trusted
 from replication.model.encoding import key_bytes, pack, unpack_trusted
+from replication.protocol.refusals import Refusal
 from replication.storage.contract import Reader, Writer
 
 if TYPE_CHECKING:
     from replication.client.retype import Rewrite
-
-#: A refusal as an ACK carries it: [client version, class, key, path, reason, message].
-Refusal = list[Any]
 
 
 def note_refusals(
@@ -52,7 +49,7 @@ def note_refusals(
             stamp = (changeset.time, ident)
             parts[version, name] = refused_parts(item.delta, taken.get(name), stamp)
     for refusal in refusals:
-        version, class_name, key, path, reason, message = refusal
+        version, class_name, key, path = refusal[:4]
         way = way_from(path)
         mine: list[Lost] = []
         if key is not None:
@@ -61,7 +58,9 @@ def note_refusals(
             mine = _belonging(way, left, [way_from(other) for other in others])
             left[:] = [part for part in left if part not in mine]
         entry = Entry(class_name, key, version, times.get(version, 0), tuple(mine),
-                      reason=reason, message=message, path=way)  # fmt: skip
+                      reason=refusal.reason, message=refusal.message, path=way,
+                      role=refusal.role, rule_path=refusal.rule_path, clause=refusal.clause,
+                      )  # fmt: skip
         append(writer, entry)
 
 
@@ -102,6 +101,6 @@ def told(writer: Writer, number: int) -> None:
 
 
 def _as_told(entry: Entry) -> Refusal:
-    path: Iterable[Any] = entry.path
-    return [entry.client_version, entry.class_name, entry.key, listed(path),
-            entry.reason, entry.message]  # fmt: skip
+    return Refusal(entry.client_version, entry.class_name, entry.key, listed(entry.path),
+                   entry.reason, entry.message, entry.role, entry.rule_path, entry.clause,
+                   )  # fmt: skip

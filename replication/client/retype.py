@@ -13,7 +13,7 @@ Rule 3: a dependent delta that would follow what is here is refused for somethin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from replication.client.database import Integration
 from replication.client.entities import ObjectName, Steps
@@ -33,7 +33,7 @@ from replication.crdt.updates import read_update, write_update
 from replication.history.changeset import decode_trusted, encode
 from replication.model.encoding import key_bytes, pack
 from replication.model.values import Key
-from replication.protocol.reasons import DEPENDS
+from replication.protocol.refusals import DEPENDS, Refusal
 from replication.storage.contract import int_key
 
 #: The object, the path to the fields, the field.
@@ -65,7 +65,7 @@ class _Case:
         self.dependent: list[tuple[Text, list[int]]] = []
 
 
-def retype(work: Integration, rewrites: list[Rewrite], refusals: list[Any]) -> list[Any]:
+def retype(work: Integration, rewrites: list[Rewrite], refusals: list[Refusal]) -> list[Refusal]:
     """Do again what dependent texts of an ACK changed; the views are without them already.
 
     Returns the refusals that are left to be told.
@@ -85,7 +85,7 @@ def retype(work: Integration, rewrites: list[Rewrite], refusals: list[Any]) -> l
     return [refusal for at, refusal in enumerate(refusals) if at not in answered]
 
 
-def _gather(cases: dict[_Where, _Case], rewrite: Rewrite, refusals: list[Any]) -> None:
+def _gather(cases: dict[_Where, _Case], rewrite: Rewrite, refusals: list[Refusal]) -> None:
     """Sort the texts that a rewritten changeset lost."""
     version, original, rewritten = rewrite
     left = {
@@ -101,7 +101,7 @@ def _gather(cases: dict[_Where, _Case], rewrite: Rewrite, refusals: list[Any]) -
                 continue
             case = cases.setdefault((name, steps, field), _Case(item.key, version))
             reasons = _reasons(refusals, version, name, (*steps, field))
-            if changeset.atomic or any(refusals[at][4] != DEPENDS for at in reasons or [0]):
+            if changeset.atomic or any(refusals[at].reason != DEPENDS for at in reasons or [0]):
                 case.refused.append(text)
             else:
                 case.dependent.append((text, reasons))
@@ -121,13 +121,14 @@ def _texts_in(fields: obj.Fields, steps: Steps = ()) -> Iterator[tuple[Steps, st
             yield from _texts_in(inner, (*steps, name, (ident, sequence)))
 
 
-def _reasons(refusals: list[Any], version: int, name: ObjectName, steps: Steps) -> list[int]:
+def _reasons(refusals: list[Refusal], version: int, name: ObjectName, steps: Steps) -> list[int]:
     """The refusals of a part: those with the longest path that leads there."""
     way = [list(step) if isinstance(step, tuple) else step for step in steps]
     found: dict[int, list[int]] = {}
-    for at, (client_version, class_name, key, path, _, _) in enumerate(refusals):
-        about = client_version == version and class_name == name[0] and key is not None
-        if about and key_bytes(key) == name[1] and path == way[: len(path)]:
+    for at, (client_version, class_name, key, path, *_) in enumerate(refusals):
+        if (client_version, class_name) != (version, name[0]) or key is None:
+            continue
+        if key_bytes(key) == name[1] and path == way[: len(path)]:
             found.setdefault(len(path), []).append(at)
     return found[max(found)] if found else []
 

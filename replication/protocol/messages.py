@@ -136,8 +136,8 @@ class Upload:
 class Ack:
     """Changesets up to `client_version` are durable at the server, as of `version`.
 
-    A refusal is `[client_version, class, key, path, reason, message]`; a rewrite is
-    `[client_version, changeset]`: what was integrated in place of what was sent.
+    Refusals are in `refusals.py`; a rewrite is `[client_version, changeset]`: what was integrated
+    in place of what was sent.
     """
 
     number: ClassVar[int] = 7
@@ -420,9 +420,9 @@ def error_of(message: Error | Nack | QueryState) -> ErrorCode:
         return ErrorCode.INTERNAL
 
 
-def clipped(text: str) -> str:
-    """A text cut to what fits an error message."""
+def clipped(text: str, bytes_max: int = ERROR_MESSAGE_BYTES_MAX) -> str:
+    """A text cut to so many bytes of UTF-8; by default what fits an error message."""
     data = text.encode()
-    if len(data) <= ERROR_MESSAGE_BYTES_MAX:
+    if len(data) <= bytes_max:
         return text
-    return data[: ERROR_MESSAGE_BYTES_MAX - 3].decode(errors="ignore") + "..."
+    return data[: bytes_max - 3].decode(errors="ignore") + "..."

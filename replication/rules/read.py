@@ -14,7 +14,7 @@ Rule 3: with a schema, classes and fields have to be in it, and a filter's field
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from replication.errors import RulesError
@@ -29,7 +29,7 @@ from replication.rules.evaluate import Function
 from replication.rules.expression import Place, Problem, Reading
 from replication.rules.legacy import imported, is_legacy
 from replication.rules.partition import asking_for, partition_role
-from replication.rules.roles import Role, Rules
+from replication.rules.roles import Named, Role, Rules
 
 _FILE_KEYS: Final = frozenset({"default_roles", "rules", "partition", "values", "environment"})
 _ROLE_KEYS: Final = frozenset({
@@ -181,7 +181,7 @@ class _Reader:
             self._change(item, "delete", path),
             access.union(self._access(item, "read"), writable),
             writable,
-            None if isinstance(item.get("write"), bool) else frozenset(_named(item)),
+            None if isinstance(item.get("write"), bool) else _named(item) or {},
         )
 
     def _name(self, item: dict[str, Any], path: str) -> str:
@@ -310,6 +310,9 @@ class _Reader:
             self.problems.append(problem)
 
 
-def _named(item: dict[str, Any]) -> Iterable[str]:
+def _named(item: dict[str, Any]) -> Named:
+    """What a role, or a field of it, names; None where its `write` decides for all."""
     fields = item.get("fields")
-    return fields if type(fields) is dict else ()
+    if isinstance(item.get("write"), bool) or type(fields) is not dict:
+        return None
+    return {name: _named(inner) for name, inner in fields.items() if type(inner) is dict}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from replication.errors import QueryError, RulesError
 from replication.query import Query, canonical, union
@@ -27,6 +27,10 @@ from replication.rules.sight import NOTHING, Seen, Sight
 
 _NOTHING: Final = Query.of(canonical.FALSE)
 
+#: The fields that a role or field names, each with those that it names inside; None where `write`
+#: decides for all of them.
+Named: TypeAlias = Mapping[str, "Named"] | None
+
 
 @dataclass(frozen=True, slots=True)
 class Role:
@@ -35,7 +39,7 @@ class Role:
     Attributes:
         where: its place in the file, as in `rules.Book[0]`.
         readable, writable: fields; Rule 3 is applied already.
-        named: the fields that it names; None where `write` decides for all.
+        named: the fields that it names.
     """
 
     name: str
@@ -47,17 +51,22 @@ class Role:
     delete: Condition = ex.ALWAYS
     readable: Access = access.NONE
     writable: Access = access.NONE
-    named: frozenset[str] | None = None
+    named: Named = None
 
-    def write_clause(self, field_name: str | None) -> str:
-        """The clause that says whether a field may be written; None: whether any, or all, may."""
-        if self.named is None:
-            return "write"
-        if field_name is None:
-            return "fields"
-        return (
-            f"fields.{field_name}.write" if field_name in self.named else "additional_fields.write"
-        )
+    def write_clause(self, *names: str) -> str:
+        """The clause that says whether a field may be written; without names: whether any may.
+
+        Args:
+            names: the field and those of embedded objects inside of it.
+        """
+        clause, named = "", self.named
+        for name in names:
+            if named is None:
+                break
+            if name not in named:
+                return f"{clause}fields" if clause else "additional_fields.write"
+            clause, named = f"{clause}fields.{name}.", named[name]
+        return clause + ("write" if named is None else "fields")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +104,30 @@ class Rules:
         return Roles(granted, _assigned("default_roles", self.defaults, scope, report))
 
 
+class Ruling(NamedTuple):
+    """What of the rules decided something.
+
+    Attributes:
+        role: its name; empty where no role applies.
+        rule_path: its place in the file, as in `rules.Book[0]`, or that of the list of roles.
+        clause: what of it: `document_filters.write`, `fields.title.write`, `insert`.
+    """
+
+    role: str = ""
+    rule_path: str = ""
+    clause: str = ""
+
+
+#: Rules had no say.
+NO_RULING: Final = Ruling()
+
+
 class Denied(NamedTuple):
     """No role lets the user do anything with a class."""
 
     #: A sentence without its end: "no role in rules.Book applies to you".
     reason: str
+    ruling: Ruling
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +158,10 @@ class Granted:
     def writable(self) -> Access:
         """The fields that may be written."""
         return self.role.writable
+
+    def ruling(self, clause: str) -> Ruling:
+        """What decided, where a clause of it did."""
+        return Ruling(self.role.name, self.role.where, clause)
 
     def because(self, clause: str, when: str = "") -> str:
         """The end of a sentence that says what a clause decided."""
@@ -196,12 +228,14 @@ def _assigned(
                 return _granted(role, scope)
         except RulesError as error:
             report(error)
-            return Denied(f"apply_when of role {role.name!r} in {role.where} can't be decided")
+            reason = f"apply_when of role {role.name!r} in {role.where} can't be decided"
+            return Denied(reason, Ruling(role.name, role.where, "apply_when"))
         except QueryError as error:
-            return Denied(f"a filter of role {role.name!r} in {role.where} can't be used: {error}")
+            reason = f"a filter of role {role.name!r} in {role.where} can't be used: {error}"
+            return Denied(reason, Ruling(role.name, role.where, "document_filters"))
     if not roles:
-        return Denied(f"{where} has no roles")
-    return Denied(f"no role in {where} applies to you")
+        return Denied(f"{where} has no roles", Ruling(rule_path=where))
+    return Denied(f"no role in {where} applies to you", Ruling(rule_path=where))
 
 
 def _granted(role: Role, scope: Scope) -> Granted:

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from replication.clock import time_from_ms, too_far_ahead
 from replication.errors import DecodeError, ErrorCode, SessionError
@@ -31,7 +31,9 @@ from replication.history.changeset import (
 )
 from replication.history.log import Entry, encode_entry
 from replication.limits import CLOCK_SKEW_MS_MAX, DOWNLOAD_BYTES_TARGET, REFUSALS_MAX
+from replication.model.encoding import pack
 from replication.model.schema import Schema
+from replication.protocol import refusals as protocol
 from replication.protocol.messages import Ack, Nack, clipped
 from replication.rules.roles import Roles
 from replication.server import tables
@@ -45,9 +47,6 @@ from replication.server.tables import File, Remembered
 from replication.server.terms import Terms
 from replication.server.types import Types
 from replication.storage.contract import Writer, int_key
-
-#: What a refusal takes in an ACK beside its message, roughly.
-_REFUSAL_BYTES: Final = 200
 
 if TYPE_CHECKING:
     from replication.server.namespace import Namespace
@@ -278,7 +277,10 @@ class Integration:
         self, ident: int, file: File, judge: Judge, rewritten: bytes | None
     ) -> Remembered:
         version = file.client_version
-        refusals = [[version, *refusal] for refusal in judge.refusals]
+        refusals = [
+            protocol.Refusal(version, *refusal[:5], *refusal.ruling).packed()
+            for refusal in judge.refusals
+        ]
         if judge.omitted:
             message = f"{judge.omitted} more parts of this transaction were refused"
             refusals.append([version, "", None, [], MORE, message])
@@ -349,8 +351,7 @@ def acks(
         size = client_version = version = 0
         while left and left[0].client_version <= end[0]:
             item = left.popleft()
-            cost = sum(len(refusal[5]) + _REFUSAL_BYTES for refusal in item.refusals)
-            cost += len(item.rewritten or b"")
+            cost = sum(map(len, map(pack, item.refusals))) + len(item.rewritten or b"")
             if size and size + cost > DOWNLOAD_BYTES_TARGET:
                 out.append(Ack(session, client_version, version, refusals, rewrites))
                 size, refusals, rewrites = 0, [], []

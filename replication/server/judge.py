@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from replication.crdt import object as obj
 from replication.crdt.incarnation import Incarnation
@@ -28,12 +28,18 @@ from replication.crdt.list import empty_chunk
 from replication.crdt.object import ObjectState, absent
 from replication.crdt.parts import Parts, Path
 from replication.crdt.register import Groups
-from replication.limits import KEY_BYTES_MAX, REFUSALS_PER_CHANGESET_MAX
+from replication.limits import (
+    KEY_BYTES_MAX,
+    REFUSALS_PER_CHANGESET_BYTES,
+    REFUSALS_PER_CHANGESET_MAX,
+)
 from replication.model.check import shown
 from replication.model.encoding import unpack_trusted
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
 from replication.model.values import ERASED, Key
+from replication.protocol.messages import clipped
+from replication.rules.roles import NO_RULING, Ruling
 from replication.server.judge_containers import ContainerTrial
 from replication.server.judge_list import judged_list
 from replication.server.judge_text import judged_text
@@ -47,6 +53,7 @@ from replication.server.refusals import (
     UNKNOWN_PROPERTY,
     WRONG_TYPE,
     Refusal,
+    weight,
 )
 from replication.server.types import Types
 
@@ -56,6 +63,8 @@ _repr.maxstring = _repr.maxother = 80
 #: What a write to a property of a collection kind is called, and the kind that holds it.
 _COLLECTIONS: Final = {obj.SET: "set", obj.DICTIONARY: "dict", obj.LIST: "list"}
 _NUMBERS: Final = ("int", "counter", "mixed")
+#: How much was refused: named, omitted, bytes.
+Mark: TypeAlias = tuple[int, int, int]
 
 
 class Judge:
@@ -71,7 +80,7 @@ class Judge:
         refusals: what was refused so far; `omitted` counts what was refused past their limit.
     """
 
-    __slots__ = ("_class_name", "_idents", "_key", "_time", "omitted", "parts", "permit",
+    __slots__ = ("_class_name", "_idents", "_key", "_size", "_time", "omitted", "parts", "permit",
                  "refusals", "trails", "types")  # fmt: skip
 
     def __init__(
@@ -85,6 +94,7 @@ class Judge:
         self.permit = permit
         self.refusals: list[Refusal] = []
         self.omitted = 0
+        self._size = 0
         self._time = time
         self._idents = idents
         self._class_name = ""
@@ -122,14 +132,14 @@ class Judge:
         self._class_name, self._key, self.parts = class_name, key, parts
         self.trails.clear()
 
-    def mark(self) -> tuple[int, int]:
+    def mark(self) -> Mark:
         """How much was refused so far."""
-        return len(self.refusals), self.omitted
+        return len(self.refusals), self.omitted, self._size
 
-    def back_to(self, mark: tuple[int, int]) -> None:
+    def back_to(self, mark: Mark) -> None:
         """Take back what was refused since."""
-        del self.refusals[mark[0] :]
-        self.omitted = mark[1]
+        count, self.omitted, self._size = mark
+        del self.refusals[count:]
 
     def _owner(self, schema: Schema, class_name: str, key: Key) -> ClassSchema | None:
         owner = schema.classes.get(class_name)
@@ -142,17 +152,20 @@ class Judge:
             return owner
         return None
 
-    def refuse(self, path: Path, reason: str, message: str) -> None:
+    def refuse(self, path: Path, reason: str, message: str, ruling: Ruling = NO_RULING) -> None:
         """Refuse the part at ``path``, or with () the whole object."""
         steps = [_step(step) for step in self._way(path) if type(step) is not int]
-        self.add(Refusal(self._class_name, self._key, steps, reason, message))
+        self.add(Refusal(self._class_name, self._key, steps, reason, clipped(message), ruling))
 
     def add(self, refusal: Refusal) -> None:
         """Refuse something that is no part of the object under judgement."""
-        if len(self.refusals) < REFUSALS_PER_CHANGESET_MAX:
-            self.refusals.append(refusal)
-        else:
+        size = self._size + weight(refusal)
+        full = len(self.refusals) >= REFUSALS_PER_CHANGESET_MAX
+        if full or size > REFUSALS_PER_CHANGESET_BYTES:
             self.omitted += 1
+            return
+        self.refusals.append(refusal)
+        self._size = size
 
     def name(self, path: Path) -> str:
         """How messages call the part at ``path``."""

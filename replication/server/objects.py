@@ -24,7 +24,7 @@ from replication.limits import OBJECT_BYTES_MAX
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Key
 from replication.server import tables
-from replication.server.judge import Judge
+from replication.server.judge import Judge, Mark
 from replication.server.permit import Permit, Target, Verdict, without
 from replication.server.refusals import TOO_LARGE
 from replication.storage.contract import StoredObject, Writer
@@ -131,7 +131,7 @@ class Objects:
         item: ObjectDelta,
         delta: ObjectState,
         verdict: Verdict,
-        mark: tuple[int, int],
+        mark: Mark,
         judge: Judge,
         permit: Permit,
     ) -> Plan | None:

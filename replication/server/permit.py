@@ -17,7 +17,8 @@ Rule 5: making, replacing and deleting an embedded object, and the structure of 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bson.objectid import ObjectId
@@ -27,8 +28,10 @@ from replication.crdt.object import Fields, ObjectState
 from replication.crdt.parts import Parts, Path
 from replication.crdt.view import object_view, queryable
 from replication.errors import RulesError
+from replication.limits import RULE_CLAUSE_BYTES_MAX
 from replication.model.types import KEY_NAME
 from replication.model.values import Key
+from replication.protocol.messages import clipped
 from replication.query import Query
 from replication.rules.access import Access
 from replication.rules.evaluate import Document
@@ -94,7 +97,8 @@ class Permit:
         """What may be merged of a delta, as far as the object before it decides. Rules 1, 2, 4."""
         role, write = self._role(target.class_name)
         if isinstance(role, Denied):
-            _refuse(judge, (), f"{judge.name(())} may not be written: {role.reason}")
+            message = f"{judge.name(())} may not be written: {role.reason}"
+            judge.refuse((), NOT_PERMITTED, message, role.ruling)
             return None
         now, length = target.length, delta[0]
         if target.is_alive and length <= now:
@@ -103,8 +107,8 @@ class Permit:
             return None
         if length % 2 and length > now:
             if role.writable.is_none:
-                clause = role.role.write_clause(None)
-                _refuse(judge, (), _told(judge, role, clause, "allows no field"))
+                clause = role.role.write_clause()
+                _refuse(judge, role, clause, "allows no field")
                 return None
             return _writable(role, delta, None, judge)
         return delta
@@ -135,7 +139,7 @@ class Permit:
         when = "does not hold after the write"
         paths = [(obj.REGISTER, name) for name in sorted(left_out)] if left_out else [()]
         for path in paths:
-            _refuse(judge, path, _told(judge, role, clause, when, path))
+            _refuse(judge, role, clause, when, path)
 
     def _role(self, class_name: str) -> tuple[Granted | Denied, Query]:
         found = self._known.get(class_name)
@@ -150,14 +154,14 @@ class Permit:
             clause, when = "document_filters.write", "does not hold for it"
         elif not self._writes_all(role, target.class_name):
             clause, when = (
-                role.role.write_clause(None),
+                role.role.write_clause(),
                 "does not allow every field, as deleting asks",
             )
         elif not _allows(role, "delete", before=_document(target, target.state)):
             clause, when = "delete", "does not hold for it"
         else:
             return True
-        _refuse(judge, (), _told(judge, role, clause, when))
+        _refuse(judge, role, clause, when)
         return False
 
     def _writes_all(self, role: Granted, class_name: str) -> bool:
@@ -172,7 +176,7 @@ def _edited(
 ) -> ObjectState | None:
     if not _matches(write, target.key, target.state):
         when = "does not hold before the write"
-        _refuse(judge, (), _told(judge, role, "document_filters.write", when))
+        _refuse(judge, role, "document_filters.write", when)
         return None
     return _writable(role, delta, target.state[3], judge)
 
@@ -324,8 +328,15 @@ class _Trial:
         if named in self.refused:
             return
         self.refused.add(named)
-        clause = self._role.role.write_clause(str(named[0]))
-        _refuse(self._judge, path, _told(self._judge, self._role, clause, "", path))
+        clause = self._role.role.write_clause(*_properties(path))
+        _refuse(self._judge, self._role, clause, "", path)
+
+
+def _properties(path: Path) -> Iterator[str]:
+    """The names of the properties on a path, without keys of dictionaries."""
+    for kind, name in pairwise(path):
+        if type(kind) is int and type(name) is str:
+            yield name
 
 
 # -- conditions ------------------------------------------------------------------------------------
@@ -371,9 +382,7 @@ def _allows(role: Granted, clause: str, **documents: Document) -> bool:
 
 
 # -- refusing --------------------------------------------------------------------------------------
-def _told(judge: Judge, role: Granted, clause: str, when: str, path: Path = ()) -> str:
-    return f"{judge.name(path)} may not be written by {role.because(clause, when)}"
-
-
-def _refuse(judge: Judge, path: Path, message: str) -> None:
-    judge.refuse(path, NOT_PERMITTED, message)
+def _refuse(judge: Judge, role: Granted, clause: str, when: str, path: Path = ()) -> None:
+    message = f"{judge.name(path)} may not be written by {role.because(clause, when)}"
+    ruling = role.ruling(clipped(clause, RULE_CLAUSE_BYTES_MAX))
+    judge.refuse(path, NOT_PERMITTED, message, ruling)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from replication.model.encoding import pack
 from replication.model.values import Key
-from replication.protocol import reasons
+from replication.protocol import refusals
+from replication.rules.roles import NO_RULING, Ruling
 
 DELETED: Final = "deleted"
-DEPENDS: Final = reasons.DEPENDS
+DEPENDS: Final = refusals.DEPENDS
 REPLACED: Final = "replaced"
 CAUSAL_LENGTH: Final = "causal length"
 UNKNOWN_CLASS: Final = "unknown class"
@@ -49,3 +51,11 @@ class Refusal(NamedTuple):
     reason: str
     #: A sentence that names the value.
     message: str
+    #: What of the rules decided it.
+    ruling: Ruling = NO_RULING
+
+
+def weight(refusal: Refusal) -> int:
+    """Its bytes in an ACK, roughly."""
+    texts = (refusal.class_name, refusal.reason, refusal.message, *refusal.ruling)
+    return len(pack(refusal.path)) + len(pack(refusal.key)) + sum(map(len, texts)) + 32

@@ -51,12 +51,11 @@ class Terms(NamedTuple):
             plan = objects.plan(partition.injected(item, stamp), cursor, judge)
             plan = None if plan is None else plan._replace(rewritten=True)
             return plan if plan is not None and self._allow(plan, judge) else None
-        told = len(judge.refusals), judge.omitted
+        mark = judge.mark()
         plan = objects.plan(item, cursor, judge)
         if plan is not None and self._lacks_key(plan):
             assert self.partition is not None
-            del judge.refusals[told[0] :]  # it is judged once more
-            judge.omitted = told[1]
+            judge.back_to(mark)  # it is judged once more
             plan = objects.plan(self.partition.injected(item, stamp), cursor, judge)
             plan = None if plan is None else plan._replace(rewritten=True)
         return plan if plan is not None and self._allow(plan, judge) else None
