@@ -14,7 +14,7 @@ from replication.model.schema import ClassSchema, Schema
 from replication.rules import access
 from replication.rules.access import Access
 from replication.rules.read import checked, read_rules
-from replication.rules.roles import CLOSED, OPEN, Denied, Granted, Roles, Rules
+from replication.rules.roles import CLOSED, OPEN, Denied, Granted, Roles, Rules, Ruling
 from replication.rules.sight import EVERYTHING, from_key
 from replication.rules.templates import TEMPLATES
 
@@ -55,10 +55,12 @@ def test_the_first_that_applies() -> None:
 def test_roles_of_a_class_shadow_the_default_ones() -> None:
     """R2 [RULES-ROLE-1]: no fall-back."""
     held = rules(role("default"), Book=[role("own", {"%%user.id": "bob"})])
-    assert bound(held).of("Book") == Denied("no role in rules.Book applies to you")
+    found = bound(held).of("Book")
+    assert found == Denied("no role in rules.Book applies to you", Ruling(rule_path="rules.Book"))
     assert granted(bound(held), "Other").name == "default"
     assert granted(bound(held, "bob")).name == "own"
-    assert bound(rules(role("default"), Book=[])).of("Book") == Denied("rules.Book has no roles")
+    found = bound(rules(role("default"), Book=[])).of("Book")
+    assert found == Denied("rules.Book has no roles", Ruling(rule_path="rules.Book"))
 
 
 def test_nobody_has_anything_without_a_role() -> None:
@@ -184,7 +186,10 @@ def test_a_function_that_fails_allows_nothing() -> None:
         role("a", {"$not": {"$function": {"name": "f"}}}), role("b"), functions={"f": lambda: 1 / 0}
     )
     roles = held.bind({"id": "ann"}, told.append)
-    assert roles.of("Book") == Denied("apply_when of role 'a' in default_roles[0] can't be decided")
+    found = roles.of("Book")
+    assert isinstance(found, Denied)
+    assert found.reason == "apply_when of role 'a' in default_roles[0] can't be decided"
+    assert found.ruling == ("a", "default_roles[0]", "apply_when")
     assert "ZeroDivisionError" in str(told[0])
 
 
