@@ -16,6 +16,7 @@ from replication.errors import ErrorCode, SessionError, StoreError
 from replication.limits import CUSTOM_DATA_BYTES_MAX
 from replication.protocol.messages import Bind, Error, Token
 from replication.server.custom_data import CustomData
+from replication.server.handover import Handover
 from replication.server.host import Host
 from replication.server.users import User
 
@@ -133,8 +134,9 @@ def test_too_much_custom_data_is_none() -> None:
 def test_more_changes_than_are_looked_through_one_by_one_concern_everybody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("replication.server.links.DOWNLOAD_BYTES_TARGET", 0)
+    monkeypatch.setattr("replication.server.namespace._MATCHED_BYTES_MAX", 0)
     world, root = administered()
+    world.host.namespace("data").handover = Handover(bytes_max=0)
     ann = Device(world, "ann")
     write(root, PERSON, team="red")
     assert says(world, ann) == {"_id": "ann", "team": "red"}

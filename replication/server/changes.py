@@ -1,12 +1,12 @@
 """What a stretch of the log did: the objects it touched, each as it was and as it is now.
 
 Many sessions stand at the same place and look at the same stretch, so what is read and decoded for
-one of them serves all.
+one of them serves all. Who integrated the stretch has it decoded already; see `handover`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from replication.crdt.object import CONTAINER, REGISTER, ObjectState
@@ -24,6 +24,64 @@ from replication.storage.contract import Reader, StoredObject
 
 #: What one touch takes in memory beside its bytes, roughly.
 _WEIGHT: Final = 1000
+
+
+class After(NamedTuple):
+    """What whoever wrote to an object knows of it, and the log does not tell.
+
+    Attributes:
+        row, spread: as in `Touched`, right behind the touch.
+        delta: the delta, decoded.
+        old, new: what queries see of some fields, before and after; None where it was, or is, not
+            alive.
+    """
+
+    row: StoredObject
+    spread: bool
+    delta: ObjectState
+    old: Mapping[str, Any] | None
+    new: Mapping[str, Any] | None
+
+
+class Touch(NamedTuple):
+    """What one entry of the log did to one object.
+
+    Attributes:
+        was: its head before; None where it was not there.
+        delta: as it travels. ``unseen``: see `DeltaOp`.
+        after: what is known beside that; None for what was read in the log.
+    """
+
+    class_name: str
+    key: Key
+    was: bytes | None
+    delta: bytes
+    unseen: int
+    after: After | None = None
+
+    @property
+    def weight(self) -> int:
+        """Bytes in memory, roughly."""
+        head = 0 if self.after is None else len(self.after.row.head)
+        return _WEIGHT + len(self.delta) + len(self.was or b"") + head
+
+
+class Happened(NamedTuple):
+    """What one entry of the log did.
+
+    Attributes:
+        client_version: of the changeset, whose author `author` is.
+        schema: what it added to that.
+        is_horizon: everything dead is forgotten here.
+        size: bytes of the changeset.
+    """
+
+    author: AuthorOp
+    client_version: int
+    schema: dict[str, Any]
+    is_horizon: bool
+    size: int
+    touches: list[Touch]
 
 
 def objects_in(reader: Reader, versions: list[int], *, most: int) -> list[tuple[str, Key]] | None:
@@ -53,8 +111,8 @@ class Touched:
         spread: objects of its class have parts, which are not here.
     """
 
-    __slots__ = ("_before", "_between", "_now", "_projected", "_touches", "class_name", "gapless",
-                 "key", "row", "spread", "was")  # fmt: skip
+    __slots__ = ("_before", "_between", "_decoded", "_now", "_projected", "_touches", "class_name",
+                 "gapless", "key", "row", "spread", "was")  # fmt: skip
 
     def __init__(self, class_name: str, key: Key, was: bytes | None) -> None:
         self.class_name = class_name
@@ -69,6 +127,8 @@ class Touched:
         self._between: list[bytes | None] | None = None
         #: Author, delta and `unseen` of each, one behind the other.
         self._touches: list[Any] = []
+        #: The deltas decoded, as long as all of them are known and not forgotten.
+        self._decoded: list[ObjectState] | None = None
         #: The projections of the deltas, by readable fields.
         self._projected: dict[Access, list[bytes | None] | None] | None = None
 
@@ -82,6 +142,15 @@ class Touched:
             self._between = []
         self._between.append(was)
         self._touches += (author, delta, unseen)
+
+    def knows(self, after: After) -> None:
+        """What is known of it beside the touch that was added last."""
+        self.row, self.spread = after.row, after.spread
+        if self._decoded is None:
+            self._decoded = []
+            self._before = Image(self.key, self.was, after.old)
+        self._decoded.append(after.delta)
+        self._now = Image(self.key, after.row.head, after.new)
 
     @property
     def before(self) -> Image:
@@ -132,11 +201,12 @@ class Touched:
 
     def concerns(self, names: Collection[str]) -> bool:
         """Whether any of these fields may have another value than before."""
-        return any(changes_any(unpack_trusted(delta), names) for delta in self._touches[1::3])
+        decoded = self._decoded or map(unpack_trusted, self._touches[1::3])
+        return any(changes_any(delta, names) for delta in decoded)
 
     def forget(self) -> None:
         """What was decoded to be looked at is not needed any more."""
-        self._before = self._now = None
+        self._before = self._now = self._decoded = None
 
     def authors(self, ident: int) -> list[AuthorOp]:
         """Who made the versions that touched it and are not this file's."""
@@ -229,6 +299,32 @@ class Changes:
         self.horizons: list[int] = []
         self.size = self.weight = 0
 
+    def add(self, entry: Happened, found: dict[tuple[str, bytes], Touched]) -> None:
+        """One more entry of the log: the next.
+
+        Args:
+            found: what was touched so far, by class and the bytes of the key.
+        """
+        author = entry.author
+        self.size += entry.size
+        self.origins[author.origin] = entry.client_version
+        if entry.schema:
+            self.schemas.append(entry.schema)
+        if entry.is_horizon:
+            self.horizons.append(author.version)
+        for touch in entry.touches:
+            name = (touch.class_name, key_bytes(touch.key))
+            touched = found.get(name)
+            if touched is None:
+                touched = found[name] = Touched(touch.class_name, touch.key, touch.was)
+                touched.add(author, touch.delta, touch.unseen)
+                self.touched.append(touched)
+            else:
+                touched.add_later(touch.was, author, touch.delta, touch.unseen)
+            if touch.after is not None:
+                touched.knows(touch.after)
+            self.weight += touch.weight
+
 
 def changes_any(delta: ObjectState, names: Collection[str]) -> bool:
     """Whether a delta may change the value of any of these fields of a living object."""
@@ -254,34 +350,33 @@ def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Chang
     Args:
         last: the latest version of the transaction.
     """
-    changes = Changes()
-    found: dict[tuple[str, bytes], Touched] = {}
+    changes, found = Changes(), dict[tuple[str, bytes], Touched]()
     for entry in tables.entries(reader, after + 1, last):
-        changes.size += len(entry.changeset)
-        if changes.size > bytes_max:
+        if changes.size + len(entry.changeset) > bytes_max:
             return None
-        changes.origins[entry.origin] = entry.client_version
-        if entry.schema:
-            changes.schemas.append(entry.schema)
-        changeset = outline_trusted(entry.changeset)
-        if changeset.horizon == entry.version:
-            changes.horizons.append(entry.version)
-        author = author_of(entry, changeset)
-        for position, (class_name, key, delta) in enumerate(changeset.objects):
-            name = (class_name, key_bytes(key))
-            unseen = int(changeset.marks.get(position) == UNSEEN)
-            touched = found.get(name)
-            if touched is None:
-                touched = found[name] = Touched(class_name, key, entry.before[position])
-                touched.add(author, delta, unseen)
-            else:
-                touched.add_later(entry.before[position], author, delta, unseen)
-            changes.weight += len(delta) + _WEIGHT
-    changes.touched = list(found.values())
+        changes.add(_happened(entry), found)
     spread = {name: tables.has_parts(reader, name) for name in {name for name, _ in found}}
     for touched in changes.touched:
         touched.spread = spread[touched.class_name]
         touched.row = reader.get_object(touched.class_name, touched.key)
-        changes.weight += len(touched.was or b"")
         changes.weight += 0 if touched.row is None else len(touched.row.head)
     return changes
+
+
+def _happened(entry: Entry) -> Happened:
+    """What an entry did, as far as the log tells."""
+    changeset = outline_trusted(entry.changeset)
+    touches = [
+        Touch(class_name, key, was, delta, int(changeset.marks.get(position) == UNSEEN))
+        for position, ((class_name, key, delta), was) in enumerate(
+            zip(changeset.objects, entry.before, strict=True)
+        )
+    ]
+    return Happened(
+        author_of(entry, changeset),
+        entry.client_version,
+        entry.schema,
+        changeset.horizon == entry.version,
+        len(entry.changeset),
+        touches,
+    )

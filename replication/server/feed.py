@@ -51,7 +51,7 @@ from replication.protocol.messages import Download, Ident, Query, QueryState, cl
 from replication.query import parse
 from replication.rules.sight import EVERYTHING, Sight
 from replication.server import tables
-from replication.server.changes import Changes, objects_in, read_changes
+from replication.server.changes import Changes, objects_in
 from replication.server.exact import Exact, StoreNeeded, joined, moved, seen_by
 from replication.server.fanout import News, Seat
 from replication.server.members import Members, keep_members, members_after, members_at
@@ -461,14 +461,8 @@ class Feed:
         return Body(version, salt, origins, len(operations), size, data)
 
     def _changes(self, reader: Reader, ledger: Ledger) -> Changes | None:
-        shared = self._namespace.shared.changes
-        key = (self._reached, ledger.version)
-        changes = shared.get(key)
-        if changes is None:
-            changes = read_changes(reader, *key, bytes_max=2 * self._bytes_target)
-            if changes is not None:
-                shared.put(key, changes, changes.size)
-        return changes
+        most = 2 * self._bytes_target
+        return self._namespace.changes(reader, self._reached, ledger.version, most)
 
     def _own(self, reader: Reader, file: File, last: int) -> list[tuple[str, Key]] | None:
         """What the file itself wrote up to a version; None if that is too much for one message."""

@@ -242,15 +242,14 @@ class Host:
         return horizon
 
     def _publish(self, name: str, namespace: Namespace, ledger: Ledger) -> None:
-        since = namespace.version
-        seats = namespace.publish(ledger)
-        if seats is None:
+        published = namespace.publish(ledger)
+        if published is None:
             return
         try:
-            self._links.tell_users(name, namespace, since)
+            self._links.tell_users(name, namespace, published.changes)
         except Exception as error:
             self._report(error)
-        for seat in seats:
+        for seat in published.woken:
             seat.wake()
         self._settle(name, namespace, self._links.take_changed(name))
 

@@ -34,10 +34,12 @@ from replication.limits import CLOCK_SKEW_MS_MAX, DOWNLOAD_BYTES_TARGET, REFUSAL
 from replication.model.encoding import pack
 from replication.model.schema import Schema
 from replication.protocol import refusals as protocol
+from replication.protocol.body import AuthorOp
 from replication.protocol.messages import Ack, Nack, clipped
 from replication.rules.roles import Roles
 from replication.server import tables
 from replication.server.authorship import check_authorship
+from replication.server.changes import After, Happened, Touch
 from replication.server.judge import Judge
 from replication.server.log_index import Indexing
 from replication.server.objects import Objects, Plan
@@ -46,7 +48,7 @@ from replication.server.refusals import ATOMIC, MORE, SCHEMA, Refusal
 from replication.server.tables import File, Remembered
 from replication.server.terms import Terms
 from replication.server.types import Types
-from replication.storage.contract import Writer, int_key
+from replication.storage.contract import StoredObject, Writer, int_key
 
 if TYPE_CHECKING:
     from replication.server.namespace import Namespace
@@ -219,8 +221,15 @@ class Integration:
         file.client_version += 1
         if added:
             self._adopt(judge)
-        self._log(ident, file, rewritten or data, plans, added)
+        before = self._ledger.salt
+        rows = self._log(ident, file, rewritten or data, plans, added)
         horizon = changeset.horizon == self._ledger.version
+        if len(self._namespace.fanout):
+            size = len(rewritten or data)
+            touches = [self._touch(plan, row) for plan, row in zip(plans, rows, strict=True)]
+            author = AuthorOp(self._ledger.version, ident, changeset.time, changeset.cursor)
+            entry = Happened(author, file.client_version, added, horizon, size, touches)
+            self._namespace.handover.note(before, self._ledger.salt, entry)
         self._namespace.log_index.add(
             self._writer,
             self._ledger.version,
@@ -251,13 +260,13 @@ class Integration:
 
     def _log(
         self, ident: int, file: File, data: bytes, plans: list[Plan], added: dict[str, Any]
-    ) -> None:
+    ) -> list[StoredObject]:
+        """Write what was planned, and the entry; returns the rows."""
         ledger = self._ledger
         ledger.version += 1
         ledger.salt = self._namespace.entropy()
         file.version = ledger.version
-        for plan in plans:
-            self._objects.write(plan, ledger.version)
+        rows = [self._objects.write(plan, ledger.version) for plan in plans]
         entry = Entry(
             ledger.version,
             ledger.salt,
@@ -272,6 +281,15 @@ class Integration:
             added,
         )
         self._writer.put_record(tables.LOG, int_key(ledger.version), encode_entry(entry))
+        return rows
+
+    def _touch(self, plan: Plan, row: StoredObject) -> Touch:
+        """An object that was written, for whoever is to be told of it; see `handover`."""
+        class_name, key, delta, _, unseen = plan.item
+        was = None if plan.row is None else plan.row.head
+        spread = self._objects.has_parts(class_name)
+        after = After(row, spread, delta, plan.before, plan.values)
+        return Touch(class_name, key, was, pack(delta), int(unseen), after)
 
     def _remember(
         self, ident: int, file: File, judge: Judge, rewritten: bytes | None

@@ -20,9 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from replication.errors import ErrorCode, SessionError
-from replication.limits import DOWNLOAD_BYTES_TARGET
 from replication.protocol.server_session import ServerSession
-from replication.server.changes import read_changes
 from replication.server.custom_data import CustomData
 from replication.server.policy import FREE
 from replication.server.users import Revoked, User
@@ -30,6 +28,7 @@ from replication.storage.contract import Reader, Writer
 
 if TYPE_CHECKING:
     from replication.rules.roles import Roles, Rules
+    from replication.server.changes import Changes
     from replication.server.feed import Feed
     from replication.server.namespace import Namespace
     from replication.server.partitions import Partition
@@ -196,25 +195,30 @@ class Links:
         if reason is not None:
             raise SessionError(ErrorCode.TOKEN_INVALID, reason)
 
-    def tell_users(self, name: str, namespace: Namespace, since: int) -> None:
-        """The log has grown: sessions learn what it says of their users. Rules 2 and 4."""
-        if self._custom_data is None:
+    def tell_users(self, name: str, namespace: Namespace, changes: Changes | None) -> None:
+        """The log has grown: sessions learn what it says of their users. Rules 2 and 4.
+
+        Args:
+            changes: what it has more; None where that is too much to be looked through.
+        """
+        custom_data = self._custom_data
+        if custom_data is None:
             return
         try:
-            with namespace.store.read() as reader:
-                self._read_users(reader, name, since, namespace.latest(reader), self._custom_data)
+            named: set[str] | None = None
+            if changes is not None:
+                named = {user for item in changes.touched for user in custom_data.users(item)}
+            if named != set():
+                with namespace.store.read() as reader:
+                    self._read_users(reader, name, named, custom_data)
         except Exception as error:
             for link in self.of(name):
                 link.end(ErrorCode.STORE_UNAVAILABLE, "the server can't read who its user is")
             raise error
 
     def _read_users(
-        self, reader: Reader, name: str, since: int, latest: int, custom_data: CustomData
+        self, reader: Reader, name: str, named: set[str] | None, custom_data: CustomData
     ) -> None:
-        changes = read_changes(reader, since, latest, 2 * DOWNLOAD_BYTES_TARGET)
-        named: set[str] | None = None
-        if changes is not None:
-            named = {user for item in changes.touched for user in custom_data.users(item)}
         with self._lock:
             for link in self.of(name):
                 if link.user is not None and custom_data.concerns(link.user.id, named):

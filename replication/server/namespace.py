@@ -31,8 +31,9 @@ from replication.model.schema import Schema
 from replication.protocol.messages import Ack, Ident
 from replication.rules.roles import Roles
 from replication.server import tables
-from replication.server.changes import read_changes
+from replication.server.changes import Changes, read_changes
 from replication.server.fanout import Fanout, Seat
+from replication.server.handover import Handover
 from replication.server.integrate import Integrated, Integration, digest_at
 from replication.server.log_index import LogIndex
 from replication.server.partitions import Partition, Partitions
@@ -65,6 +66,18 @@ class Resumed(NamedTuple):
     ends_at: int
 
 
+class Published(NamedTuple):
+    """Everybody may be sent what was committed.
+
+    Attributes:
+        woken: whom to wake.
+        changes: what it was; None where that is too much, or nobody was to be told.
+    """
+
+    woken: list[Seat]
+    changes: Changes | None
+
+
 class Namespace:
     """One data set.
 
@@ -82,6 +95,7 @@ class Namespace:
         horizon: the last one as of which everything dead is forgotten.
         shared: what feeds share.
         fanout: which sessions hear of what.
+        handover: what is written to it, for them.
         log_index: for those who were away.
         queryable: the fields that subscriptions may ask for.
 
@@ -105,11 +119,12 @@ class Namespace:
         self.development = development
         self.shared = Shared()
         self.fanout = Fanout()
+        self.handover = Handover()
         self.log_index = LogIndex()
         self._wall_ms = wall_ms
         self._publishing = threading.Lock()
         self._types: tuple[bytes, Types] | None = None
-        self.version = self.horizon = 0
+        self.version = self.horizon = self._salt = 0
         self.queryable = UNCONFIGURED
         self.partitions: Partitions | None = None
         with store.write() as writer:
@@ -246,20 +261,49 @@ class Namespace:
         """The latest server version a transaction sees."""
         return tables.load_ledger(reader).version
 
-    def publish(self, ledger: Ledger) -> list[Seat] | None:
-        """Up to there all is durable and may be sent. Whom to wake; None if it is no news."""
+    def publish(self, ledger: Ledger) -> Published | None:
+        """Up to there all is durable and may be sent; None if it is no news."""
         with self._publishing:
             if ledger.version <= self.version:
                 return None
             changes = None
             if len(self.fanout):
-                with suppress(StoreError), self.store.read() as reader:
-                    ledger = tables.load_ledger(reader)
-                    changes = read_changes(reader, self.version, ledger.version, _MATCHED_BYTES_MAX)
+                ledger, changes = self._news(ledger)
             woken = self.fanout.publish(changes, ledger.version, ledger.salt)
             # Only now, as who waits for a version has to be told when it is there.
-            self.horizon, self.version = ledger.horizon, ledger.version
-            return woken
+            self.horizon, self._salt, self.version = ledger.horizon, ledger.salt, ledger.version
+            return Published(woken, changes)
+
+    def _news(self, ledger: Ledger) -> tuple[Ledger, Changes | None]:
+        """What is to be published, and up to where: from the log if it was not handed over."""
+        changes = self.handover.take(self.version, self._salt, ledger)
+        if changes is not None:
+            self._share(self.version, ledger.version, changes)
+            return ledger, changes
+        with suppress(StoreError), self.store.read() as reader:
+            ledger = tables.load_ledger(reader)
+            changes = self.changes(reader, self.version, ledger.version, _MATCHED_BYTES_MAX)
+        return ledger, changes
+
+    def changes(self, reader: Reader, after: int, last: int, bytes_max: int) -> Changes | None:
+        """What happened after a version up to the latest; None if it is more than ``bytes_max``.
+
+        Known where it was published as one stretch, or read by somebody who stood there, too;
+        otherwise from the log.
+
+        Args:
+            last: the latest version of the transaction.
+            bytes_max: of changesets.
+        """
+        changes = self.shared.changes.get((after, last))
+        if changes is None:
+            changes = read_changes(reader, after, last, bytes_max)
+            if changes is not None:
+                self._share(after, last, changes)
+        return None if changes is None or changes.size > bytes_max else changes
+
+    def _share(self, after: int, last: int, changes: Changes) -> None:
+        self.shared.changes.put((after, last), changes, changes.weight)
 
     # -- client files ----------------------------------------------------------------------------
     def open_file(self, writer: Writer, user: str, ident: int, salt: int) -> Opened:

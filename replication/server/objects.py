@@ -88,13 +88,15 @@ class Objects:
         horizon: the last version as of which everything dead is forgotten.
     """
 
-    __slots__ = ("_columns", "_declared", "_horizon", "_looked", "_writer")
+    __slots__ = ("_columns", "_declared", "_horizon", "_looked", "_spread", "_writer")
 
     def __init__(self, writer: Writer, horizon: int) -> None:
         self._writer = writer
         self._horizon = horizon
         self._columns: dict[str, list[str]] = {}
         self._declared = set(writer.classes())
+        #: Whether any object of a class has parts.
+        self._spread: dict[str, bool] = {}
         #: Chunks that were looked at, by class, row and name: lists get many changesets at a time.
         self._looked: dict[tuple[str, int, bytes], Any] = {}
 
@@ -217,8 +219,15 @@ class Objects:
         judge.refuse((), TOO_LARGE, f"{judge.name(())} {message}")
         return True
 
-    def write(self, plan: Plan, version: int) -> None:
-        """Write what was planned, as of a server version."""
+    def has_parts(self, class_name: str) -> bool:
+        """Whether any object of a class has parts; too often yes is no harm."""
+        found = self._spread.get(class_name)
+        if found is None:
+            found = self._spread[class_name] = tables.has_parts(self._writer, class_name)
+        return found
+
+    def write(self, plan: Plan, version: int) -> StoredObject:
+        """Write what was planned, as of a server version; returns the row."""
         writer = self._writer
         class_name, key = plan.item[:2]
         columns = self._columns_of(class_name)
@@ -232,9 +241,11 @@ class Objects:
         if plan.length > max(plan.length_before, 1):
             name = tables.object_key(class_name, key)
             tables.store_length(writer, name, version, plan.length_before)
+        stored = StoredObject(row, key, version, plan.head)
         if plan.parts_bytes is None:
-            return
+            return stored
         assert plan.parts is not None
+        self._spread[class_name] = True
         for part, data in plan.parts.changes().items():
             self._looked.pop((class_name, row, part), None)
             if data is None:
@@ -242,6 +253,7 @@ class Objects:
             else:
                 writer.put_part(class_name, row, part, version, data)
         tables.store_size(writer, class_name, key, plan.parts_bytes)
+        return stored
 
     def _columns_of(self, class_name: str) -> list[str]:
         columns = self._columns.get(class_name)

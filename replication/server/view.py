@@ -52,15 +52,23 @@ _NO_CLASSES: Final = frozenset[str]()
 
 
 class Image:
-    """An object at one moment: its head, decoded when that is asked for."""
+    """An object at one moment: its head, decoded when that is asked for.
+
+    Args:
+        values: what queries see of some fields, where that is known already.
+    """
 
     __slots__ = ("_fields", "_values", "head", "key")
 
-    def __init__(self, key: Key, head: bytes | None) -> None:
+    def __init__(
+        self, key: Key, head: bytes | None, values: Mapping[str, Any] | None = None
+    ) -> None:
         self.key = key
         self.head = head
         self._fields: Mapping[str, Any] | None = None
         self._values: dict[str, Any] | None = None
+        if values is not None:
+            self._values = {KEY_NAME: key, **values}
 
     def get(self, name: str) -> Any:
         """What queries see of one field; null for one that is not alive."""
