@@ -7,13 +7,18 @@ from typing import Any, Final
 from bson.objectid import ObjectId
 from hypothesis import strategies as st
 
+from replication.model.values import EmbeddedValues, Link, NestedDict
+
 _OID: Final = "5f0000000000000000000001"
 _words: Final = st.sampled_from(["ann", "bob", "red", "", _OID])
 _scalars: Final = st.one_of(
     st.none(), st.booleans(), st.sampled_from([0, 1, 2, 1.0, 2.5, -1]), _words
 )
 _values: Final = _scalars | st.lists(_scalars, max_size=3)
-FIELDS: Final = ("owner", "team", "n", "tags")
+FIELDS: Final = (
+    "owner", "team", "n", "tags", "home", "home.owner", "home.in.n", "home.length", "home.@count",
+    "rooms.n", "rooms.in.owner", "n.first name",
+)  # fmt: skip
 
 users: Final = st.fixed_dictionaries(
     {"id": _words, "type": st.sampled_from(["normal", "server"])},
@@ -21,11 +26,24 @@ users: Final = st.fixed_dictionaries(
         "custom_data": st.dictionaries(st.sampled_from(["a", "b", "c"]), _values, max_size=3),
     },
 )
+_plain: Final = _scalars | st.just(ObjectId(_OID)) | st.lists(_scalars, max_size=3)
+_INNER: Final = st.sampled_from(["owner", "n", "in", "length", "@count", "first name"])
+
+
+def _embedded(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.dictionaries(_INNER, inner, max_size=3).flatmap(
+        lambda found: st.sampled_from([EmbeddedValues(found), found, NestedDict(found)])
+    )
+
+
 #: What the fields of a document hold, as queries see it.
 documents: Final = st.dictionaries(
-    st.sampled_from(FIELDS),
-    _scalars | st.just(ObjectId(_OID)) | st.lists(_scalars, max_size=3),
-    max_size=4,
+    st.sampled_from(["owner", "team", "n", "tags", "home", "rooms"]),
+    _plain
+    | _embedded(_plain | _embedded(_plain))
+    | st.lists(_embedded(_plain | _embedded(_plain)), max_size=3)
+    | st.just(Link("Person", 1)),
+    max_size=5,
 )
 _expansions: Final = st.sampled_from(
     ["%%user.id", "%%user.type", "%%true", "%%false", "%%values.v"]

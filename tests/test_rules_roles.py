@@ -88,6 +88,42 @@ def test_broken_roles_are_never_used() -> None:
         read_rules(json.dumps(content), schema=schema)
 
 
+def test_a_filter_looks_into_the_object_alone() -> None:
+    """R5, R18 [RULES-FILTER-1]: into embedded objects and dictionaries, not past links."""
+    schema = Schema(
+        [
+            ClassSchema(
+                "Book",
+                [
+                    of("home", "embedded:Place"),
+                    of("homes", "list<embedded:Place>"),
+                    of("extra", "dict<mixed>"),
+                    of("anything", "mixed"),
+                    of("author", "link:Person"),
+                ],
+                key="int",
+            ),
+            ClassSchema("Place", [of("city", "string"), of("owner", "link:Person")]),
+            ClassSchema("Person", [of("name", "string")], key="string"),
+        ]
+    )
+
+    def reasons(*paths: str) -> list[str]:
+        read = dict.fromkeys(paths, "x")
+        content = {"rules": {"Book": [role("a", document_filters={"read": read, "write": False})]}}
+        return [each.reason for each in checked(json.dumps(content), schema=schema)[1]]
+
+    assert reasons("home.city", "homes.city", "extra.key") == []
+    into = "a path leads into embedded objects and dictionaries, not past links or mixed values"
+    for path in ("anything.key", "author.name", "extra.key.key", "home.owner.name"):
+        assert reasons(path) == [f"'{path}': {into}"]
+    (reason,) = reasons("home.town")
+    assert "home.town" in reason
+    assert "city" in reason
+    (reason,) = reasons("home.city.x")
+    assert "has no property 'x'" in reason
+
+
 def test_a_schema_knows_classes_and_fields() -> None:
     """R18 [RULES-FILE-1]"""
     schema = Schema(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from server_files import SCHEMA
 from test_rules_roles import bound, role, rules
 
+from replication.crdt import object as obj
 from replication.errors import QueryError
 from replication.model.encoding import pack
+from replication.server.queryable import UNCONFIGURED
+from replication.server.types import Types
 from replication.server.view import Image, NotReadableError, View, check_queries
 
 OWNER = {"owner": "%%user.id"}
@@ -64,3 +68,19 @@ def test_a_query_that_asks_for_a_hidden_field_is_refused() -> None:
         check_queries({"Book": "a > 1"}, None, development=False,
                       roles=bound(rules(role("a", False))))  # fmt: skip
     assert issubclass(NotReadableError, QueryError)
+
+
+def test_a_filter_on_a_path() -> None:
+    """[RULES-READ-1] [RULES-FILTER-1]"""
+    types = Types(SCHEMA, UNCONFIGURED)
+    inside = bound(rules(filtered(read={"home.city": "%%user.id"}))).sight
+    view = View({"Book": "year > 1"}, types, inside)
+    assert view.queries["Book"].text == 'home.city == "ann" AND year > 1'
+    assert view.is_local
+    home = {"home": [1, 1, [], {obj.REGISTER: [[1, 2, {"city": "ann"}]]}]}
+    fields = {obj.REGISTER: [[1, 2, {"year": 2}]], obj.EMBEDDED: home}
+    assert view.sees("Book", Image(1, pack([1, 1, [], fields])))
+    assert not view.sees("Book", image(year=2))
+    beyond = bound(rules(filtered(read={"author.name": "%%user.id"}))).sight
+    assert View({"Book": "year > 1"}, types, beyond).queries["Book"].text == "FALSEPREDICATE"
+    assert View({"Book": "year > 1"}, None, beyond).queries["Book"].text == "FALSEPREDICATE"

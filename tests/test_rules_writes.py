@@ -391,6 +391,71 @@ def test_keys_of_every_type_are_named(key: Any, named: str) -> None:
     assert len(refusal[5]) < 300
 
 
+# -- filters on paths ------------------------------------------------------------------------------
+IN_ROME = filtered(write={"home.city": "Rome"})
+
+
+def test_a_filter_on_a_field_of_an_embedded_object() -> None:
+    """[RULES-WRITE-1] [RULES-WRITE-3]: that field alone is refused, not the object it is in."""
+    desk = Desk(rules(IN_ROME))
+    assert desk.rulings(setting(year=5), 2) == [
+        ([], "writer", "default_roles[0]", "document_filters.write")
+    ]
+
+    def move(edit: Edit) -> None:
+        home = edit.scope().embedded("home")
+        home.set("city", "Oslo")
+        home.list_insert("marks", edit.editor(home, "marks"), 0, [1])
+
+    assert [path for path, *_ in desk.write(move)] == [["home", "city"]]
+    assert desk.view() == {"title": "ann", "year": 1, "home": {"city": "Rome", "marks": [1]}}
+
+
+def test_a_filter_on_what_is_replaced_or_deleted() -> None:
+    """[RULES-WRITE-3]: what makes another embedded object is one part."""
+    desk = Desk(rules(IN_ROME))
+
+    def replace(edit: Edit) -> None:
+        edit.scope().set("year", 7)
+        edit.scope().create_embedded("home", 1).set("city", "Bern")
+
+    assert [path for path, *_ in desk.write(replace)] == [["home"]]
+
+    def erase(edit: Edit) -> None:
+        edit.scope().erase_embedded("home", 1)
+
+    assert [path for path, *_ in desk.write(erase)] == [["home"]]
+    assert desk.view() == {"title": "ann", "year": 7, "home": {"city": "Rome"}}
+
+
+def test_a_filter_on_keys_and_elements() -> None:
+    """[RULES-WRITE-3]: the field above them is the part."""
+    held = filtered(write={"extra.owner": {"$ne": "bob"}, "stops.city": {"$ne": "Oslo"}})
+    desk = Desk(rules(held))
+
+    def give(edit: Edit) -> None:
+        edit.scope().put_item("extra", "owner", "bob")
+        edit.scope().set("year", 9)
+
+    assert [path for path, *_ in desk.write(give)] == [["extra"]]
+
+    def stop(edit: Edit) -> None:
+        scope = edit.scope()
+        editor = edit.editor(scope, "stops")
+        (here,) = scope.list_insert("stops", editor, 0, [None])
+        scope.element("stops", editor, here).set("city", "Oslo")
+
+    assert [path for path, *_ in desk.write(stop)] == [["stops"]]
+    assert desk.view() == {"title": "ann", "year": 9, "home": {"city": "Rome"}}
+
+
+def test_a_filter_that_looks_at_other_objects_allows_nothing() -> None:
+    """[RULES-FILTER-1]: it is a mistake where a schema is at hand; without, it holds for none."""
+    desk = Desk(rules(filtered(write={"author.name": {"$exists": False}})))
+    assert [path for path, *_ in desk.write(setting(year=5))] == [[]]
+    assert desk.view() == {"title": "ann", "year": 1, "home": {"city": "Rome"}}
+
+
 # -- what refusals say of the rules, apart from their messages -------------------------------------
 def remake(edit: Edit) -> None:
     edit.scope().create_embedded("home", 3)

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from replication.errors import QueryError
 from replication.query import Query, canonical, literals
-from replication.query.ast import Constant, Node
+from replication.query.ast import Constant, Field, Node, Path
 from replication.rules import expression as ex
-from replication.rules.evaluate import ABSENT, Scope, holds, value_of
+from replication.rules.evaluate import ABSENT, Scope, at_path, holds, value_of
 from replication.rules.expression import Condition, Expansion, Operand
 
 _OPERATORS: Final = {"eq": "==", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -52,9 +52,7 @@ def uncompilable(condition: Condition) -> Iterator[str]:
 def _reason(operand: Operand) -> str | None:
     if not isinstance(operand, Expansion):
         return "converts or lists a field of the document; convert the other side"
-    if len(operand.path) != 1:
-        return f"{'.'.join(operand.path) or 'the document'!r} is no plain field"
-    return None
+    return None if operand.path else "looks at the document as a whole; name a field of it"
 
 
 def _reads(operand: Operand) -> bool:
@@ -78,15 +76,15 @@ def _node(condition: Condition, scope: Scope) -> Node:
     if isinstance(condition, ex.Comparison):
         if _reads(condition.left):
             known = value_of(condition.right, scope)
-            return _comparison(condition.operator, _name(condition.left), known)
+            return _comparison(condition.operator, _field(condition.left), known)
         if _reads(condition.right):
             known = value_of(condition.left, scope)
-            return _comparison(_MIRRORED[condition.operator], _name(condition.right), known)
+            return _comparison(_MIRRORED[condition.operator], _field(condition.right), known)
     elif not isinstance(condition, ex.Truth) and _reads(condition.operand):
-        name = _name(condition.operand)
+        operand = _field(condition.operand)
         if isinstance(condition, ex.Holds):
-            return _whole(name, literals.constant(True))
-        found = _exists(name)
+            return _whole(operand, literals.constant(True))
+        found = _exists(operand)
         return found if condition.wanted else canonical.negation(found)
     return canonical.TRUE if holds(condition, scope) else canonical.FALSE
 
@@ -94,26 +92,22 @@ def _node(condition: Condition, scope: Scope) -> Node:
 _MIRRORED: Final = {"eq": "eq", "ne": "ne", "gt": "lt", "gte": "lte", "lt": "gt", "lte": "gte"}
 
 
-def _name(operand: Operand) -> str:
+def _field(operand: Operand) -> Field | Path:
     assert isinstance(operand, Expansion), "the linter refuses everything else"
-    return operand.path[0]
+    return at_path(operand.path)
 
 
-def _comparison(operator: str, name: str, known: Any) -> Node:
+def _comparison(operator: str, field: Field | Path, known: Any) -> Node:
     if known is ABSENT:
         return canonical.FALSE
     if operator == "ne":
-        return canonical.negation(_comparison("eq", name, known))
+        return canonical.negation(_comparison("eq", field, known))
     values = known if type(known) is list else [known]
     items = [item for item in map(_constant, values) if item is not None]
     if operator == "eq" and len(items) > 1:
-        return canonical.comparison(
-            "IN", canonical.field(name), canonical.constants(items, ordered=False)
-        )
+        return canonical.comparison("IN", field, canonical.constants(items, ordered=False))
     spelled = _OPERATORS[operator]
-    return canonical.any_of(
-        [canonical.comparison(spelled, canonical.field(name), item) for item in items]
-    )
+    return canonical.any_of([canonical.comparison(spelled, field, item) for item in items])
 
 
 def _constant(value: Any) -> Constant | None:
@@ -124,14 +118,16 @@ def _constant(value: Any) -> Constant | None:
         return None
 
 
-def _whole(name: str, value: Constant) -> Node:
+def _whole(field: Field | Path, value: Constant) -> Node:
     """A field is this value, and no list that has it among others."""
-    single = canonical.comparison("==", canonical.count(name), literals.constant(None))
-    return canonical.all_of([canonical.comparison("==", canonical.field(name), value), single])
+    count = canonical.aggregate("@count", field)
+    single = canonical.comparison("==", count, literals.constant(None))
+    return canonical.all_of([canonical.comparison("==", field, value), single])
 
 
-def _exists(name: str) -> Node:
+def _exists(field: Field | Path) -> Node:
     # A list that holds nothing but null exists.
-    is_null = canonical.comparison("==", canonical.field(name), literals.constant(None))
-    is_list = canonical.comparison(">", canonical.count(name), literals.constant(0))
+    is_null = canonical.comparison("==", field, literals.constant(None))
+    count = canonical.aggregate("@count", field)
+    is_list = canonical.comparison(">", count, literals.constant(0))
     return canonical.any_of([canonical.negation(is_null), is_list])

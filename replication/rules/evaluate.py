@@ -7,6 +7,8 @@ Rule 3: an expansion that has no value makes its comparison false, `ne` included
         without a team is in nobody's team. A field of a document that is there and has no value is
         null, which is a value.
 Rule 4: values compare as queries compare them.
+Rule 5: a path leads where it leads in a query: into embedded objects and dictionaries, from each
+        element of a list; not over links.
 """
 
 from __future__ import annotations
@@ -17,14 +19,17 @@ from typing import Any, Final, TypeAlias
 
 from replication.errors import RulesError, WrongTypeError
 from replication.model.foreign import native
+from replication.query import canonical
+from replication.query.ast import Field, Path
 from replication.query.compare import equal
 from replication.query.evaluate import relation
+from replication.query.paths import Get, path_value
 from replication.rules import expression as ex
 from replication.rules.conversions import CONVERSIONS
 from replication.rules.expression import Condition, Operand
 
-#: The value of a field of a document, by its path; None for null or absent.
-Document: TypeAlias = Callable[[tuple[str, ...]], Any]
+#: The value of a field of a document, by its name, as queries see it; None for null or absent.
+Document: TypeAlias = Get
 #: What `%function` calls.
 Function: TypeAlias = Callable[..., Any]
 
@@ -135,7 +140,12 @@ def _expanded(operand: ex.Expansion, scope: Scope) -> Any:
 def _of_document(document: Document | None, path: tuple[str, ...]) -> Any:
     if document is None:
         return ABSENT
-    return document(path) if path else _WHOLE
+    return path_value(at_path(path))(document) if path else _WHOLE
+
+
+def at_path(path: tuple[str, ...]) -> Field | Path:
+    """What queries call what a path of names leads to. Rule 5."""
+    return canonical.path(path[0], tuple(map(canonical.name_step, path[1:])))
 
 
 def _native(value: Any) -> Any:

@@ -18,7 +18,7 @@ from bson import json_util
 from bson.binary import UuidRepresentation
 
 from replication.errors import WrongTypeError
-from replication.limits import RULE_DEPTH_MAX
+from replication.limits import QUERY_STEPS_MAX, RULE_DEPTH_MAX
 from replication.model.foreign import native
 from replication.model.values import Value
 from replication.rules.conversions import CONVERSIONS
@@ -352,6 +352,8 @@ class Reading:
         steps = tuple(text.split(".")) if text else ()
         if "" in steps:
             self._no(path, f"{text!r} is no path: a name is missing")
+        if len(steps) > QUERY_STEPS_MAX:
+            self._no(path, f"{text!r:.60} is a path of more than {QUERY_STEPS_MAX} names")
         return Expansion(scope, steps)
 
 
@@ -420,10 +422,10 @@ def _within(operand: Operand) -> Iterable[Operand]:
             yield from _within(item)
 
 
-def fields(condition: Condition) -> frozenset[str]:
-    """The names of the document's fields that decide it."""
+def paths(condition: Condition) -> frozenset[tuple[str, ...]]:
+    """The paths to what of the document decides it."""
     return frozenset(
-        each.path[0]
+        each.path
         for each in operands(condition)
         if isinstance(each, Expansion) and each.scope in ("root", "this") and each.path
     )

@@ -8,7 +8,8 @@
 Rule 1: every mistake is found in one go, each with its path and reason; there is no half of a file.
 Rule 2: a file in the legacy format is imported first; see `legacy`. It has roles that say
         `applyWhen`, or `defaultRoles`, and is never half one and half the other.
-Rule 3: with a schema, classes and fields have to be in it, and a filter's fields queryable.
+Rule 3: with a schema, classes and fields have to be in it, a filter's fields queryable, and its
+        paths inside of the object.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from replication.errors import RulesError
+from replication.errors import QueryError, RulesError
 from replication.limits import ROLE_NAME_BYTES_MAX
+from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
 from replication.model.types import KEY_NAME, broken_class_name, broken_property_name
+from replication.query import Query, canonical, literals
 from replication.rules import access
 from replication.rules import expression as ex
 from replication.rules.access import Access
 from replication.rules.compile import uncompilable
-from replication.rules.evaluate import Function
+from replication.rules.evaluate import Function, at_path
 from replication.rules.expression import Place, Problem, Reading
 from replication.rules.legacy import imported, is_legacy
 from replication.rules.partition import asking_for, partition_role
@@ -229,13 +232,27 @@ class _Reader:
         return found
 
     def _queryable(self, found: ex.Condition, path: str, known: ClassSchema | None) -> None:
-        for name in sorted(ex.fields(found)) if known is not None else ():
+        for steps in sorted(ex.paths(found)) if known is not None else ():
             assert known is not None
-            held = known.get(name)
+            held = known.get(steps[0])
             if held is None:
-                self._no(path, f"{known.name} has no property {name!r:.80} in the schema")
-            elif name != KEY_NAME and not held.queryable:
+                self._no(path, f"{known.name} has no property {steps[0]!r:.80} in the schema")
+            elif len(steps) > 1:
+                self._path_in(held, steps, path)
+            elif steps[0] != KEY_NAME and _has_index(held) and not held.queryable:
                 self._no(path, f"{held} is not queryable; the schema must say so")
+
+    def _path_in(self, held: Property, steps: tuple[str, ...], path: str) -> None:
+        """What is wrong with a path that begins with a property."""
+        exists = Query.of(canonical.comparison("==", at_path(steps), literals.constant(None)))
+        try:
+            query = exists.check({steps[0]: held.spelling}, self._schema)
+        except QueryError as error:
+            self._no(path, f"{'.'.join(steps)!r:.80}: {error}")
+            return
+        if not query.is_local:
+            into = "a path leads into embedded objects and dictionaries, not past links or mixed"
+            self._no(path, f"{'.'.join(steps)!r:.80}: {into} values")
 
     # -- fields ----------------------------------------------------------------------------------
     def _shape(self, item: dict[str, Any], path: str, known: ClassSchema | None) -> None:
@@ -308,6 +325,11 @@ class _Reader:
         problem = Problem(path, reason)
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+def _has_index(item: Property) -> bool:
+    """Whether a schema can say that a property is queryable."""
+    return item.type != "embedded" and item.collection != "dict"
 
 
 def _named(item: dict[str, Any]) -> Named:

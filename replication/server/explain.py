@@ -25,7 +25,7 @@ from replication.server.judge import Judge
 from replication.server.objects import Objects
 from replication.server.permit import Permit
 from replication.server.types import Types
-from replication.server.view import Image, as_read
+from replication.server.view import Image, as_filter
 from replication.storage.contract import Reader, Writer
 
 Operation = Literal["read", "edit", "insert", "delete"]
@@ -95,9 +95,9 @@ def _read(image: Image, class_name: str, types: Types | None, role: Granted) -> 
     what = f"{class_name} {image.key!r}"
     if role.readable.is_none:
         return False, f"{what} may not be read by {role.because('fields', 'allows no field')}"
-    if as_read(role.write, class_name, types).matches(image.get):
+    if as_filter(role.write, class_name, types).matches(image.get):
         return True, f"{what} may be read by {role.because('document_filters.write', 'holds')}"
-    if as_read(role.read, class_name, types).matches(image.get):
+    if as_filter(role.read, class_name, types).matches(image.get):
         return True, f"{what} may be read by {role.because('document_filters.read', 'holds')}"
     clause = role.because("document_filters.read", "does not hold")
     return False, f"{what} may not be read by {clause}"

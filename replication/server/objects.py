@@ -25,8 +25,9 @@ from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Key
 from replication.server import tables
 from replication.server.judge import Judge, Mark
-from replication.server.permit import Permit, Target, Verdict, without
+from replication.server.permit import Permit, Target, Verdict
 from replication.server.refusals import TOO_LARGE
+from replication.server.touched import without
 from replication.storage.contract import StoredObject, Writer
 
 #: What a part costs in a message beside its name and its bytes.
@@ -138,12 +139,12 @@ class Objects:
         permit: Permit,
     ) -> Plan | None:
         """What becomes of an object if as little is left out of a delta as has to be."""
-        for names in verdict.choices:
+        for units in verdict.choices:
             judge.back_to(mark)
             found = self._found(item)
             target = found.target(item)
-            permit.refuse(target, verdict.clause, names, judge)
-            left = without(delta, names)
+            permit.refuse(target, verdict.clause, units, judge)
+            left = without(delta, units)
             plan = self._merged(item, found, left, judge) if left[3] or left[0] else None
             if plan is None or permit.after(target, left, plan) is None:
                 return plan

@@ -17,7 +17,7 @@ Rule 5: making, replacing and deleting an embedded object, and the structure of 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -29,6 +29,7 @@ from replication.crdt.parts import Parts, Path
 from replication.crdt.view import object_view, queryable
 from replication.errors import RulesError
 from replication.limits import RULE_CLAUSE_BYTES_MAX
+from replication.model.encoding import unpack_trusted
 from replication.model.types import KEY_NAME
 from replication.model.values import Key
 from replication.protocol.messages import clipped
@@ -40,8 +41,9 @@ from replication.rules.project import owner_of
 from replication.rules.roles import Denied, Granted, Roles
 from replication.rules.sight import NOTHING
 from replication.server.refusals import NOT_PERMITTED
+from replication.server.touched import Way, asked_about, groups_without, touched, touches
 from replication.server.types import Types
-from replication.server.view import as_read
+from replication.server.view import as_filter
 
 if TYPE_CHECKING:
     from replication.server.judge import Judge
@@ -69,12 +71,12 @@ class Verdict(NamedTuple):
 
     Attributes:
         clause: which does not hold.
-        choices: names to leave out, any of which may be enough, the fewest first; none: the object
-            is refused whole.
+        choices: what to leave out, any of which may be enough, the least first; none: the object is
+            refused whole.
     """
 
     clause: str
-    choices: list[frozenset[str]]
+    choices: list[frozenset[Way]]
 
 
 class Permit:
@@ -90,12 +92,13 @@ class Permit:
     def __init__(self, roles: Roles, types: Types | None) -> None:
         self._roles = roles
         self.types = types
-        #: For each class that was asked for the role, and its write filter as the schema reads it.
-        self._known: dict[str, tuple[Granted | Denied, Query]] = {}
+        #: For each class that was asked for: the role, its write filter as the schema reads it,
+        #: and what that asks about.
+        self._known: dict[str, tuple[Granted | Denied, Query, frozenset[Way]]] = {}
 
     def before(self, target: Target, delta: ObjectState, judge: Judge) -> ObjectState | None:
         """What may be merged of a delta, as far as the object before it decides. Rules 1, 2, 4."""
-        role, write = self._role(target.class_name)
+        role, write, _ = self._role(target.class_name)
         if isinstance(role, Denied):
             message = f"{judge.name(())} may not be written: {role.reason}"
             judge.refuse((), NOT_PERMITTED, message, role.ruling)
@@ -117,36 +120,37 @@ class Permit:
         """What is wrong with what a delta makes of an object; None if nothing is. Rules 3, 4."""
         if plan.values is None:  # it is not alive
             return None
-        role, write = self._role(target.class_name)
+        role, write, asked = self._role(target.class_name)
         assert isinstance(role, Granted), "`before` has let it through"
         inserted = plan.length != target.length
-        touched = names(delta[3], write.fields)
-        if not (inserted or (target.is_alive and touched)):
+        if not (inserted or (target.is_alive and touches(delta[3], asked))):
             return None
         if not _holds_for(write, target.key, plan):
-            single = [] if inserted else [frozenset((name,)) for name in sorted(touched)]
-            return Verdict("document_filters.write", [*single, touched] if single else [])
+            return Verdict(
+                "document_filters.write", [] if inserted else _choices(delta, asked, plan)
+            )
         if inserted and role.role.insert is not ALWAYS:
             after = _document(target, plan.state)
             if not _allows(role, "insert", after=after):
                 return Verdict("insert", [])
         return None
 
-    def refuse(self, target: Target, clause: str, left_out: frozenset[str], judge: Judge) -> None:
-        """Refuse what was left out, or with no names the whole object."""
-        role, _ = self._role(target.class_name)
+    def refuse(self, target: Target, clause: str, left_out: frozenset[Way], judge: Judge) -> None:
+        """Refuse what was left out, or with nothing the whole object."""
+        role, *_ = self._role(target.class_name)
         assert isinstance(role, Granted), "`before` has let it through"
         when = "does not hold after the write"
-        paths = [(obj.REGISTER, name) for name in sorted(left_out)] if left_out else [()]
-        for path in paths:
+        for way in sorted(left_out) or [()]:
+            path = tuple(step for name in way for step in (obj.REGISTER, name))
             _refuse(judge, role, clause, when, path)
 
-    def _role(self, class_name: str) -> tuple[Granted | Denied, Query]:
+    def _role(self, class_name: str) -> tuple[Granted | Denied, Query, frozenset[Way]]:
         found = self._known.get(class_name)
         if found is None:
             role = self._roles.of(class_name)
             write = NOTHING.objects if isinstance(role, Denied) else role.write
-            found = self._known[class_name] = role, as_read(write, class_name, self.types)
+            read = as_filter(write, class_name, self.types)
+            found = self._known[class_name] = role, read, asked_about(read)
         return found
 
     def _may_delete(self, role: Granted, write: Query, target: Target, judge: Judge) -> bool:
@@ -171,6 +175,12 @@ class Permit:
         return known is not None and all(role.writable.of(name).is_all for name in known.properties)
 
 
+def _choices(delta: ObjectState, asked: frozenset[Way], plan: Plan) -> list[frozenset[Way]]:
+    assert plan.row is not None, "it was there to be edited"
+    units = touched(delta[3], asked, unpack_trusted(plan.row.head)[3])
+    return [*(frozenset((unit,)) for unit in sorted(units)), units]
+
+
 def _edited(
     role: Granted, write: Query, target: Target, delta: ObjectState, judge: Judge
 ) -> ObjectState | None:
@@ -179,42 +189,6 @@ def _edited(
         _refuse(judge, role, "document_filters.write", when)
         return None
     return _writable(role, delta, target.state[3], judge)
-
-
-def names(fields: Fields, among: frozenset[str]) -> frozenset[str]:
-    """Those of some properties that a delta writes to."""
-    out: set[str] = set()
-    for kind, held in fields.items():
-        if kind == obj.REGISTER:
-            for group in held:
-                out |= among & group[2].keys()
-        elif kind != obj.CONTAINER:
-            out |= among & held.keys()
-    return frozenset(out)
-
-
-def without(delta: ObjectState, left_out: Iterable[str]) -> ObjectState:
-    """A delta without what it writes to some properties."""
-    gone = frozenset(left_out)
-    fields: Fields = {}
-    for kind, held in delta[3].items():
-        kept: Any = held
-        if kind == obj.REGISTER:
-            kept = _groups_without(held, gone)
-        elif kind != obj.CONTAINER:
-            kept = {name: content for name, content in held.items() if name not in gone}
-        if kept:
-            fields[kind] = kept
-    return [*delta[:3], fields]
-
-
-def _groups_without(groups: list[Any], gone: Iterable[str]) -> list[Any]:
-    out = []
-    for group in groups:
-        kept = {name: value for name, value in group[2].items() if name not in gone}
-        if kept:
-            out.append([*group[:2], kept, *group[3:]])
-    return out
 
 
 # -- fields ----------------------------------------------------------------------------------------
@@ -253,7 +227,7 @@ class _Trial:
                 gone = set().union(*(access.lacks(group[2].keys()) for group in held))
                 for name in sorted(gone):
                     self._refuse((*path, kind, name))
-                kept = _groups_without(held, gone) if gone else held
+                kept = groups_without(held, gone) if gone else held
             elif kind == obj.CONTAINER:
                 kept = self._containers(held, access, base, path)
             else:
@@ -362,16 +336,13 @@ def _document(target: Target, state: ObjectState) -> Document:
     """A state as expressions see it; made when that is asked for."""
     held: list[dict[str, Any]] = []
 
-    def look(path: tuple[str, ...]) -> Any:
+    def get(name: str) -> Any:
         if not held:
             view = object_view(state, target.parts) or {}
             held.append({**view, KEY_NAME: target.key})
-        found: Any = held[0]
-        for step in path:
-            found = found.get(step) if type(found) is dict else None
-        return found
+        return held[0].get(name)
 
-    return look
+    return get
 
 
 def _allows(role: Granted, clause: str, **documents: Document) -> bool:

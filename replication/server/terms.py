@@ -21,8 +21,8 @@ from replication.model.check import shown
 from replication.server.judge import Judge
 from replication.server.objects import Objects, Plan
 from replication.server.partitions import Partition
-from replication.server.permit import names
 from replication.server.refusals import OUTSIDE_PARTITION, OUTSIDE_VIEW
+from replication.server.touched import touches
 from replication.server.view import Image, View
 
 
@@ -65,7 +65,7 @@ class Terms(NamedTuple):
         partition = self.partition
         if partition is None or partition.value is None or item.delta[0] % 2 == 0:
             return False
-        if names(item.delta[3], frozenset((partition.key,))):
+        if touches(item.delta[3], [(partition.key,)]):
             return False
         return not objects.is_alive(item.class_name, item.key)
 

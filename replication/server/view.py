@@ -33,7 +33,7 @@ from replication.query.ast import Branch
 from replication.query.reach import depends_on, is_window, steps_once, unsubscribable
 from replication.rules.access import Access
 from replication.rules.roles import Denied, Granted, Roles
-from replication.rules.sight import EVERYTHING, Sight
+from replication.rules.sight import EVERYTHING, NOTHING, Sight
 from replication.server.types import Types
 from replication.storage.contract import Writer
 
@@ -137,7 +137,7 @@ class View:
             if sight is not EVERYTHING and not query.is_local:
                 continue
             if seen.objects.root is not canonical.TRUE:
-                query = query.narrowed(as_read(seen.objects, name, types))
+                query = query.narrowed(as_filter(seen.objects, name, types))
                 guarded.add(name)
             if not seen.fields.is_all:
                 readable[name] = seen.fields
@@ -202,6 +202,16 @@ def as_read(query: Query, class_name: str, types: Types | None) -> Query:
             known = types.schema.get(class_name)
             return query.check(_field_types(query, known), types.schema)
     return query
+
+
+@lru_cache(maxsize=4096)
+def as_filter(query: Query, class_name: str, types: Types | None) -> Query:
+    """A read or write filter as the schema reads it.
+
+    One that may look at other objects, as a path past a link or a mixed value does, holds for none.
+    """
+    found = as_read(query, class_name, types)
+    return found if found.is_local else NOTHING.objects
 
 
 def check_queries(
