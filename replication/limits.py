@@ -131,7 +131,8 @@ JOURNAL_ENTRIES_MAX: Final = 10_000
 JOURNAL_BYTES_MAX: Final = 64 * 1024 * 1024
 #: Bytes of the parts that one entry names; the others are counted.
 JOURNAL_ENTRY_BYTES_MAX: Final = 16 * 1024 * 1024
-#: Synchronised deltas that a client file keeps, to tell when they lose; past it half of them go.
+#: Synchronised deltas that a client file keeps, to tell when they lose; past it the oldest
+#: go until half is left.
 KEPT_DELTAS_MAX: Final = 10_000
 #: Bytes of all of them.
 KEPT_BYTES_MAX: Final = 4 * 1024 * 1024

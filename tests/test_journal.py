@@ -260,15 +260,15 @@ def test_an_entry_holds_so_much_and_counts_the_rest(monkeypatch: pytest.MonkeyPa
 
 
 def test_deltas_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """JOURNAL-7: the older half goes; what is left still tells."""
+    """JOURNAL-7: the oldest go until half is left; what is left still tells."""
     monkeypatch.setattr(kept, "KEPT_DELTAS_MAX", 4)
     db = client_file()
     for number in range(1, 6):
         set_fields(db, number, title="mine")
         acknowledged(db, 4 + number)
-    assert db.synced.kept_count == 3
+    assert db.synced.kept_count == 2
     with db.store.read() as reader:
-        assert len(list(reader.records(KEPT))) == 3
+        assert len(list(reader.records(KEPT))) == 2
         assert list(reader.records(ACKED)) == []
     for number in (1, 5):
         author = AuthorOp(20 + number, 9, LATE, 0)
@@ -277,11 +277,42 @@ def test_deltas_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "KEPT_DELTA_BYTES_MAX", 10)
     set_fields(db, 6, title="much more than that")
     acknowledged(db, 30)
+    assert db.synced.kept_count == 2
+
+
+def test_of_a_large_changeset_what_is_small_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JOURNAL-7: a delta that is too large, and what is too much, goes without the others."""
+    monkeypatch.setattr(kept, "KEPT_DELTA_BYTES_MAX", 40)
+    monkeypatch.setattr(kept, "KEPT_DELTAS_MAX", 3)
+    db = client_file()
+    with db.write() as tx:
+        for key, title in enumerate(["one", "x" * 60, "three", "four", "five"], 1):
+            tx.create("Book", key).scope().set("title", title)
+    acknowledged(db, 5)
     assert db.synced.kept_count == 3
+    reopened = Database(db.store, wall_ms=db.wall_ms)  # what is kept is read, not remembered
+    author = AuthorOp(20, 9, LATE, 0)
+    take(reopened, download(20, author, *[delta_op(20, key, title="new") for key in range(1, 6)]))
+    assert [entry.key for entry in reopened.journal] == [1, 3, 4]
+
+
+def test_the_latest_changeset_is_kept_however_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JOURNAL-7"""
+    monkeypatch.setattr(kept, "KEPT_DELTAS_MAX", 3)
+    db = client_file()
+    for keys in ([1, 2], [3, 4, 5]):
+        with db.write() as tx:
+            for key in keys:
+                tx.create("Book", key).scope().set("title", "mine")
+        acknowledged(db, 4 + keys[0])
+    assert db.synced.kept_count == 3
+    author = AuthorOp(20, 9, LATE, 0)
+    take(db, download(20, author, *[delta_op(20, key, title="new") for key in range(1, 6)]))
+    assert [entry.key for entry in db.journal] == [3, 4, 5]
 
 
 def test_many_objects_lose_in_one_download_what_they_lose_in_many() -> None:
-    """JOURNAL-1: kept deltas are looked up one by one, or read all at once."""
+    """JOURNAL-1"""
     found = []
     for together in (True, False):
         db = client_file()

@@ -21,8 +21,8 @@ from itertools import groupby
 from typing import Any
 
 from replication.client import horizons, kept
-from replication.client.database import Integration
 from replication.client.entities import ObjectName
+from replication.client.integration import Integration
 from replication.client.journal import Entry
 from replication.client.kept import Own
 from replication.client.left import LeftView
@@ -278,17 +278,16 @@ def _fold(work: Integration, mark: int, overridden: Overridden) -> None:
     if mark > work.synced.acknowledged:
         raise DecodeError(f"a mark of {mark}, but {work.synced.acknowledged} is acknowledged")
     for version in range(work.synced.folded + 1, mark + 1):
-        changeset = work.outline(version)
-        kept.keep(work, version, changeset)
-        for position in changeset.marks:
-            class_name, key, data = changeset.objects[position]
-            stamp = (changeset.time, work.local.ident)
-            own = Own(version, None, stamp, unpack_trusted(data))
-            overridden.by_fold(own, class_name, key)
-        for class_name, key, data in changeset.objects:
-            name = (class_name, key_bytes(key))
-            folding[name] = key
-            work.folded[name] = version
+        changeset, item = work.taken(version)
+        overridden.keep(version, changeset, item)
+        stamp = (item.time, work.local.ident)
+        for name, key in item.objects() if item.marked else ():
+            if name in item.marked:
+                own = Own(version, None, stamp, unpack_trusted(item.deltas[name]))
+                overridden.by_fold(own, name[0], key)
+        folding.update(item.objects())
+        work.folded.update(dict.fromkeys(item.deltas, version))
+        for name, data in item.deltas.items():
             if pending[name][-1] > mark:
                 deltas.setdefault(name, []).append(data)
         work.writer.delete_record(PENDING, int_key(version))
@@ -302,7 +301,7 @@ def _fold(work: Integration, mark: int, overridden: Overridden) -> None:
             delta = merge_all(list(map(unpack_trusted, folded)))
             _merge_base(work, name[0], key, None, delta)
     if folding:
-        kept.make_room(work, mark)
+        kept.forget_acked(work, mark)
 
 
 def _merge_base(

@@ -14,35 +14,34 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from replication.client import left, records, refused
 from replication.client.callbacks import Callbacks
 from replication.client.changes import net_changes
 from replication.client.entities import Entities, ObjectName
+from replication.client.integration import Integration
 from replication.client.journal import Journal
+from replication.client.kept import Kept
 from replication.client.left import LeftView
 from replication.client.objects import Handle, Handles
 from replication.client.open_lists import OpenLists
+from replication.client.opened import opened
 from replication.client.partition import UNPARTITIONED, Partitioning
 from replication.client.progress import DownloadProgress
-from replication.client.records import Local, Synced
+from replication.client.records import Local
 from replication.client.replica import Change, Replica
 from replication.client.room import check_room
 from replication.client.text_editor import Texts
 from replication.client.transaction import Transaction
 from replication.clock import HybridClock
 from replication.crdt.edit import Author
-from replication.crdt.object import ObjectState
 from replication.errors import NoTransactionError, SchemaError, StoreCorruptError
 from replication.history.changeset import (
     Changeset,
-    Outline,
-    decode_trusted,
     encode,
-    outline_trusted,
 )
 from replication.model.declare import Declaration
 from replication.model.encoding import key_bytes, pack, unpack_trusted
@@ -55,9 +54,6 @@ if TYPE_CHECKING:
     from replication.client.subscriptions import Subscriptions
 
 T = TypeVar("T")
-
-#: Bytes of the pending changesets that one transaction of synchronisation keeps taken apart.
-_APART_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 class Database:
@@ -122,6 +118,8 @@ class Database:
         #: client versions of the pending deltas of each object
         self.pending: dict[ObjectName, list[int]] = {}
         self._indexed = False
+        #: What is kept of what this file wrote.
+        self.kept = Kept()
         with self.reading() as reader:
             self.local = records.load_local(reader)
             self.synced = records.load_synced(reader)
@@ -143,10 +141,10 @@ class Database:
         pending: dict[ObjectName, list[int]] = {}
         with self.reading() as reader:
             for version, data in reader.records(records.PENDING):
-                for class_name, key, _ in outline_trusted(unpack_trusted(data)[0]).objects:
-                    name = (class_name, key_bytes(key))
+                for name in opened(unpack_trusted(data)[0]).deltas:
                     pending.setdefault(name, []).append(int_from_key(version))
         self.pending = pending
+        self.kept = Kept()
         self._indexed = True
 
     def _declare(self, declared: Schema | None) -> None:
@@ -377,7 +375,7 @@ class Database:
                 self.entities.renaming = False
                 raise
             forgotten = work.synced.horizon > self.synced.horizon
-            self.local, self.synced = work.local, work.synced
+            self.local, self.synced, self.kept = work.local, work.synced, work.kept
             self.known_schema = work.known_schema
             self.columns = work.columns
             if work.renamed is not None:
@@ -472,6 +470,11 @@ class Database:
         """Tell it what changes from now on. For `results.py`."""
         self._observations.append(observation)
 
+    @property
+    def observed(self) -> bool:
+        """Whether anybody wants to be told what changes."""
+        return bool(self._observations)
+
     def unobserve(self, observation: Observation) -> None:
         """Stop it."""
         with self._lock:
@@ -530,135 +533,3 @@ class Database:
 
 def _report(error: Exception) -> None:
     sys.excepthook(type(error), error, error.__traceback__)
-
-
-class _Apart(NamedTuple):
-    """A pending changeset: its time, its deltas by object, and which of them are blind creates."""
-
-    time: int
-    deltas: dict[ObjectName, bytes]
-    blind: set[ObjectName]
-
-
-class Integration:
-    """A write transaction in which synchronisation works; see `Database.integrating`.
-
-    Attributes:
-        local, synced, known_schema, columns: what the database will be at after the commit.
-        pending: client versions of the pending deltas of each object.
-        texts: those that are open for writing; `wall_ms`: the device's clock.
-        horizons: the last horizon this file has passed, and those that it passes now.
-        received: the latest time of any stamp that came in.
-        changes: what is to be told to live results.
-        folded: objects whose pending deltas became synced state, and the last of their versions.
-        left: what of them is not in the view.
-        everything: more has changed than `changes` says, and nobody wants to be told.
-        renamed: (old ident, first sequence, new ident) of ids that got another ident.
-    """
-
-    def __init__(self, db: Database, writer: Writer) -> None:
-        self.writer = writer
-        self.columns = dict(db.columns)
-        self.replica = Replica(writer, self.columns, db.synced.horizon)
-        self.local: Local = db.local
-        self.synced: Synced = db.synced
-        self.known_schema = db.known_schema
-        self.pending = db.pending
-        self.horizons = [db.synced.horizon]
-        self.received = self.local.received
-        self.changes: list[Change] = []
-        self.folded: dict[ObjectName, int] = {}
-        self.left: list[LeftView] = []
-        self.everything = False
-        self.renamed: tuple[int, int, int] | None = None
-        #: The record of a pending changeset, and what is in it; see `_apart_of`.
-        self._apart: dict[int, tuple[bytes, _Apart]] = {}
-        self._apart_bytes = 0
-        self._entities = db.entities
-        self.texts = db.texts
-        self.wall_ms = db.wall_ms
-        self._observed = bool(db._observations)
-
-    def arrived(self, class_name: str) -> None:
-        """All rows of a class have just come, and were none before."""
-        if not self._observed:
-            self.everything = True
-            return
-        for _, key, _, head in self.writer.all_objects(class_name):
-            self.changes.append(Change(class_name, key, None, head))
-
-    def rename(self, old: int, first: int, new: int) -> None:
-        """Handles are to know that the ids of ``old`` from sequence ``first`` on are ``new``'s."""
-        self.renamed = (old, first, new)
-        self._entities.renaming = True
-
-    def learn(self, schema: Schema) -> None:
-        """Take over classes and properties from the server; what is known stays."""
-        merged, _ = self.known_schema.merge(schema)
-        if merged == self.known_schema:
-            return
-        self.known_schema = merged
-        self.writer.put_record(records.META, b"schema", pack(merged.to_packed()))
-        for item in merged:
-            if not item.embedded:
-                self.declare(item.name, item.queryable)
-
-    def declare(self, class_name: str, columns: Iterable[str] = ()) -> None:
-        """Make a class exist."""
-        self.writer.declare(class_name, columns)
-        self.columns[class_name] = self.writer.columns(class_name)
-
-    def outline(self, client_version: int) -> Outline:
-        """A pending changeset, its deltas not decoded."""
-        return outline_trusted(unpack_trusted(self._pending_record(client_version))[0])
-
-    def changeset(self, client_version: int) -> Changeset:
-        """A pending changeset, decoded."""
-        return decode_trusted(unpack_trusted(self._pending_record(client_version))[0])
-
-    def _pending_record(self, client_version: int) -> bytes:
-        data = self.writer.record(records.PENDING, int_key(client_version))
-        if data is None:
-            raise StoreCorruptError(f"pending changeset {client_version} is missing")
-        return data
-
-    def deltas(self, name: ObjectName, versions: Iterable[int]) -> Iterator[ObjectState]:
-        """The deltas of one object in some pending changesets, for the caller to change."""
-        for version in versions:
-            delta = self._apart_of(version).deltas.get(name)
-            if delta is not None:
-                yield unpack_trusted(delta)
-
-    def seeing_deltas(self, name: ObjectName) -> Iterator[tuple[int, int, ObjectState]]:
-        """Client version, time and delta of the pending deltas of an object that was held when they
-        were written, oldest first.
-        """
-        for version in self.pending.get(name, ()):
-            time, deltas, blind = self._apart_of(version)
-            if name in deltas and name not in blind:
-                yield version, time, unpack_trusted(deltas[name])
-
-    def _apart_of(self, version: int) -> _Apart:
-        # Objects are asked for in the order of changesets, and one of these may hold thousands:
-        # taking it apart for each of them would take time in the square of that.
-        record = self._pending_record(version)
-        held = self._apart.get(version)
-        if held is None or held[0] != record:
-            if self._apart_bytes > _APART_BYTES_MAX:
-                self._apart.clear()
-                self._apart_bytes = 0
-            outline = outline_trusted(unpack_trusted(record)[0])
-            names = [(class_name, key_bytes(key)) for class_name, key, _ in outline.objects]
-            deltas = {name: item[2] for name, item in zip(names, outline.objects, strict=True)}
-            blind = {names[position] for position in outline.marks}
-            held = (record, _Apart(outline.time, deltas, blind))
-            self._apart[version] = held
-            self._apart_bytes += len(record)
-        return held[1]
-
-    def store(self) -> None:
-        """Write what the mirrors will say."""
-        records.store_local(self.writer, self.local)
-        records.store_synced(self.writer, self.synced)
-        if self.left:
-            left.note(self.writer, self.left)

@@ -16,8 +16,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from replication.client.database import Integration
 from replication.client.entities import ObjectName
+from replication.client.integration import Integration
 from replication.client.records import PENDING
 from replication.crdt.object import ObjectState, absent
 from replication.crdt.rebase import Rebase
@@ -119,8 +119,7 @@ def _objects(work: Integration) -> dict[ObjectName, Key]:
     """The objects that have pending deltas."""
     out: dict[ObjectName, Key] = {}
     for version in sorted({version for held in work.pending.values() for version in held}):
-        for class_name, key, _ in work.outline(version).objects:
-            out[class_name, key_bytes(key)] = key
+        out.update(work.opened(version).objects())
     return out
 
 

@@ -19,6 +19,7 @@ from replication.client.entities import ObjectName
 from replication.client.journal import Entry, append
 from replication.client.kept import Own, OwnWrites
 from replication.client.lost import Cause, Lost, Side, lost_parts, may_lose
+from replication.client.opened import Opened
 from replication.client.replica import Change, state_of
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, absent, merge
@@ -30,7 +31,7 @@ from replication.protocol.body import AuthorOp, DeltaOp, StateOp
 from replication.storage.contract import StoredObject
 
 if TYPE_CHECKING:
-    from replication.client.database import Integration
+    from replication.client.integration import Integration
 
 
 class _Blame(NamedTuple):
@@ -60,6 +61,10 @@ class Overridden:
         self._authors[author.version] = author
         self._by_stamp[author.time, author.origin] = author
 
+    def keep(self, client_version: int, changeset: bytes, item: Opened) -> None:
+        """Keep a changeset that is folded now; see `OwnWrites`."""
+        self._own.keep(client_version, changeset, item)
+
     def by_deltas(
         self, operations: list[DeltaOp], news: ObjectState, row: StoredObject | None
     ) -> Watch | None:
@@ -75,7 +80,7 @@ class Overridden:
             return None
         own = [
             each
-            for each in self._own.of(name, key, seen=seen)
+            for each in self._own.of(name, seen=seen)
             if (each.version is None or each.version > seen) and may_lose(each.delta, news)
         ]
         if not own:
@@ -101,7 +106,7 @@ class Overridden:
         name = (operation.class_name, key_bytes(operation.key))
         if not self._at_stake(name, -1) or (row is None and not self._authors):
             return None
-        own = self._own.of(name, operation.key)
+        own = self._own.of(name)
         if not own:
             return None
         if row is None:
@@ -134,10 +139,9 @@ class Overridden:
 
     def _at_stake(self, name: ObjectName, seen: int) -> bool:
         """Whether anything of ours may be; without looking it up."""
-        synced = self._work.synced
         if name in self._work.pending:
             return True
-        return bool(synced.kept_count) and seen < synced.integrated
+        return seen < self._work.synced.integrated and self._own.wrote(name)
 
     # -- who did it --------------------------------------------------------------------------
     def of_delta(self, operation: DeltaOp, cause: Cause) -> _Blame:

@@ -12,7 +12,7 @@
 | subscriptions | query version | see `subscriptions.py` |
 | journal, journal_of | number; class, key, number | see `journal.py` |
 | left | number | what is to be told of the view; see `left.py` |
-| kept, acked | class, key, client version; client version | see `kept.py` |
+| written, acked | client version | see `kept.py` |
 
 Rule 1: the object row is the view, `merge(synced, pending)`; `base` holds the synced state only
         while the object has pending deltas: copied on the first local write, gone with the last.
@@ -37,7 +37,7 @@ SUBSCRIPTIONS: Final = "subscriptions"
 JOURNAL: Final = "journal"
 JOURNAL_OF: Final = "journal_of"
 LEFT: Final = "left"
-KEPT: Final = "kept"
+KEPT: Final = "written"
 ACKED: Final = "acked"
 
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from replication.client import kept
 from replication.client.apply import rebuild
-from replication.client.database import Integration
 from replication.client.entities import ObjectName
+from replication.client.integration import Integration
 from replication.client.records import PENDING
 from replication.client.subscriptions import renumber
 from replication.clock import time_from_ms
@@ -108,7 +108,7 @@ def pull_back(work: Integration, first: int, server_ms: int, wall_ms: int) -> No
     own = work.local.ident
     floor = max(time_from_ms(server_ms), work.local.received)
     for version in range(work.synced.folded + 1, first):
-        floor = max(floor, work.outline(version).time)
+        floor = max(floor, work.opened(version).time)
     times: dict[int, int] = {}
     for _, changeset, *_ in pending:
         floor += 1
@@ -134,8 +134,7 @@ def _drop(work: Integration, first: int, end: int) -> dict[ObjectName, Key]:
     """Forget the pending changesets ``first <= version < end``; returns the objects in them."""
     touched: dict[ObjectName, Key] = {}
     for version in range(first, end):
-        for class_name, key, _ in work.outline(version).objects:
-            name = (class_name, key_bytes(key))
+        for name, key in work.opened(version).objects():
             touched[name] = key
             work.pending[name].remove(version)
         work.writer.delete_record(PENDING, int_key(version))

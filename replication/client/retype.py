@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from replication.client.database import Integration
 from replication.client.entities import ObjectName, Steps
+from replication.client.integration import Integration
 from replication.client.open_lists import OpenLists
 from replication.client.records import PENDING
 from replication.client.text_editor import write_updates

@@ -35,7 +35,8 @@ from replication.cli.output import noted
 from replication.errors import ReplicationError, UsageError
 
 if TYPE_CHECKING:
-    from replication.client.database import Database, Integration
+    from replication.client.database import Database
+    from replication.client.integration import Integration
     from replication.net.facade import Sync
 
 
