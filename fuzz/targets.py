@@ -9,10 +9,12 @@ from replication.client.loaded_text import LoadedText
 from replication.crdt import object as obj
 from replication.crdt.check import check_object
 from replication.crdt.document import Document
+from replication.crdt.formatting import pieces
 from replication.crdt.parts import Parts
 from replication.crdt.union import causal, union
+from replication.crdt.unit_sequence import UnitSequence
 from replication.crdt.units import Update
-from replication.crdt.updates import EMPTY, read_state, read_update, write_update
+from replication.crdt.updates import EMPTY, read_update, write_update
 from replication.crdt.view import object_view, queryable
 from replication.errors import DecodeError, QueryError
 from replication.history import changeset as changesets_module
@@ -130,24 +132,28 @@ def updates(data: bytes) -> None:
     document = Document([])
     document.take(write_update(shown))  # UPDATE-4: what it panics on is a DecodeError
     ends = {client: shown.end(client) for client in shown.runs}
-    assert read_state(document.doc.get_state()) == ends, "UPDATE-4"
+    assert document.ends() == ends, "UPDATE-4"
     _is_told_alike(document, found)
 
 
 def _is_told_alike(document: Document, found: list[Update]) -> None:
-    """A text that takes update after update shows the same, and its deltas tell its length."""
-    loaded, length = LoadedText(), 0
+    """A text that takes update after update shows the same, and its deltas tell its length.
+
+    So does a sequence of its units.
+    """
+    loaded, shown, units, length = LoadedText(), Document([]), UnitSequence(), 0
     for number in range(len(found)):
         tail = [write_update(each) for each in found[: number + 1]]
         state = [[], [each for each in tail if each != EMPTY], [], 0]
-        news = loaded.news(state, _no_parts)
+        news = loaded.news(state, _no_parts, units.ends)
         if news is None:
-            loaded, length = LoadedText(), 0
-            news = loaded.news(state, _no_parts)
+            loaded, shown, units, length = LoadedText(), Document([]), UnitSequence(), 0
+            news = loaded.news(state, _no_parts, {})
         assert news is not None, "UPDATE-5"
-        for step in loaded.document.take_told(news, loaded.document.pieces()):
+        units.take(news)
+        for step in shown.take_told(write_update(news), shown.pieces()):
             length += len(step.get("insert", "")) - step.get("delete", 0)
-    assert loaded.document.pieces() == document.pieces(), "UPDATE-5"
+    assert shown.pieces() == pieces(units) == document.pieces(), "UPDATE-5"
     assert length == sum(len(piece) for piece, _ in document.pieces()), "UPDATE-5"
 
 

@@ -18,7 +18,7 @@ LEFT_OUT = "*/updates.py,*/units.py,*/union.py,*/document.py"
 UNITS = [
     "register", "counter", "set", "dictionary", "list", "sequence", "object", "container", "parts",
     "view", "edit", "check", "substitute", "forget", "changeset", "text", "updates",
-    "text_corners", "merge_corners", "merge_bounds", "spec_vectors",
+    "text_corners", "unit_sequence", "merge_corners", "merge_bounds", "spec_vectors",
 ]  # fmt: skip
 #: Long loops over seeds, in those files.
 RANDOM = [

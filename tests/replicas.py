@@ -122,7 +122,6 @@ class Edit:
         editor = TextEditor(self.client)
         editor.catch_up(texts.setdefault(name, empty_text()), _no_parts)
         written = act(editor)
-        editor.close()
         write_updates(scope, name, written)
         for data, _ in written:
             texts[name] = merge_text(texts[name], text_of(read_update(data), ident), None, ())

@@ -13,9 +13,11 @@ from text_vectors import in_object
 
 from replication.client.loaded_text import LoadedText
 from replication.crdt import object as obj
-from replication.crdt.document import pieces_of
+from replication.crdt.document import Document, pieces_of
+from replication.crdt.formatting import pieces
 from replication.crdt.object import absent
 from replication.crdt.text import all_updates, text_of
+from replication.crdt.unit_sequence import UnitSequence
 from replication.crdt.units import Update
 from replication.crdt.updates import read_update, write_update
 
@@ -23,13 +25,18 @@ PATH = (obj.TEXT, "t")
 
 
 class Kept:
-    """A text of a stored object, kept loaded; how often that took a new document."""
+    """A text of a stored object, kept loaded; how often that took loading it anew."""
 
     def __init__(self) -> None:
         self.store = Store()
         self.state: Any = absent()
-        self.loaded = LoadedText()
-        self.loads = 0
+        self.loads = -1
+        self.load()
+
+    def load(self) -> None:
+        """Begin anew."""
+        self.loads += 1
+        self.loaded, self.document, self.units = LoadedText(), Document([]), UnitSequence()
 
     def merge(self, *updates: bytes) -> None:
         """Merge, catch up, and hold that what shows is right."""
@@ -44,14 +51,18 @@ class Kept:
             data: bytes = parts.load(PATH, [], number)
             return data
 
-        news = self.loaded.news(state, load)
+        known = self.document.ends()
+        assert known == self.units.ends
+        news = self.loaded.news(state, load, known)
         if news is None:
-            self.loads += 1
-            self.loaded = LoadedText()
-            news = self.loaded.news(state, load)
+            self.load()
+            news = self.loaded.news(state, load, {})
             assert news is not None
-        self.loaded.document.take(news)
-        assert self.loaded.document.pieces() == pieces_of(all_updates(state, parts, PATH))
+        self.document.take(write_update(news))
+        self.units.take(news)
+        shown = pieces_of(all_updates(state, parts, PATH))
+        assert self.document.pieces() == shown
+        assert pieces(self.units) == shown
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -88,7 +99,7 @@ def test_other_units_of_ids_that_are_shown() -> None:
     assert kept.loads == 1
     kept.merge(typed(5, 1, (5, 0), None, "c"))
     assert kept.loads == 1
-    assert kept.loaded.document.pieces() == [("ac", {})]
+    assert kept.document.pieces() == [("ac", {})]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +119,7 @@ def test_what_is_gone_is_not_shown() -> None:
     kept.state[3][obj.TEXT]["t"] = [[[5, 2, 3]], [typed(5, 0, None, None, "abc")], [], 0]
     kept.catch_up()
     assert kept.loads == 1
-    assert kept.loaded.document.pieces() == [("abc", {})]
+    assert kept.document.pieces() == [("abc", {})]
 
 
 def test_what_follows_nothing_is_shown_once_that_comes() -> None:
@@ -116,4 +127,4 @@ def test_what_follows_nothing_is_shown_once_that_comes() -> None:
     kept.merge(typed(5, 3, (5, 2), None, "def"))
     kept.merge(write_update(Update({6: [(0, 1, (5, 3), None, "!")]})))
     kept.merge(typed(5, 0, None, None, "abc"))
-    assert kept.loaded.document.pieces() == [("abcdef!", {})]
+    assert kept.document.pieces() == [("abcdef!", {})]

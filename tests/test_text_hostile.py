@@ -15,10 +15,9 @@ from test_server_text import body, delta, files, send, upload
 from test_updates import steps
 from text_vectors import HELLO
 
-from replication.client.text_editor import TextEditor
 from replication.crdt.document import pieces_of
 from replication.crdt.updates import read_update, write_number
-from replication.errors import DecodeError, UsageError
+from replication.errors import DecodeError
 from replication.history.changeset import Changeset, ObjectDelta, encode
 from replication.protocol.messages import ErrorCode
 
@@ -111,21 +110,3 @@ def test_other_roots_of_an_editor_are_refused() -> None:
     held = note(db)
     with db.write(), pytest.raises(DecodeError, match="root"):
         held.body.apply_update(peer.get_update())
-
-
-def test_what_native_code_panics_on_costs_that_edit() -> None:
-    """A document that panicked is never used again; what was written before it is kept."""
-    editor = TextEditor(5)
-    editor.insert(0, "é😀", None)
-    assert editor.insert(2, "abc", {"b": True}) == [(editor._made[1], {5: 8})]
-    before = editor._document
-
-    def panic() -> None:
-        del editor._document.text[0:999]
-
-    with pytest.raises(UsageError):
-        editor._act(panic)
-    assert editor._document is not before
-    assert editor.pieces() == [("é😀", {}), ("abc", {"b": True})]
-    assert editor.insert(5, "!", {}) == [(editor._made[2], {5: 9})]
-    assert pieces_of(editor._made) == [("é😀", {}), ("abc", {"b": True}), ("!", {})]

@@ -175,7 +175,6 @@ class Database:
         """Close the store. Idempotent; waits for a running transaction."""
         with self._lock:
             self._closed = True
-            self.texts.close()
             self._opened.close()
             self.store.close()
 

@@ -1,11 +1,11 @@
-"""A text in a document that stays loaded, and catches up with what is committed.
+"""What is loaded of a text that stays open, and what it lacks of what is committed.
 
-Rule 1: what a document shows is told by the updates that were loaded: the tail of a state and its
-        parts. What a later state adds to them is taken; what was loaded is not read again.
+Rule 1: what is shown is told by the updates that were loaded: the tail of a state and its parts.
+        What a later state adds to them is news; what was loaded is not read again.
 Rule 2: a state that lacks something of what is shown (refused, restored, a new life), or has other
-        units of its ids, needs another document. So does one some of which can't be shown yet.
-Rule 3: native code counts in characters what has units of UTF-16: it can't split a pair that it
-        holds already. What parts the halves of one needs another document.
+        units of its ids, is to be loaded anew. So is one some of which can't be shown yet.
+Rule 3: so is what parts the halves of a surrogate pair: native code counts in characters what has
+        units of UTF-16, and can't split a pair that it holds already.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from replication.crdt.document import Document
 from replication.crdt.text import Text
 from replication.crdt.union import causal, is_whole, union
 from replication.crdt.units import UnitId, Update, joined
-from replication.crdt.updates import EMPTY, read_state, read_update, write_update
+from replication.crdt.updates import EMPTY, read_update
 from replication.limits import TEXT_CLOCK_MAX
 
 #: Gives the update in the part of that number.
@@ -27,21 +26,15 @@ Load: TypeAlias = Callable[[int], bytes]
 #: Entries of a text's directory: part number, bytes, CRC-32.
 _Entry: TypeAlias = tuple[int, int, int]
 
-
 _PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class LoadedText:
-    """A text, loaded.
+    """What is loaded of one text."""
 
-    Attributes:
-        document: shows it. What `news` returns is for the caller to apply there.
-    """
+    __slots__ = ("_halves", "_parts", "_tail", "_whole")
 
-    __slots__ = ("_halves", "_parts", "_tail", "_whole", "document")
-
-    def __init__(self, client: int = 0) -> None:
-        self.document = Document([], client)
+    def __init__(self) -> None:
         self._tail: list[bytes] = []
         self._parts: dict[_Entry, bytes] = {}
         #: Second halves of surrogate pairs. Rule 3.
@@ -49,15 +42,18 @@ class LoadedText:
         #: Whether all that was loaded is shown.
         self._whole = True
 
-    def news(self, state: Text, load: Load, made: Sequence[bytes] = ()) -> bytes | None:
-        """What of a state is not shown yet, as an update; None by Rule 2.
+    def news(
+        self, state: Text, load: Load, known: Mapping[int, int], made: Sequence[bytes] = ()
+    ) -> Update | None:
+        """What of a state is not shown yet, for the caller to show; None by Rules 2 and 3.
 
         Args:
-            made: what was edited in the document itself; the state has it, if it was committed.
+            known: the clock after the last unit of each client that is shown.
+            made: what was edited in what is shown; the state has it, if it was committed.
         """
         tail, entries = _layout(state)
         if tail == self._tail and entries == list(self._parts) and not made:
-            return EMPTY
+            return Update()
         parts = {
             entry: self._parts[entry] if entry in self._parts else load(entry[0])
             for entry in entries
@@ -67,7 +63,6 @@ class LoadedText:
         gone = [*(self._parts[entry] for entry in self._parts if entry not in parts)]
         gone += [*self._tail[same:], *made]
         update, old = union(map(read_update, news)), union(map(read_update, gone))
-        known = self.state()
         if not self._whole or union([update, old]) != update or _rivals(update, old, known):
             return None
         if _splits(update, self._halves):
@@ -76,23 +71,10 @@ class LoadedText:
         following = causal(update, known)
         self._whole = is_whole(following, update, known)
         self._tail, self._parts = tail, parts
-        return write_update(following)
-
-    def again(self, client: int, made: list[bytes]) -> LoadedText:
-        """The same in another document, with what was made in this one besides.
-
-        Raises:
-            DecodeError: the native code does not take it.
-        """
-        other = LoadedText(client)
-        update = union(map(read_update, [*self._parts.values(), *self._tail, *made]))
-        other.document.take(write_update(causal(update, {})))
-        other._tail, other._parts = self._tail, self._parts
-        other._halves, other._whole = self._halves, self._whole
-        return other
+        return following
 
     def made(self, update: Update) -> None:
-        """Units are about to be shown, or are already: they were made in the document."""
+        """Units are about to be shown, or are already: they were made in what is shown."""
         for client, runs in update.runs.items():
             for run in runs:
                 if isinstance(run[4], str) and not run[4].isascii():
@@ -100,16 +82,13 @@ class LoadedText:
                         self._halves.add((client, run[0] + pair.start() + 1))
 
     def shows(self, state: Text, load: Load) -> None:
-        """A state is what the document shows already: it was edited there."""
+        """A state is what is shown already: it was edited there."""
         self._tail, entries = _layout(state)
         parts = self._parts
-        self._parts = {
-            entry: parts[entry] if entry in parts else load(entry[0]) for entry in entries
-        }
-
-    def state(self) -> dict[int, int]:
-        """The clock after the last unit of each client that is shown."""
-        return read_state(self.document.doc.get_state())
+        if entries != list(parts):
+            self._parts = {
+                entry: parts[entry] if entry in parts else load(entry[0]) for entry in entries
+            }
 
 
 def _splits(update: Update, halves: set[UnitId]) -> bool:

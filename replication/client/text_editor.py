@@ -1,13 +1,11 @@
 """Texts that a database has open for writing.
 
-Rule 1: a text is edited in a document that stays loaded from one transaction to the next, and
-        catches up with what is committed (see `loaded_text.py`).
-Rule 2: what is written is what the document says it changed: one canonical update an edit.
+Rule 1: a text is edited in a sequence of units that stays loaded from one transaction to the next,
+        and catches up with what is committed (see `loaded_text.py`).
+Rule 2: an edit writes one canonical update.
 Rule 3: whoever opens a file draws a client id at random. Where units that were made under it are
         gone from a text (refused, restored, reset), that text is written under another. [TEXT-20]
 Rule 4: indexes count code points of what is shown.
-Rule 5: one edit costs the same however long the text is, as long as that is ASCII: the native code
-        counts bytes of UTF-8, which are counted out otherwise.
 """
 
 from __future__ import annotations
@@ -17,11 +15,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from replication.client.loaded_text import Load, LoadedText
+from replication.crdt import formatting
 from replication.crdt.delta import Delta, Pieces
-from replication.crdt.document import is_failure
 from replication.crdt.text import Text as State
 from replication.crdt.text import end_of
-from replication.crdt.updates import EMPTY, read_number, read_update, write_update
+from replication.crdt.unit_sequence import UnitSequence
+from replication.crdt.units import Update, joined, normalise
+from replication.crdt.updates import write_update
 from replication.errors import UsageError
 from replication.limits import TEXT_CLIENT_MAX, TEXT_CLOCK_MAX
 
@@ -53,38 +53,24 @@ class TextEditor:
         edited: by a transaction that goes on, or that failed.
     """
 
-    __slots__ = ("_ascii", "_document", "_kept", "_loaded", "_made", "_written", "client", "edited")
+    __slots__ = ("_loaded", "_made", "_units", "client", "edited")
 
     def __init__(self, client: int) -> None:
         self.client = client
         self.edited = False
-        self._written: list[bytes] = []
         #: All that was written since the last commit.
         self._made: list[bytes] = []
-        self._use(LoadedText(client))
-
-    def _use(self, loaded: LoadedText) -> None:
-        self._loaded = loaded
-        self._document = loaded.document
-        written = self._written
-        self._kept = self._document.doc.observe(lambda event: written.append(event.update))
-        #: How many characters it shows, where it is known that all are ASCII. Rule 5.
-        self._ascii: int | None = None
-
-    def close(self) -> None:
-        """Let it go: an observed document is never freed."""
-        self._document.doc.unobserve(self._kept)
+        self._loaded = LoadedText()
+        self._units = UnitSequence()
 
     def catch_up(self, state: State, load: Load) -> bool:
         """Show what is committed; False where that needs another editor."""
-        news = self._loaded.news(state, load, self._made)
+        news = self._loaded.news(state, load, self._units.ends, self._made)
         if news is None:
             return False
         self._made.clear()
         self.edited = False
-        if news != EMPTY:
-            self._document.take(news)
-            self._ascii = None
+        self._units.take(news)
         return True
 
     def written(self, state: State, load: Load) -> None:
@@ -94,19 +80,14 @@ class TextEditor:
         self.edited = False
 
     def __str__(self) -> str:
-        return str(self._document.text)
+        return str(self._units)
 
     def __len__(self) -> int:
-        if self._ascii is None:
-            text = str(self)
-            if not text.isascii():
-                return len(text)
-            self._ascii = len(text)
-        return self._ascii
+        return len(self._units)
 
     def pieces(self) -> Pieces:
         """What it shows."""
-        return self._document.pieces()
+        return formatting.pieces(self._units)
 
     def insert(self, index: int, text: str, formats: Mapping[str, Any] | None) -> list[Written]:
         """Insert before the character at ``index``; returns what that wrote.
@@ -114,36 +95,25 @@ class TextEditor:
         Args:
             formats: None: as what stands there.
         """
-        at = self._offset(index)
-        given = None if formats is None else dict(formats)
-        held = self._ascii
-        self._act(lambda: self._document.text.insert(at, text, given))
-        if not text.isascii():
-            return self._read()
-        if held is not None:
-            self._ascii = held + len(text)
-        return self._one(_typed(self._written, len(text))) or self._read()
+        self._check(index)
+        units = self._units
+        if formats is None or not (formats or units.formats):
+            return self._tell(Update({self.client: [units.type(self.client, index, text)]}))
+        return self._tell(formatting.insert(units, self.client, index, text, formats))
 
     def erase(self, index: int, count: int) -> list[Written]:
         """Erase ``count`` characters from ``index`` on."""
-        start, end = self._offset(index), self._offset(index + count)
-        held = self._ascii
-
-        def act() -> None:
-            del self._document.text[start:end]
-
-        self._act(act)
-        if held is not None:
-            self._ascii = held - count
-        return self._one(_erased(self._written)) or self._read()
+        self._check(index, count)
+        if not count:
+            return []
+        return self._tell(Update({}, self._units.erase(index, count)))
 
     def format(self, index: int, count: int, formats: Mapping[str, Any]) -> list[Written]:
         """Format ``count`` characters from ``index`` on; None takes a format away."""
-        start, end = self._offset(index), self._offset(index + count)
-        held = self._ascii
-        self._act(lambda: self._document.text.format(start, end, dict(formats)))
-        self._ascii = held
-        return self._read()
+        self._check(index, count)
+        if not count:
+            return []
+        return self._tell(formatting.apply(self._units, self.client, index, count, formats))
 
     def apply(self, delta: Delta) -> list[Written]:
         """Do what a delta says."""
@@ -162,70 +132,34 @@ class TextEditor:
                 at += step["retain"]
         return out
 
-    def take(self, update: bytes) -> list[Written]:
-        """Apply an update of another editor."""
-        self._act(lambda: self._document.take(update))
-        return self._read()
+    def take(self, update: Update) -> list[Written]:
+        """Apply an update of another editor, which follows what is shown."""
+        self._units.take(update)
+        return self._tell(update)
 
-    def state(self) -> dict[int, int]:
+    @property
+    def ends(self) -> Mapping[int, int]:
         """The clock after the last unit of each client."""
-        return self._loaded.state()
+        return self._units.ends
 
-    def _act(self, act: Callable[[], None]) -> None:
-        """Edit the document, which then has told what it wrote."""
-        self.edited = True
-        self._ascii = None
-        self._written.clear()
-        try:
-            act()
-        except BaseException as error:
-            if not is_failure(error):
-                raise
-            self.close()
-            self._use(self._loaded.again(self.client, self._made))
-            raise UsageError(f"a text that can't be edited so: {error}") from None
-
-    def _read(self) -> list[Written]:
+    def _tell(self, update: Update) -> list[Written]:
         """What was written, in canonical form."""
-        out = []
-        for data in self._written:
-            update = read_update(data)
-            self._loaded.made(update)
-            ends = {client: update.end(client) for client in update.runs}
-            out.append(Written(write_update(update), ends))
-        self._made += [each.update for each in out]
-        return out
-
-    def _one(self, written: Written | None) -> list[Written]:
-        """The same where it was told that what was written is canonical as it is."""
-        if written is None:
+        self.edited = True
+        if update.is_empty:
             return []
+        self._loaded.made(update)
+        update.deleted = {client: joined(ranges) for client, ranges in update.deleted.items()}
+        normalise(update)
+        ends = {client: update.end(client) for client in update.runs}
+        written = Written(write_update(update), ends)
         self._made.append(written.update)
         return [written]
 
-    def _offset(self, index: int) -> int:
-        """Where a character is in UTF-8, as the document counts."""
-        size = len(self)
-        if not 0 <= index <= size:
-            raise IndexError(f"index {index} in a text of {size} characters")
-        return index if self._ascii is not None else len(str(self)[:index].encode())
-
-
-def _typed(written: list[bytes], count: int) -> Written | None:
-    """What typing ``count`` ASCII characters wrote, if that is one struct: then it is canonical."""
-    if len(written) != 1 or not (written[0].startswith(b"\1\1") and written[0].endswith(b"\0")):
-        return None
-    client, at = read_number(written[0], 2)
-    clock, _ = read_number(written[0], at)
-    return Written(written[0], {client: clock + count})
-
-
-def _erased(written: list[bytes]) -> Written | None:
-    """What erasing wrote, if that is one range: then it is canonical."""
-    if len(written) != 1 or not written[0].startswith(b"\0\1"):
-        return None
-    _, at = read_number(written[0], 2)
-    return Written(written[0], {}) if written[0][at] == 1 else None
+    def _check(self, index: int, count: int = 0) -> None:
+        size = len(self._units)
+        if not 0 <= index <= index + count <= size:
+            wrong = index if not 0 <= index <= size else index + count
+            raise IndexError(f"index {wrong} in a text of {size} characters")
 
 
 class Texts:
@@ -256,13 +190,11 @@ class Texts:
         if editor is not None and editor.catch_up(state, load):
             self._open.move_to_end(name)
             return editor
-        if editor is not None:
-            self._open.pop(name).close()
         editor = TextEditor(self._client_for(name, state))
         editor.catch_up(state, load)
         self._open[name] = editor
         if len(self._open) > _OPEN_MAX:
-            self._open.popitem(last=False)[1].close()
+            self._open.popitem(last=False)
         return editor
 
     def _client_for(self, name: TextName, state: Any) -> int:
@@ -289,11 +221,6 @@ class Texts:
         """A transaction that edited a text is about to be committed with this state of it."""
         editor.written(state, load)
         self._made[name] = (editor.client, end_of(state, editor.client))
-
-    def close(self) -> None:
-        """Let all of them go."""
-        while self._open:
-            self._open.popitem()[1].close()
 
 
 def write_updates(scope: Scope, name: str, written: list[Written]) -> None:

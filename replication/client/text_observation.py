@@ -20,8 +20,9 @@ from replication.client.changes import NetChanges
 from replication.client.loaded_text import Load, LoadedText
 from replication.client.results import Observation
 from replication.crdt.delta import Delta, Pieces, inserted, replaced
+from replication.crdt.document import Document
 from replication.crdt.text import Text
-from replication.crdt.updates import EMPTY
+from replication.crdt.updates import write_update
 from replication.errors import DecodeError
 from replication.model.encoding import key_bytes
 
@@ -53,7 +54,8 @@ class TextObservation(Observation):
         self._handle = handle
         self._name = name
         self._callback = callback
-        self._loaded: LoadedText | None = None
+        #: What is loaded, and what shows it.
+        self._open: tuple[LoadedText, Document] | None = None
         self._shown: Pieces = []
         self._is_valid = True
         self.start()
@@ -79,30 +81,31 @@ class TextObservation(Observation):
         before = self._shown
         self._is_valid = state is not None
         news = None
-        if state is not None and self._loaded is not None:
-            news = self._loaded.news(state, load)
-        if news == EMPTY:
-            return []
-        if news is None or self._loaded is None:
+        if state is not None and self._open is not None:
+            loaded, document = self._open
+            news = loaded.news(state, load, document.ends())
+        if news is None or self._open is None:
             self._load(state, load)
             return replaced(before, self._shown)
+        if news.is_empty:
+            return []
         try:
-            delta = self._loaded.document.take_told(news, before)
+            delta = document.take_told(write_update(news), before)
         except DecodeError:
-            self._loaded, self._shown = None, []
+            self._open, self._shown = None, []
             return replaced(before, [])
-        self._shown = self._loaded.document.pieces()
+        self._shown = document.pieces()
         return delta
 
     def _load(self, state: Text | None, load: Load) -> None:
-        loaded = None
-        if state is not None:
-            loaded = LoadedText()
-            news = loaded.news(state, load)
-            assert news is not None, "nothing was loaded that could be lacking"
-            try:
-                loaded.document.take(news)
-            except DecodeError:  # it shows nothing, as for a reader
-                loaded = None
-        self._loaded = loaded
-        self._shown = [] if loaded is None else loaded.document.pieces()
+        self._open, self._shown = None, []
+        if state is None:
+            return
+        loaded, document = LoadedText(), Document([])
+        news = loaded.news(state, load, {})
+        assert news is not None, "nothing was loaded that could be lacking"
+        try:
+            document.take(write_update(news))
+        except DecodeError:  # it shows nothing, as for a reader
+            return
+        self._open, self._shown = (loaded, document), document.pieces()

@@ -145,11 +145,11 @@ class FieldText(Text):
         """
         news = read_update(update)
         place, editor = self._editing()
-        known = editor.state()
+        known = editor.ends
         following = causal(news, known)
         if not is_whole(following, news, known):
             raise UsageError("an update that builds on others: apply those first")
-        self._write(place, editor.take(write_update(following)))
+        self._write(place, editor.take(following))
 
     def _editing(self) -> tuple[Place, TextEditor]:
         place = self._handle._place()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from replication.crdt.delta import Delta, Pieces, integers, spell, told
 from replication.crdt.text import all_updates
 from replication.crdt.union import causal, union
-from replication.crdt.updates import ROOT_NAME, read_update, write_update
+from replication.crdt.updates import ROOT_NAME, read_state, read_update, write_update
 from replication.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -28,19 +28,18 @@ if TYPE_CHECKING:
 
 
 class Document:
-    """A text loaded for reading and editing.
+    """A text loaded for reading.
 
     Args:
         updates: their union is loaded, as far as it follows.
-        client: who makes what is edited here; 0 for nobody.
     """
 
     __slots__ = ("doc", "text")
 
-    def __init__(self, updates: Iterable[bytes], client: int = 0) -> None:
+    def __init__(self, updates: Iterable[bytes]) -> None:
         import pycrdt  # slow to import, and most programs hold no texts
 
-        self.doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=client)
+        self.doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=0)
         self.text: pycrdt.Text = self.doc.get(ROOT_NAME, type=pycrdt.Text)
         held = [read_update(data) for data in updates]
         if held:
@@ -76,6 +75,10 @@ class Document:
         finally:
             self.text.unobserve(kept)
         return told(events, before)
+
+    def ends(self) -> dict[int, int]:
+        """The clock after the last unit of each client."""
+        return read_state(self.doc.get_state())
 
     def pieces(self) -> Pieces:
         """What is shown; neighbours have different formats."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any
@@ -119,18 +119,16 @@ def before(update: Update, ends: Mapping[int, int]) -> Update:
 
 
 # -- what can be shown -------------------------------------------------------------------------
-def causal(update: Update, known: Mapping[int, int]) -> Update:
-    """What of an update follows what is known: all of it, where nothing is missing.
+def causal_runs(update: Update, ends: dict[int, int]) -> Iterator[tuple[int, Run]]:
+    """The runs of an update that follow what is known, each with its client, in such an order.
 
     A unit follows if the one of the clock before it and those it was put between are known or
-    follow, a deletion if its unit does.
+    follow.
 
     Args:
-        known: the clock after the last unit of each client, from 0 on; what is before it is left
-            out.
+        ends: the clock after the last unit of each client, from 0 on; what is before it is left
+            out. It is kept up to date.
     """
-    ends = dict(known)
-    runs: dict[int, list[Run]] = {}
     #: (clock, client): what waits for units of a client, the least clock first.
     waiting: dict[int, list[UnitId]] = {}
     rests = {client: iter(found) for client, found in update.runs.items()}
@@ -138,12 +136,13 @@ def causal(update: Update, known: Mapping[int, int]) -> Update:
     ready = sorted(update.runs)
     while ready:
         client = ready.pop()
-        before = ends.get(client, 0)
         while True:
             run = heads.pop(client, None) or next(rests[client], None)
-            if run is None or run[0] > ends.get(client, 0):
+            known = ends.get(client, 0)
+            if run is None or run[0] > known:
                 break
-            if run[0] + run[1] <= ends.get(client, 0):
+            end = run[0] + run[1]
+            if end <= known:
                 continue
             missing = next(
                 (unit for unit in run[2:4] if unit and unit[1] >= ends.get(unit[0], 0)), None
@@ -152,13 +151,22 @@ def causal(update: Update, known: Mapping[int, int]) -> Update:
                 heads[client] = run
                 heapq.heappush(waiting.setdefault(missing[0], []), (missing[1], client))
                 break
-            ends[client] = run[0] + run[1]
-            runs.setdefault(client, []).append(
-                piece_of(client, run, max(run[0], before), ends[client])
-            )
+            ends[client] = end
+            yield client, piece_of(client, run, max(run[0], known), end)
         waiters = waiting.get(client, [])
         while waiters and waiters[0][0] < ends.get(client, 0):
             ready.append(heapq.heappop(waiters)[1])
+
+
+def causal(update: Update, known: Mapping[int, int]) -> Update:
+    """What of an update follows what is known: all of it, where nothing is missing.
+
+    See `causal_runs` for units; a deletion follows if its unit does.
+    """
+    ends = dict(known)
+    runs: dict[int, list[Run]] = {}
+    for client, run in causal_runs(update, ends):
+        runs.setdefault(client, []).append(run)
     deleted = {
         client: [(start, min(end, ends[client])) for start, end in ranges if start < ends[client]]
         for client, ranges in update.deleted.items()

@@ -42,6 +42,11 @@ class Update:
     runs: dict[int, list[Run]] = field(default_factory=dict)
     deleted: dict[int, Ranges] = field(default_factory=dict)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing."""
+        return not self.runs and not self.deleted
+
     def end(self, client: int) -> int:
         """The clock after the last unit of a client; 0 where there is none."""
         runs = self.runs.get(client)
