@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 
+from replication.crdt.view import query_values
 from replication.errors import SessionError
 from replication.net.rules_file import RulesFile
 from replication.rules.templates import TEMPLATES
+from replication.server.namespace import Namespace
+from replication.server.partitions import Partitions
+from replication.storage.sqlite import SQLiteStore
 from tests.command_line import ok, refused, run
 
 BOOKS = "".join(
@@ -457,3 +461,22 @@ def test_rules_that_are_wrong_stop_the_server(tmp_path: Path) -> None:
     said = refused("serve", tmp_path, "--development", "--rules", tmp_path / "rules.json",
                    "--functions", "no_such_module")  # fmt: skip
     assert "--functions no_such_module: No module named" in said
+
+
+def test_rules_about_another_partition_key_stop_the_server(tmp_path: Path) -> None:
+    """[RULES-PART-2]: whether the key is configured, or a data set remembers it."""
+    rules, cuts = tmp_path / "rules.json", tmp_path / "partitions.json"
+    rules.write_text(json.dumps({"partition": {"key": "owner", "read": True, "write": True}}))
+    cuts.write_text(json.dumps({"key": "part", "type": "string"}))
+    reason = "the rules are about partitions by 'owner', but the data set is cut by 'part'"
+    said = refused("serve", tmp_path / "served", "--development", "--rules", rules,
+                   "--partitions", cuts)  # fmt: skip
+    assert f"rules.json: partition.key: {reason} (--partitions)" in said
+    served = tmp_path / "served"
+    served.mkdir(exist_ok=True)
+    Namespace(
+        SQLiteStore(served / "books.db", query_values), entropy=lambda: 1, wall_ms=lambda: 0,
+        development=True, partitions=Partitions("part", "string"),
+    ).store.close()  # fmt: skip
+    said = refused("serve", served, "--namespace", "books", "--development", "--rules", rules)
+    assert f"rules.json: partition.key: {reason} (books)" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import uuid
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from replication.model.schema import ClassSchema, Schema
 from replication.net.local import open_database
 from replication.protocol.body import StateOp
 from replication.protocol.partitions import partition_query
+from replication.rules.read import read_rules
+from replication.rules.roles import OPEN, Rules
 from replication.server.partitions import Partitions
 from replication.simulation.world import NAMESPACE, Device, Server
 from replication.storage.memory import MemoryStore
@@ -39,9 +42,10 @@ OWNED = Schema([ClassSchema("Book", [of("title", "string"), of("owner", "string?
 class World(Server):
     """A server that cuts its books by owner."""
 
-    def __init__(self, served: str = "both", **options: Any) -> None:
+    def __init__(self, served: str = "both", rules: Rules = OPEN, **options: Any) -> None:
         self.ms = 400_000_000_000
         rng = random.Random(7)
+        self.rules = rules
         self.cut = Partitions.from_json(
             {"key": "owner", "type": "string", "served": served, **options}
         )
@@ -50,6 +54,7 @@ class World(Server):
             wall_ms=lambda: self.ms,
             entropy=lambda: rng.getrandbits(63),
             partitions=lambda _name: self.cut,
+            rules=lambda _name: self.rules,
         )
 
     def device(
@@ -511,3 +516,28 @@ def test_partitions_and_subscriptions_at_once_at_random(seed: int) -> None:
         assert phone.books() == sorted(key for key, owner in owners.items() if owner == name)
         check_file(phone.db)
     assert flexible.books() == sorted(owners)
+
+
+def test_rules_that_ask_a_function_about_the_partition() -> None:
+    """[RULES-PART-3]: each session is of one partition, whose value the function is told."""
+    world = World()
+    red, blue = world.device("red"), world.device("blue")
+    put(red, 1, "of red")
+    put(blue, 2, "of blue")
+    meet(red, blue)
+    asked = {"%%true": {"%function": {"name": "open", "arguments": ["%%partition"]}}}
+    content = json.dumps({"partition": {"key": "owner", "read": asked, "write": False}})
+    world.rules = read_rules(content, functions={"open": lambda value: value == "red"})
+    world.host.rules_changed()
+    meet(red, blue)
+    assert (red.books(), blue.books()) == ([1], [])
+    put(red, 1, "changed")
+    meet(red)
+    (refusal,) = red.db.refusals()
+    assert (refusal.role, refusal.clause) == ("partition", "document_filters.write")
+    everywhere = world.device()
+    with everywhere.db.subscriptions.edit() as wanted:
+        wanted.add("Book", "TRUEPREDICATE")
+    everywhere.sync()
+    assert everywhere.books() == []
+    assert "open one" in everywhere.db.subscriptions.latest.message

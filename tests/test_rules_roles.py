@@ -224,7 +224,9 @@ def test_a_function_that_fails_allows_nothing() -> None:
     roles = held.bind({"id": "ann"}, told.append)
     found = roles.of("Book")
     assert isinstance(found, Denied)
-    assert found.reason == "apply_when of role 'a' in default_roles[0] can't be decided"
+    assert found.reason == (
+        "apply_when of role 'a' in default_roles[0] can't be decided: a function failed"
+    )
     assert found.ruling == ("a", "default_roles[0]", "apply_when")
     assert "ZeroDivisionError" in str(told[0])
 

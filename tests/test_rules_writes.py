@@ -274,10 +274,28 @@ def test_a_function_decides_and_fails_closed() -> None:
     call = {"%%true": {"%function": {"name": "old", "arguments": ["%%root.year"]}}}
     held = rules(role("a", delete=call), functions={"old": lambda year: 10 / year > 2})
     desk = Desk(held)
+    told: list[Exception] = []
+    desk.ann.roles = held.bind({"id": "ann"}, told.append)
     assert desk.write(setting(year=0)) == []
-    assert desk.write(delete)[0][1] == NOT_PERMITTED
+    for _ in range(3):
+        ((_, reason, message),) = desk.write(delete)
+        assert reason == NOT_PERMITTED
+        assert message.endswith(".delete can't be decided: a function failed")
+        assert "ZeroDivision" not in message
+    assert [str(each) for each in told] == [
+        "the function 'old' failed: ZeroDivisionError('division by zero')"
+    ], "however often they try"
     assert desk.write(setting(year=1)) == []
     assert desk.write(delete) == []
+
+
+def test_an_insert_whose_function_fails() -> None:
+    """[RULES-EXPR-8]"""
+    call = {"%%true": {"%function": {"name": "f", "arguments": ["%%root.year"]}}}
+    desk = Desk(rules(role("a", insert=call), functions={"f": lambda _year: {}["secret"]}))
+    ((path, reason, message),) = desk.write(setting(title="x", year=1), 3)
+    assert (path, reason) == ([], NOT_PERMITTED)
+    assert message.endswith(".insert can't be decided: a function failed")
 
 
 def test_a_role_that_reads_alone() -> None:

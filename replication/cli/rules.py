@@ -105,6 +105,7 @@ def import_legacy(file: Path) -> None:
 @click.option("--user-type", type=click.Choice(["normal", "server"]), default="normal")
 @click.option("--custom-data", default="{}", metavar="JSON", help="What is said about the user.")
 @click.option("--data", default="{}", metavar="JSON", help="What the user's token says.")
+@click.option("--partition", metavar="JSON", help="The partition that the user opens.")
 @click.option("--class", "class_name", required=True, metavar="CLASS")
 @click.option("--key", required=True, help="The primary key of the object.")
 @click.option("--operation", required=True, type=click.Choice(["read", "edit", "insert", "delete"]))
@@ -129,7 +130,8 @@ def explain_command(file: Path, store: Path, as_json: bool, **asked: Any) -> int
             "data": _json("--data", asked["data"]),
             "custom_data": _json("--custom-data", asked["custom_data"]),
             "identities": [],
-        }
+        },
+        partition=_partition(asked["partition"]),
     )
     with snapshot(str(store)) as held:
         if held.kind != "namespace":
@@ -146,6 +148,16 @@ def explain_command(file: Path, store: Path, as_json: bool, **asked: Any) -> int
         )
     _tell(found, as_json)
     return 0 if found.allowed else 1
+
+
+def _partition(text: str | None) -> Any:
+    from replication.model.notation import from_json
+    from replication.rules.evaluate import ABSENT
+
+    try:
+        return ABSENT if text is None else from_json(json.loads(text))
+    except (ValueError, RecursionError, WrongTypeError) as error:
+        raise UsageError(f"--partition {text!r:.60}: {error}") from None
 
 
 def _json(option: str, text: str) -> Any:

@@ -222,12 +222,24 @@ class _Configured(Generic[T]):
         self.found = self._read(found)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Cuts:
-    """What may be asked for, and how data sets are cut into partitions."""
+    """What may be asked for, and how data sets are cut into partitions.
+
+    Attributes:
+        opened: knows how those are cut that are open, once there are any.
+    """
 
     queryable: _Configured[Queryable]
     partitions: _Configured[Partitions]
+    opened: Host | None = None
+
+    def keys(self) -> dict[str, str]:
+        """The partition keys of data sets, by name; what is configured is for all of them."""
+        found = {} if self.opened is None else self.opened.partitions()
+        if self.partitions.found is not None:
+            found["--partitions"] = self.partitions.found
+        return {name: each.key for name, each in found.items()}
 
     @classmethod
     def of(cls, settings: Settings) -> _Cuts:
@@ -278,13 +290,14 @@ def _functions(settings: Settings) -> dict[str, Any]:
     return {name: each for name, each in found if callable(each) and not name.startswith("_")}
 
 
-def _rules(settings: Settings) -> RulesFile | None:
+def _rules(settings: Settings, cuts: _Cuts) -> RulesFile | None:
     from replication.net.rules_file import RulesFile
 
     if settings.rules is None:
         return None
     schema = None if settings.identity.development else _schema(settings)
-    return RulesFile(settings.rules, functions=_functions(settings), schema=schema)
+    functions = _functions(settings)
+    return RulesFile(settings.rules, functions=functions, schema=schema, keys=cuts.keys)
 
 
 def _host(settings: Settings, doors: Doors, cuts: _Cuts, rules: RulesFile | None) -> Host:
@@ -322,12 +335,15 @@ def _serve(settings: Settings) -> None:
     tls = _tls(settings)
     let_in = doors(settings.identity, settings.directory)
     cuts = _Cuts.of(settings)
-    rules = _rules(settings)
+    rules = _rules(settings, cuts)
     host = _host(settings, let_in, cuts, rules)
     with ExitStack() as stack:
         stack.callback(host.close)
         for name in settings.namespaces:
             host.namespace(name)
+        cuts.opened = host
+        if rules is not None:
+            rules.check()
         trio.run(_until_told, settings, host, tls, let_in, cuts, rules)
 
 

@@ -178,7 +178,7 @@ _KNOWN: Final[dict[Place, frozenset[str]]] = {
     Place.PARTITION: frozenset({"user", "values", "environment", "partition"}),
     Place.ANY: frozenset(_SCOPES),
 }
-_WITHOUT_FUNCTIONS: Final = frozenset({Place.FILTER, Place.PARTITION})
+_WITHOUT_FUNCTIONS: Final = frozenset({Place.FILTER})
 _WITHOUT_DOCUMENT: Final = frozenset({Place.ASSIGN, Place.PARTITION})
 
 
@@ -420,6 +420,15 @@ def _within(operand: Operand) -> Iterable[Operand]:
     elif isinstance(operand, Call | Items):
         for item in operand.arguments if isinstance(operand, Call) else operand.items:
             yield from _within(item)
+
+
+def calls_with(condition: Condition, scope: str) -> bool:
+    """Whether a function is called with what a scope expands to."""
+    return any(
+        isinstance(call, Call)
+        and any(isinstance(each, Expansion) and each.scope == scope for each in _within(call))
+        for call in operands(condition)
+    )
 
 
 def paths(condition: Condition) -> frozenset[tuple[str, ...]]:

@@ -5,6 +5,9 @@
 They stand in place of the default roles: the role `partition`, whose document filters ask for the
 key of each object where the expressions say `%%partition`. So what a partition's rules allow is the
 same whether a device opens one partition or subscribes to parts of several.
+
+A function can't be asked about each object. Where one is called with `%%partition` the expressions
+are evaluated once, for the partition that a device opens; whoever opens none has no role.
 """
 
 from __future__ import annotations
@@ -19,13 +22,15 @@ ROLE_NAME = "partition"
 
 def partition_role(key: str, read: Condition, write: Condition) -> Role:
     """The role that the rules of a partition are."""
+    opened = ex.calls_with(read, "partition") or ex.calls_with(write, "partition")
     return Role(
         ROLE_NAME,
         "partition",
-        read=asking_for(read, key),
-        write=asking_for(write, key),
+        read=read if opened else asking_for(read, key),
+        write=write if opened else asking_for(write, key),
         readable=access.ALL,
         writable=access.ALL,
+        opened=key if opened else None,
     )
 
 

@@ -91,6 +91,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self._functions = functions
         self._schema = schema
+        self._partition_key: str | None = None
 
     def once(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         """An object of JSON whose names are all different."""
@@ -110,6 +111,7 @@ class _Reader:
             self._object(content, "values", ""),
             self._object(content, "environment", ""),
             self._functions or {},
+            self._partition_key,
         )
 
     def _defaults(self, content: dict[str, Any]) -> tuple[Role, ...]:
@@ -124,6 +126,7 @@ class _Reader:
         if type(key) is not str or reason is not None:
             self._no("partition.key", f"the property that says which partition: {reason}")
             return ()
+        self._partition_key = key
         read, write = (self._of_partition(found, clause, key) for clause in ("read", "write"))
         return (partition_role(key, read, write),)
 
@@ -134,7 +137,7 @@ class _Reader:
             return ex.NEVER
         before = len(self.problems)
         condition = self._expression(found[clause], Place.PARTITION, path)
-        if len(self.problems) == before:
+        if len(self.problems) == before and not ex.calls_with(condition, "partition"):
             for reason in uncompilable(asking_for(condition, key)):
                 self._no(path, f"no query can be made of it: it {reason}")
         return condition

@@ -6,7 +6,7 @@ Rule 1: a class that has roles of its own is looked for in these alone, any othe
 Rule 2: everything about the user is filled in once, when roles are bound.
 Rule 3: whoever may write may read: the read filter of a role is the one or the other filter, its
         readable fields are those and the writable ones.
-Rule 4: a function that fails allows nothing.
+Rule 4: a function that fails allows nothing, is reported, and its user is told no more than that.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from replication.errors import QueryError, RulesError
-from replication.query import Query, canonical, union
+from replication.query import Query, canonical, literals, union
 from replication.rules import access
 from replication.rules import expression as ex
 from replication.rules.access import Access
 from replication.rules.compile import compiled
-from replication.rules.evaluate import Document, Function, Scope, holds
+from replication.rules.evaluate import ABSENT, Document, Function, Scope, holds
 from replication.rules.expression import Condition
 from replication.rules.sight import NOTHING, Seen, Sight
 
 _NOTHING: Final = Query.of(canonical.FALSE)
+#: What users are told of a function that failed: not what it raised.
+FAILED: Final = "a function failed"
+#: Failures that are told for one user, at most.
+_TOLD_MAX: Final = 100
 
 #: The fields that a role or field names, each with those that it names inside; None where `write`
 #: decides for all of them.
@@ -40,6 +44,8 @@ class Role:
         where: its place in the file, as in `rules.Book[0]`.
         readable, writable: fields; Rule 3 is applied already.
         named: the fields that it names.
+        opened: of the rules of partitions that call functions with `%%partition`, the partition
+            key: `read` and `write` are about the one partition that somebody opens.
     """
 
     name: str
@@ -52,6 +58,7 @@ class Role:
     readable: Access = access.NONE
     writable: Access = access.NONE
     named: Named = None
+    opened: str | None = None
 
     def write_clause(self, *names: str) -> str:
         """The clause that says whether a field may be written; without names: whether any may.
@@ -78,6 +85,7 @@ class Rules:
         defaults: those of all other classes.
         values, environment: what `%%values` and `%%environment` stand for.
         functions: what `%function` calls.
+        partition_key: the property that the rules of partitions are about; None: there are none.
     """
 
     classes: Mapping[str, tuple[Role, ...]] = field(default_factory=dict)
@@ -85,23 +93,43 @@ class Rules:
     values: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     functions: Mapping[str, Function] = field(default_factory=dict)
+    partition_key: str | None = None
 
     def bind(
-        self, user: Mapping[str, Any], report: Callable[[Exception], None] = lambda _error: None
+        self,
+        user: Mapping[str, Any],
+        report: Callable[[Exception], None] = lambda _error: None,
+        partition: Any = ABSENT,
     ) -> Roles:
         """The roles of a user for every class.
 
         Args:
             user: `id`, `type`, `data`, `custom_data`, `identities`.
-            report: told of functions that fail.
+            report: told of functions that fail, once of each failure.
+            partition: the value of the one partition that is opened.
         """
         known = {"user": user, "values": self.values, "environment": self.environment}
-        scope = Scope(known, self.functions)
+        scope = Scope(known, self.functions, partition=partition)
+        once = _Once(report)
         granted = {
-            name: _assigned(f"rules.{name}", roles, scope, report)
+            name: _assigned(f"rules.{name}", roles, scope, once)
             for name, roles in self.classes.items()
         }
-        return Roles(granted, _assigned("default_roles", self.defaults, scope, report))
+        return Roles(granted, _assigned("default_roles", self.defaults, scope, once))
+
+
+class _Once:
+    """Tells each failure once: whoever may write could have one told as often as they write."""
+
+    def __init__(self, report: Callable[[Exception], None]) -> None:
+        self._report = report
+        self._told: set[str] = set()
+
+    def __call__(self, error: Exception) -> None:
+        text = str(error)
+        if text not in self._told and len(self._told) < _TOLD_MAX:
+            self._told.add(text)
+            self._report(error)
 
 
 class Ruling(NamedTuple):
@@ -137,12 +165,14 @@ class Granted:
     Attributes:
         read: the objects that may be read. Rule 3.
         write: those that may be written.
+        report: told of functions that fail.
     """
 
     role: Role
     scope: Scope
     read: Query
     write: Query
+    report: Callable[[Exception], None]
 
     @property
     def name(self) -> str:
@@ -169,18 +199,18 @@ class Granted:
 
     def allows(
         self, clause: str, *, before: Document | None = None, after: Document | None = None
-    ) -> bool:
-        """Whether `insert` or `delete` holds for an object.
-
-        Raises:
-            RulesError: a function failed: nothing is allowed.
-        """
+    ) -> bool | None:
+        """Whether `insert` or `delete` holds for an object; None: a function failed. Rule 4."""
         condition = self.role.insert if clause == "insert" else self.role.delete
         if isinstance(condition, ex.Truth):
             return condition.value
         root = before if after is None else after
         scope = Scope(self.scope.known, self.scope.functions, root=root, previous=before)
-        return holds(condition, scope)
+        try:
+            return holds(condition, scope)
+        except RulesError as error:
+            self.report(error)
+            return None
 
 
 class Roles:
@@ -223,13 +253,15 @@ def _assigned(
 ) -> Granted | Denied:
     """Rule 1."""
     for role in roles:
+        clause = "apply_when"
         try:
             if holds(role.apply_when, scope):
-                return _granted(role, scope)
+                clause = "document_filters"
+                return _granted(role, scope, report)
         except RulesError as error:
             report(error)
-            reason = f"apply_when of role {role.name!r} in {role.where} can't be decided"
-            return Denied(reason, Ruling(role.name, role.where, "apply_when"))
+            reason = f"{clause} of role {role.name!r} in {role.where} can't be decided: {FAILED}"
+            return Denied(reason, Ruling(role.name, role.where, clause))
         except QueryError as error:
             reason = f"a filter of role {role.name!r} in {role.where} can't be used: {error}"
             return Denied(reason, Ruling(role.name, role.where, "document_filters"))
@@ -238,12 +270,24 @@ def _assigned(
     return Denied(f"no role in {where} applies to you", Ruling(rule_path=where))
 
 
-def _granted(role: Role, scope: Scope) -> Granted:
-    write = compiled(role.write, scope)
-    read = union([compiled(role.read, scope), write])
+def _granted(role: Role, scope: Scope, report: Callable[[Exception], None]) -> Granted | Denied:
+    if role.opened is not None and scope.partition is ABSENT:
+        reason = f"the rules of {role.where} ask a function about the partition: open one"
+        return Denied(reason, Ruling(role.name, role.where, "document_filters"))
+    write = _filter(role, role.write, scope)
+    read = union([_filter(role, role.read, scope), write])
     if role.readable.is_none:
         read = write = _NOTHING
-    return Granted(role, scope, read, write)
+    return Granted(role, scope, read, write, report)
+
+
+def _filter(role: Role, condition: Condition, scope: Scope) -> Query:
+    if role.opened is None:
+        return compiled(condition, scope)
+    if not holds(condition, scope):
+        return _NOTHING
+    value = literals.constant(scope.partition)
+    return Query.of(canonical.comparison("==", canonical.field(role.opened), value))
 
 
 def role_of_everybody(where: str) -> Role:

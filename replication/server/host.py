@@ -196,6 +196,12 @@ class Host:
             if concerned and (link.partition is None or link.partition.partitions != partitions):
                 link.end(ErrorCode.MODE_CHANGED, "how partitions are served has changed")
 
+    def partitions(self) -> dict[str, Partitions]:
+        """How the namespaces are cut that are open, as far as they are."""
+        with self._lock:
+            found = [(name, space.partitions) for name, space in self._namespaces.items()]
+        return {name: each for name, each in found if each is not None}
+
     def configuration_changed(self) -> None:
         """What is configured has changed: see it done for every namespace that is open.
 
@@ -300,7 +306,8 @@ class Host:
         assert link.user is not None
         basis = (link.user, self._policy.rules(name))
         if link.basis is None or any(a is not b for a, b in zip(link.basis, basis, strict=True)):
-            link.roles = self._policy.roles(name, link.user)
+            cut = self.namespace(name).partitions
+            link.roles = self._policy.roles(name, link.user, cut, link.partition)
             link.basis = basis
         return link.roles
 
@@ -424,7 +431,8 @@ class Host:
         told = None if partition is None else (partition.key, partition.is_flexible)
         ident, salt, assigned = namespace.open_file(writer, user.id, bind.ident, bind.salt)
         if assigned:
-            tables.begin_sight(writer, ident, Assigned(self._policy.roles(job.name, user), 0).sight)
+            roles = self._policy.roles(job.name, user, namespace.partitions, partition)
+            tables.begin_sight(writer, ident, Assigned(roles, 0).sight)
         link.partition = partition
         self._links.add(link, job.name, namespace, ident, user)
         return lambda: link.session.opened(ident, salt, assigned=assigned, partition=told)

@@ -143,13 +143,13 @@ class Objects:
             judge.back_to(mark)
             found = self._found(item)
             target = found.target(item)
-            permit.refuse(target, verdict.clause, units, judge)
+            permit.refuse(target, verdict, units, judge)
             left = without(delta, units)
             plan = self._merged(item, found, left, judge) if left[3] or left[0] else None
             if plan is None or permit.after(target, left, plan) is None:
                 return plan
         judge.back_to(mark)
-        permit.refuse(self._found(item).target(item), verdict.clause, frozenset(), judge)
+        permit.refuse(self._found(item).target(item), verdict, frozenset(), judge)
         return None
 
     def _found(self, item: ObjectDelta) -> _Found:

@@ -27,7 +27,6 @@ from replication.crdt import object as obj
 from replication.crdt.object import Fields, ObjectState
 from replication.crdt.parts import Parts, Path
 from replication.crdt.view import object_view, queryable
-from replication.errors import RulesError
 from replication.limits import RULE_CLAUSE_BYTES_MAX
 from replication.model.encoding import unpack_trusted
 from replication.model.types import KEY_NAME
@@ -38,7 +37,7 @@ from replication.rules.access import Access
 from replication.rules.evaluate import Document
 from replication.rules.expression import ALWAYS
 from replication.rules.project import owner_of
-from replication.rules.roles import Denied, Granted, Roles
+from replication.rules.roles import FAILED, Denied, Granted, Roles
 from replication.rules.sight import NOTHING
 from replication.server.refusals import NOT_PERMITTED
 from replication.server.touched import Way, asked_about, groups_without, touched, touches
@@ -70,13 +69,14 @@ class Verdict(NamedTuple):
     """A delta whose outcome is not permitted.
 
     Attributes:
-        clause: which does not hold.
+        clause: which does not hold; `why`, as the end of a sentence.
         choices: what to leave out, any of which may be enough, the least first; none: the object is
             refused whole.
     """
 
     clause: str
     choices: list[frozenset[Way]]
+    why: str = "does not hold after the write"
 
 
 class Permit:
@@ -130,19 +130,22 @@ class Permit:
                 "document_filters.write", [] if inserted else _choices(delta, asked, plan)
             )
         if inserted and role.role.insert is not ALWAYS:
-            after = _document(target, plan.state)
-            if not _allows(role, "insert", after=after):
+            holds = role.allows("insert", after=_document(target, plan.state))
+            if holds is None:
+                return Verdict("insert", [], _UNDECIDED)
+            if not holds:
                 return Verdict("insert", [])
         return None
 
-    def refuse(self, target: Target, clause: str, left_out: frozenset[Way], judge: Judge) -> None:
+    def refuse(
+        self, target: Target, verdict: Verdict, left_out: frozenset[Way], judge: Judge
+    ) -> None:
         """Refuse what was left out, or with nothing the whole object."""
         role, *_ = self._role(target.class_name)
         assert isinstance(role, Granted), "`before` has let it through"
-        when = "does not hold after the write"
         for way in sorted(left_out) or [()]:
             path = tuple(step for name in way for step in (obj.REGISTER, name))
-            _refuse(judge, role, clause, when, path)
+            _refuse(judge, role, verdict.clause, verdict.why, path)
 
     def _role(self, class_name: str) -> tuple[Granted | Denied, Query, frozenset[Way]]:
         found = self._known.get(class_name)
@@ -161,10 +164,11 @@ class Permit:
                 role.role.write_clause(),
                 "does not allow every field, as deleting asks",
             )
-        elif not _allows(role, "delete", before=_document(target, target.state)):
-            clause, when = "delete", "does not hold for it"
         else:
-            return True
+            holds = role.allows("delete", before=_document(target, target.state))
+            if holds:
+                return True
+            clause, when = "delete", _UNDECIDED if holds is None else "does not hold for it"
         _refuse(judge, role, clause, when)
         return False
 
@@ -345,11 +349,8 @@ def _document(target: Target, state: ObjectState) -> Document:
     return get
 
 
-def _allows(role: Granted, clause: str, **documents: Document) -> bool:
-    try:
-        return role.allows(clause, **documents)
-    except RulesError:
-        return False
+#: Why a clause does not hold whose function failed.
+_UNDECIDED: Final = f"can't be decided: {FAILED}"
 
 
 # -- refusing --------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ Rule 1: what a file's user might read at its cursor is remembered (`tables.SIGHT
         and nobody is reset. [RULES-CHANGE-1]
 Rule 2: a change that shows in what may be read makes an entry of the log, so that what follows has
         a version past every cursor there is.
-Rule 3: a server without rules lets nobody do anything, and says so. [RULES-FILE-3]
+Rule 3: a server without rules lets nobody do anything, and says so. [RULES-FILE-3] So does one
+        whose rules are about partitions by another key than the data set's. [RULES-PART-2]
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from replication.errors import ErrorCode, SessionError
-from replication.rules.roles import CLOSED, OPEN, Roles, Rules
+from replication.rules.evaluate import ABSENT
+from replication.rules.roles import CLOSED, OPEN, Denied, Roles, Rules, Ruling
 from replication.rules.sight import EVERYTHING, Sight
 from replication.server import tables
 from replication.server.users import User
@@ -22,6 +24,7 @@ from replication.storage.contract import Writer
 
 if TYPE_CHECKING:
     from replication.server.namespace import Namespace
+    from replication.server.partitions import Partition, Partitions
 
 
 class Assigned(NamedTuple):
@@ -57,10 +60,23 @@ class Policy:
         self.rules = rules
         self._report = report
 
-    def roles(self, name: str, user: User) -> Roles | None:
-        """A user's roles in a data set; None: they may do everything."""
+    def roles(
+        self, name: str, user: User, partitions: Partitions | None, opened: Partition | None
+    ) -> Roles | None:
+        """A user's roles in a data set; None: they may do everything.
+
+        Args:
+            partitions: how the data set is cut; `opened`: the partition that a session is of.
+        """
         rules = self.rules(name)
-        return None if rules is OPEN else rules.bind(described(user), self._report)
+        if rules is OPEN:
+            return None
+        if partitions is not None:
+            reason = other_key(rules, partitions.key)
+            if reason is not None:
+                return Roles({}, Denied(reason, Ruling(rule_path="partition.key")))
+        value = ABSENT if opened is None else opened.value
+        return rules.bind(described(user), self._report, value)
 
     def admit(self, name: str) -> None:
         """Raise SessionError with PERMISSION_DENIED where there are no rules. Rule 3."""
@@ -69,6 +85,14 @@ class Policy:
                 ErrorCode.PERMISSION_DENIED,
                 "this server was given no rules, so nobody may read or write anything",
             )
+
+
+def other_key(rules: Rules, key: str) -> str | None:
+    """Why rules don't fit a data set that is cut by a key; None if they do."""
+    if rules.partition_key in (None, key):
+        return None
+    by = rules.partition_key
+    return f"the rules are about partitions by {by!r}, but the data set is cut by {key!r}"
 
 
 def described(user: User) -> dict[str, Any]:
