@@ -10,7 +10,7 @@ demo: $(VENV)/.runtime
 	$(BIN)/replication demo $(if $(DATA),--data $(DATA))
 
 test: $(VENV)/.test check .yjs/node_modules
-	RUST_BACKTRACE=0 $(BIN)/python -bb -m pytest -n auto --dist worksteal
+	RUST_BACKTRACE=0 $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
