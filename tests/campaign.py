@@ -14,10 +14,13 @@ all 90 end with the same bytes; these have to show what the reference model show
 they are when a changeset comes again. Points at which a replica has delivered nothing are shared
 by all programs of that replica.
 
+Each program also passes a horizon, at a point that chance says: all of its interleavings that lead
+through that point go on behind it with everything dead forgotten; see `campaign_horizons.py`.
+
 A line of the ledger says what one slice (a family, and the first operation of the first replica)
-ran: commit, digest of the code concerned, range of programs, runs, merges, failures, seconds of
-CPU. Slices that the ledger has for the same digest are skipped, so a campaign can be interrupted,
-and spread over machines by shards.
+ran: commit, digest of the code concerned, programs, runs, how many of them again past a horizon,
+merges, failures, seconds of CPU. Slices that the ledger has for the same digest are skipped, so a
+campaign can be interrupted, and spread over machines by shards.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from campaign_horizons import POINTS, Point, chance, past_horizon, runs_through
 from merge_families import FAMILIES, Family
 from reference import Model, operations
 from replicas import Replica
@@ -50,6 +54,9 @@ LEDGER = ROOT / "tests" / "campaign-ledger.jsonl"
 #: Interleavings of three sequences of two: 6! / (2! 2! 2!).
 INTERLEAVINGS = 90
 REPLICAS = (3, 4, 5)
+
+#: What else the result depends on.
+PROGRAMS = ("merge_families", "campaign_horizons", "reference", "reference_ages", "replicas")
 
 #: The two operations of a replica.
 Program: TypeAlias = tuple[str, str]
@@ -79,7 +86,7 @@ class Campaign:
         self.start_facts = operations(origin.state)
         self.programs: list[Program] = list(product(family.operations, repeat=2))
         self.written: dict[tuple[int, Program], Written] = {}
-        self.merges = 0
+        self.merges = self.behind = 0
         for ident, program in product(REPLICAS, self.programs):
             # Two replicas write in the same milliseconds, the third a second later.
             device = Replica(ident, wall_ms=origin.wall_ms + (1000 if ident == 5 else 0))
@@ -121,7 +128,7 @@ class Campaign:
         each = zip(REPLICAS, (one, two, three), strict=True)
         a, b, c = (self.written[ident, program] for ident, program in each)
         flat, left, right = planes
-        points: dict[tuple[int, int, int], bytes] = {}
+        points: dict[Point, bytes] = {}
         for i, j in product(range(3), repeat=2):
             points[i, j, 0], points[i, 0, j], points[0, i, j] = flat[i, j], left[i, j], right[i, j]
         for i, j, k in product((1, 2), repeat=3):
@@ -139,6 +146,10 @@ class Campaign:
         known = enumerate((self.start_facts, a.facts, b.facts, c.facts))
         if pack(object_view(unpack_trusted(way))) != pack(Model(known).value()):
             raise DivergenceError(f"not the model's value: {one}, {two}, {three}")
+        at = chance(POINTS, one, two, three)
+        self.behind += runs_through(at)
+        if wrong := past_horizon(self.start, points[at], at, (a.deltas, b.deltas, c.deltas)):
+            raise DivergenceError(f"{wrong}, with a horizon at {at}: {one}, {two}, {three}")
 
 
 # -- slices and the ledger -------------------------------------------------------------------
@@ -167,6 +178,7 @@ def run_slice(name: str, first: str, sample: int = 1) -> dict[str, Any]:
         "first": first,
         "programs": done,
         "runs": done * INTERLEAVINGS,
+        "behind": campaign.behind,
         "merges": campaign.merges,
         "failures": len(failures),
         "seconds": round(time.process_time() - began, 1),
@@ -194,7 +206,7 @@ def code_digest() -> str:
     files = [
         *sorted((ROOT / "replication" / "crdt").glob("*.py")),
         *sorted((ROOT / "replication" / "model").glob("*.py")),
-        *(ROOT / "tests" / f"{name}.py" for name in ("merge_families", "reference", "replicas")),
+        *(ROOT / "tests" / f"{name}.py" for name in (PROGRAMS)),
     ]
     digest = hashlib.sha256()
     for path in files:
@@ -240,8 +252,9 @@ def main(arguments: list[str]) -> int:
             file.flush()
             print(json.dumps(line), flush=True)
     lines = [line for line in ledger() if line["code"] == code]
-    runs = sum(line["runs"] for line in lines)
-    print(f"{runs:,} runs of this code in the ledger, {len(lines)} of {len(slices())} slices")
+    runs, behind = (sum(line[name] for line in lines) for name in ("runs", "behind"))
+    done_slices = f"{len(lines)} of {len(slices())} slices"
+    print(f"{runs:,} runs of this code, {behind:,} past a horizon, in the ledger; {done_slices}")
     return 1 if failures else 0
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from vector_operations import shown
+from make_merge_vectors import base, tx
+from vector_operations import replayed, shown
 
 from replication.crdt import object as obj
 from replication.crdt.check import check_object
 from replication.crdt.forget import forget
 from replication.crdt.incarnation import clone
-from replication.crdt.object import absent
+from replication.crdt.object import absent, merge
 from replication.crdt.rebase import Rebase
 from replication.model.encoding import pack
 from replication.model.values import ERASED, Container
@@ -18,7 +19,7 @@ from replication.model.values import ERASED, Container
 
 def forgetting() -> list[dict[str, Any]]:
     """What is forgotten and what is not, then what was pending."""
-    return [*_lists(), *_others(), *_rebased()]
+    return [*_lists(), *_others(), *_rebased(), *_late()]
 
 
 def living(fields: Any) -> Any:
@@ -93,6 +94,14 @@ def _others() -> list[dict[str, Any]]:
         },
     }
     fields = {obj.REGISTER: [[5, 2, {"a": None}]], obj.COUNTER: {"n": 3}}
+    listed, keyed = (pack([kind, "a", 0, 0]) for kind in (obj.LIST, obj.DICTIONARY))
+    contents = {
+        keyed: [[obj.REGISTER, "a"], [[], [[6, 2, {"k": 1}]], {}]],
+        listed: [[obj.REGISTER, "a"], holds],
+    }
+    default = [0, 0, {"a": Container(obj.DICTIONARY, 0, 0)}, 6, 2]
+    defaults = {obj.REGISTER: [default], obj.CONTAINER: contents}
+    overridden = {obj.REGISTER: [[7, 2, {"a": 1}]], obj.CONTAINER: contents}
     return [
         _forget("members", ["FORGET-5"], living(members)),
         _forget("keys", ["FORGET-5", "FORGET-6"], living(items)),
@@ -100,6 +109,8 @@ def _others() -> list[dict[str, Any]]:
         _forget("fields", ["FORGET-6"], living(fields)),
         _forget("a deleted object", ["FORGET-6"], [2, 0, [], {}]),
         _forget("containers", ["FORGET-10"], living(mixed)),
+        _forget("containers of defaults", ["FORGET-10"], living(defaults)),
+        _forget("containers of defaults that lost", ["FORGET-10"], living(overridden)),
         _forget("nobody wrote", ["FORGET-6"], absent()),
     ]
 
@@ -147,4 +158,80 @@ def _rebased() -> list[dict[str, Any]]:
         _rebase("another incarnation", ["REBASE-3"], abcd, a_d,
                 [0, 1, [], {obj.LIST: {"l": [[6, 3, 3, 1],
                                              [[[3, 2, 0, 6, 3, ["x"]]], [], [], [], []]]}}]),
+    ]  # fmt: skip
+
+
+def _past(
+    name: str, covers: list[str], first: dict[str, Any], before: list[Any], late: list[Any]
+) -> dict[str, Any]:
+    """A history with a horizon.
+
+    Args:
+        first: creates the object, which the authors of all others saw.
+        before: of one device, merged before the horizon.
+        late: of another one, written as if there were none, and merged behind it.
+    """
+    written = [first, *before, *late]
+    ids = {each["stamp"][1]: 1 for each in written}
+    for at, each in enumerate(written):
+        own = [n for n in range(1, at) if written[n]["stamp"][1] == each["stamp"][1]]
+        each["saw"] = [0, *own] if at else []
+        each["sequence"] = ids[each["stamp"][1]]
+        ids[each["stamp"][1]] += 10
+    deltas = replayed(written)
+    count = 1 + len(before)
+    state = absent()
+    for delta in deltas[:count]:
+        state = merge(state, delta)
+    unforgotten, state = clone(state), forget(state)
+    past = Rebase(clone(deltas[0]), clone(state), held=True)
+    rebased = [past.take(clone(delta)) for delta in deltas[count:]]
+    for delta, fitted in zip(deltas[count:], rebased, strict=True):
+        unforgotten, state = merge(unforgotten, delta), merge(state, clone(fitted))
+    for each, delta in zip(written, deltas, strict=True):
+        each["delta"] = pack(delta).hex()
+    return {
+        "name": f"late/{name}",
+        "covers": covers,
+        "transactions": written,
+        "before": count,
+        "rebased": [pack(delta).hex() for delta in rebased],
+        "merged": pack(state).hex(),
+        "shows": shown(state),
+        "unforgotten": shown(unforgotten),
+    }
+
+
+def _late() -> list[dict[str, Any]]:
+    shown_instead = ("nest_default", "a", {"$dict": {"k": 1}})
+    keys = base(("put", "d", "k", 1))
+    members = base(("insert", "s", 1))
+    delete, create = ("delete_object",), ("create_object",)
+
+    def letters() -> Any:
+        return base(("list_insert", "l", 0, ["a", "b"]))
+
+    return [
+        _past("a key", ["FORGET-5", "REBASE-3"], keys,
+              [tx(9, 3, ("erase_key", "d", "k"))], [tx(5, 4, ("put", "d", "k", 2))]),
+        _past("a member", ["FORGET-5", "REBASE-3"], members,
+              [tx(9, 3, ("remove", "s", 1))], [tx(5, 4, ("insert", "s", 1))]),
+        _past("a value", ["FORGET-4", "REBASE-2"], letters(),
+              [tx(5, 3, ("list_erase", "l", 0))], [tx(9, 4, ("list_set", "l", 0, "A"))]),
+        _past("a move", ["FORGET-4", "REBASE-2"], letters(),
+              [tx(5, 3, ("list_erase", "l", 0))], [tx(9, 4, ("list_move", "l", 0, 1))]),
+        _past("an erasure", ["FORGET-4", "REBASE-2"], letters(),
+              [tx(5, 3, ("list_erase", "l", 0))], [tx(9, 4, ("list_erase", "l", 0))]),
+        _past("an insertion", ["FORGET-2", "REBASE-1"], letters(),
+              [tx(5, 3, ("list_insert", "l", 2, ["x"]), ("list_erase", "l", 1))],
+              [tx(9, 4, ("list_insert", "l", 2, ["y"]))]),
+        _past("two insertions", ["FORGET-2", "REBASE-1"], letters(),
+              [tx(5, 3, ("list_erase", "l", 1))],
+              [tx(8, 4, ("list_insert", "l", 2, ["x"])), tx(9, 4, ("list_insert", "l", 3, ["y"]))]),
+        _past("an edit", ["FORGET-6"], base(), [tx(5, 3, delete)], [tx(9, 4, ("set", "a", 1))]),
+        _past("an edit of the life before", ["FORGET-6"], base(),
+              [tx(5, 3, delete, create, ("set", "a", 2))], [tx(9, 4, ("set", "a", 1))]),
+        _past("a default", ["FORGET-10"], base(),
+              [tx(5, 3, ("nest_default", "a", ["x"])), tx(6, 3, shown_instead)],
+              [tx(9, 4, ("nest_default", "a", ["y"]))]),
     ]  # fmt: skip

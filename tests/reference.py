@@ -162,9 +162,14 @@ _COLLECTIONS: dict[int, Any] = {SET: _set, DICTIONARY: _dictionary, LIST: _list}
 
 # -- what a reader sees ----------------------------------------------------------------------
 class _Reader:
-    """All operations, found by where and what."""
+    """All operations, found by where and what.
 
-    def __init__(self, known: Iterable[list[Operation]]) -> None:
+    Args:
+        named: whether lists are shown as (id, current place, value) of each element.
+    """
+
+    def __init__(self, known: Iterable[list[Operation]], *, named: bool = False) -> None:
+        self._named = named
         self._at: dict[tuple[Where, str], list[Any]] = {}
         for changeset in known:
             for where, what, *details in changeset:
@@ -276,14 +281,16 @@ class _Reader:
         fields = {here for (here,) in self._all(content, "fields")}
         if content[-4] == CONTAINER:  # objects in it are kept and not shown
             fields = set()
-        return [
-            self._fields((*content, "element", here))
-            if here in fields
-            else self._item(content, list(here), values[here])
-            for place in _in_order(places)
-            for here in sorted(values)
-            if current[here] == place and here not in erased
-        ]
+        out: list[Any] = []
+        for place in _in_order(places):
+            for here in sorted(values):
+                if current[here] == place and here not in erased:
+                    if here in fields:
+                        shown: Any = self._fields((*content, "element", here))
+                    else:
+                        shown = self._item(content, list(here), values[here])
+                    out.append((here, place, shown) if self._named else shown)
+        return out
 
 
 @cache

@@ -11,6 +11,7 @@ from hypothesis import given
 from make_vectors import VECTORS
 from replicas import Edit, Replica, Stored, all_deltas, folded, wander, world
 from state_strategies import OBJECTS, elements
+from vector_operations import replayed
 from vector_operations import shown as noted
 
 from replication.crdt import object as obj
@@ -275,6 +276,25 @@ def test_vectors_of_rebasing(vector: dict[str, Any]) -> None:
     past = Rebase(before, after, held=vector["held"])
     out = [past.take(unpack_object(bytes.fromhex(delta))) for delta in vector["deltas"]]
     assert [pack(delta).hex() for delta in out] == vector["rebased"]
+
+
+@of("late/")
+def test_vectors_of_what_comes_late(vector: dict[str, Any]) -> None:
+    """Deltas in any order on either side of the horizon; re-based as one device's pending."""
+    count = vector["before"]
+    deltas = [unpack_object(bytes.fromhex(each["delta"])) for each in vector["transactions"]]
+    assert deltas == replayed(vector["transactions"])
+    first = forgotten(folded(list(reversed(deltas[:count]))))
+    past = Rebase(clone(deltas[0]), clone(first), held=True)
+    rebased = [past.take(clone(delta)) for delta in deltas[count:]]
+    assert [pack(delta).hex() for delta in rebased] == vector["rebased"]
+    for late in (rebased, list(reversed(rebased))):
+        state = clone(first)
+        for delta in late:
+            state = merge(state, clone(delta))
+        assert pack(state).hex() == vector["merged"]
+    assert json.dumps(noted(state)) == json.dumps(vector["shows"])
+    assert json.dumps(noted(folded(deltas))) == json.dumps(vector["unforgotten"])
 
 
 # -- what was pending ------------------------------------------------------------------------

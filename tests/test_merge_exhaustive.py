@@ -13,6 +13,7 @@ from itertools import permutations, product
 from typing import Any
 
 import pytest
+from campaign_horizons import chance, past_horizon
 from merge_menu import NAMES, prepared
 from reference import Model, operations
 from state_strategies import without_counters
@@ -115,6 +116,30 @@ def test_every_triple_in_every_order(small: Scope, first: str) -> None:
         assert pack(object_view(state)) == modelled(small, *written.items()), written
         merge(state, small.again[3, first])
         assert pack(state) in found, f"{first!r} came twice: {written}"
+
+
+@pytest.mark.parametrize("first", NAMES)
+def test_every_triple_with_a_horizon(small: Scope, first: str) -> None:
+    """[FORGET-7] [FORGET-9] [REBASE-1] Forgetting is an operation, too: with every two of the menu,
+    in all six orders, and with a third one in an order that chance says.
+    """
+    for second in NAMES:
+        one, other, last = chance(list(permutations(REPLICAS)), first, second)
+        deltas = [[small.deltas[one, first]], [small.deltas[other, second]]]
+        both = small.pairs[one, first, other, second]
+        states = {(1, 1): both, (0, 0): small.base}
+        for point, delta in (((1, 0), deltas[0][0]), ((0, 1), deltas[1][0])):
+            states[point] = pack(merge(unpack_trusted(small.base), delta))
+        for point, here in states.items():
+            assert past_horizon(small.base, here, point, deltas) is None, (point, first, second)
+        if chance([True, False], first, second):
+            continue
+        third = chance(NAMES, second, first)
+        behind = chance(list(states), first, second, third)
+        deltas.insert(0, [small.deltas[last, third]])
+        here = pack(merge(unpack_trusted(states[behind]), deltas[0][0]))
+        wrong = past_horizon(small.base, here, (1, *behind), deltas)
+        assert wrong is None, (wrong, behind, third, first, second)
 
 
 def test_every_pair_in_every_grouping(small: Scope) -> None:

@@ -11,7 +11,8 @@ Rule 2: a dead place stays where a sibling on its side has its stamp: the child'
 Rule 3: of what was erased, the record goes with the place. [FORGET-4]
 Rule 4: removed members of sets and keys of dictionaries are dropped. [FORGET-5]
 Rule 5: containers that nothing refers to are dropped: of two writes the later one wins whole, so
-        they can't come back. [FORGET-10]
+        they can't come back. Those of defaults can, while a default over the same write is what
+        their property has: they stay as long. [FORGET-10]
 Rule 6: lengths and incarnations stay, so that a new life is told from the old one. [FORGET-6]
 
 What shows stays, and doing it again changes nothing. [FORGET-7] [FORGET-8]
@@ -24,11 +25,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from replication.crdt import object as obj
-from replication.crdt.container import Slot, container_id, group_container, home_in
+from replication.crdt.container import Slot, container_id, default_id, group_container, home_in
 from replication.crdt.incarnation import Collection
 from replication.crdt.list import Elements, Id, Place, all_elements, respread
 from replication.crdt.parts import Parts, Path
-from replication.crdt.register import flat
+from replication.crdt.register import Group, flat
 from replication.crdt.sequence import Children, children_of, preorder
 from replication.model.encoding import sorted_map
 from replication.model.values import ERASED
@@ -101,14 +102,29 @@ def _references(
     """The containers that values of one kind refer to from their homes."""
     found: Iterable[tuple[list[Any], bytes | None]]
     if kind == obj.REGISTER:
-        found = [
-            ([kind, name], group_container(group, name)) for group in named for name in group[2]
-        ]
+        found = (
+            ([kind, name], slot)
+            for group in named
+            for name in group[2]
+            for slot in _kept_by(group, name)
+        )
     else:
         found = (each for slot in named for each in _inner(kind, slot, named[slot], parts, path))
     for home, name in found:
         if name is not None and name in held and held[name][0] == home:
             yield name
+
+
+def _kept_by(group: Group, name: str) -> list[bytes | None]:
+    """The containers that a write to a property keeps: the one it refers to, if any.
+
+    A default also keeps what later ones over the same write can refer to again: they share one
+    container a kind.
+    """
+    out = [group_container(group, name)]
+    if len(group) == 5:
+        out += [default_id(kind, name, (group[0], group[1])) for kind in (obj.DICTIONARY, obj.LIST)]
+    return out
 
 
 def _inner(
