@@ -248,18 +248,21 @@ def _position(units: dict[Id, Unit], here: Id, order: list[Id]) -> int:
 
 def shows(text: Text) -> list[tuple[str, dict[str, Any]]]:
     """What a reader sees: strings with their formats."""
-    out: list[tuple[list[str], dict[str, Any]]] = []
+    out: list[tuple[list[Any], dict[str, Any]]] = []
     formats: dict[str, Any] = {}
+    spelled = ""  # 1 is not true, though Python says so
     for here in in_order(text):
         content = text.units[here].content
         if type(content) is tuple:
             value = json.loads(content[1])
             formats = {**formats, content[0]: value}
             formats = {name: held for name, held in formats.items() if held is not None}
-        elif content is not None and out and out[-1][1] == formats:
-            out[-1][0].append(content)
         elif content is not None:
-            out.append(([content], formats))
+            now = json.dumps(formats, sort_keys=True)
+            if now != spelled:
+                out.append(([], formats))
+            spelled = now
+            out[-1][0].append(content)
     return [
         ("".join(units).encode("utf-16-be", "surrogatepass").decode("utf-16-be", "replace"), held)
         for units, held in out

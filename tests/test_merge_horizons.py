@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from merge_families import FAMILIES
 from plain_operations import transaction
+from reference import Model
 from replicas import Replica, wander
 from state_strategies import without_counters
 
@@ -166,3 +167,15 @@ def test_what_defaults_share_comes_back_past_a_horizon() -> None:
     assert object_view(device.state) == {"v": ["a", "b"]}
     device.write(lambda edit: edit.scope().set("v", 1))
     assert list(forget(device.state)[3]) == [0], "an explicit write lets them go"
+
+
+def test_formats_1_and_true_are_two_formats() -> None:
+    """In the model, too, though Python has them equal."""
+    device, model = Replica(2), Model()
+    device.write(lambda edit: (edit.create(), edit.text_insert(edit.scope(), "t", 0, "bc")))
+    device.write(lambda edit: edit.text_format(edit.scope(), "t", 0, 2, {"b": 1}))
+    device.write(lambda edit: edit.text_format(edit.scope(), "t", 0, 1, {"b": True}))
+    for name, delta in device.known.items():
+        model.take(name, delta)
+    expected = pack({"t": [["b", {"b": True}], ["c", {"b": 1}]]})
+    assert pack(model.value()) == pack(object_view(device.state)) == expected
