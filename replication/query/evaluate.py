@@ -1,4 +1,4 @@
-"""What a query means, in Python: nodes become closures that take a getter of field values.
+"""What a query means, in Python: nodes become tests that take a getter of field values.
 
 Rule 1: evaluation is total: any query on any values gives True or False, never an error.
         Operands that don't go together compare as unequal. [QUERY-40]
@@ -10,13 +10,17 @@ Rule 4: an array under ANY, ALL and NONE stands for its elements: ALL and NONE h
 Rule 5: `[c]` compares strings after full Unicode case folding (`str.casefold`), and whatever is
         no string as without it. LIKE: `?` is one code point, `*` any number. [QUERY-55]
         [QUERY-56]
-Rule 6: `relation` defines; the closures for constants are shortcuts that must agree with it.
+Rule 6: `relation` defines; the tests for constants are shortcuts that must agree with it.
+Rule 7: servers keep very many tests. So a test is data: conditions, which are the same function for
+        all queries of the same form, and constants, which are the queries' own.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
 from bson.decimal128 import Decimal128
@@ -65,77 +69,82 @@ from replication.query.paths import (
 )
 from replication.query.words import text_test
 
-Test: TypeAlias = Callable[[Get], bool]
-#: A test of one value, or of one element of an array.
-Element: TypeAlias = Callable[[Any], bool]
+#: Tells of an object whether something holds for it, given the constant that stands beside it.
+Condition: TypeAlias = Callable[[Get, Any], bool]
+#: Conditions that have to hold, all of them, each followed by its constant. Rule 7.
+Test: TypeAlias = tuple[Any, ...]
+#: A test of one value, or of one element of an array, given the constant beside it.
+Element: TypeAlias = Callable[[Any, Any], bool]
 Relation: TypeAlias = Callable[[Any, Any], bool]
+
+#: Conditions of one form, for Rule 7: a form is made of the names of fields, so there may be many.
+_forms: Final = lru_cache(maxsize=4096)
 
 
 def compile_test(node: Node) -> Test:
-    """The closure that tells whether a condition holds."""
+    """What `holds` needs to tell whether a condition holds."""
     if isinstance(node, Comparison):
         return _comparison(node)
     if isinstance(node, And):
-        return _all([compile_test(operand) for operand in node.operands])
+        return tuple(chain.from_iterable(map(compile_test, node.operands)))
     if isinstance(node, Or):
-        return _any([compile_test(operand) for operand in node.operands])
+        return _any, tuple(map(compile_test, node.operands))
     if isinstance(node, Not):
-        inner = compile_test(node.operand)
-        return lambda get: not inner(get)
+        return _not, compile_test(node.operand)
     assert isinstance(node, Truth)
-    value = node.value
-    return lambda _get: value
+    return _always, node.value
 
 
-def _all(tests: Sequence[Test]) -> Test:
-    if len(tests) == 2:
-        first, second = tests
-        return lambda get: first(get) and second(get)
+def holds(test: Test, get: Get) -> bool:
+    """Whether all conditions of a test hold for an object."""
+    # Most have one or two, and this is what every change is asked by every query it might concern.
+    size = len(test)
+    if size == 2:
+        return test[0](get, test[1])  # type: ignore[no-any-return]
+    if size == 4:
+        return test[0](get, test[1]) and test[2](get, test[3])  # type: ignore[no-any-return]
+    rest = iter(test)
+    for condition in rest:  # noqa: SIM110 - a generator costs three times as much
+        if not condition(get, next(rest)):
+            return False
+    return True
 
-    def test(get: Get) -> bool:
-        for inner in tests:  # noqa: SIM110 - a generator costs three times as much
-            if not inner(get):
-                return False
-        return True
 
-    return test
+def _any(get: Get, tests: tuple[Test, ...]) -> bool:
+    for test in tests:  # noqa: SIM110
+        if holds(test, get):
+            return True
+    return False
 
 
-def _any(tests: Sequence[Test]) -> Test:
-    if len(tests) == 2:
-        first, second = tests
-        return lambda get: first(get) or second(get)
+def _not(get: Get, test: Test) -> bool:
+    return not holds(test, get)
 
-    def test(get: Get) -> bool:
-        for inner in tests:  # noqa: SIM110
-            if inner(get):
-                return True
-        return False
 
-    return test
+def _always(_get: Get, value: bool) -> bool:
+    return value
 
 
 # -- comparisons: where the operands come from -------------------------------------------------
 def _comparison(node: Comparison) -> Test:
     left, right = node.left, node.right
     if isinstance(left, TypeOf) and isinstance(right, Constant | Constants):
-        return _ranged(left.operand, _type_test(node.operator, right))
+        among: Element = _tag_not_among if node.operator == "!=" else _tag_among
+        return _ranged(left.operand, among), kinds.meant(right)
     if isinstance(right, Region):
         assert isinstance(left, Field | Path)
-        return _within(left, _region_test(right.shape))
-    if isinstance(right, Constants) and node.operator in ("==", "!="):
-        element = constant_test(node.operator, right, fold=node.fold)
-        return _applied(_getter(left), element)
+        return _within(left), right.shape
     if isinstance(right, Constant | Constants):
-        element = constant_test(node.operator, right, fold=node.fold)
-        if isinstance(left, Field | Path):
-            return _ranged(left, element)
-        return _applied(_getter(left), element)
-    return _pair_test(left, right, relation(node.operator, fold=node.fold))
+        element, constant = constant_test(node.operator, right, fold=node.fold)
+        is_whole = isinstance(right, Constants) and node.operator in ("==", "!=")
+        if isinstance(left, Field | Path) and not is_whole:
+            return _ranged(left, element), constant
+        return _applied(_getter(left), element), constant
+    return _pair_test(left, right, relation(node.operator, fold=node.fold)), None
 
 
-def _applied(getter: Callable[[Get], Any], element: Element) -> Test:
-    return lambda get: element(getter(get))
+def _applied(getter: Callable[[Get], Any], element: Element) -> Condition:
+    return lambda get, constant: element(getter(get), constant)
 
 
 def _getter(operand: Operand) -> Callable[[Get], Any]:
@@ -167,7 +176,7 @@ def _subquery(operand: Subquery) -> Callable[[Get], int]:
     def matching(get: Get) -> int:
         found = 0
         for each in objects_at(read(get), get):
-            found += test(each)
+            found += holds(test, each)
         return found
 
     return matching
@@ -179,102 +188,112 @@ def _tags(value: Any) -> Any:
     return kinds.tag(value)
 
 
-def _type_test(operator: str, right: Constant | Constants) -> Element:
-    meant = kinds.meant(right)
-    if operator == "!=":
-        return lambda value: kinds.tag(value) not in meant
-    return lambda value: kinds.tag(value) in meant
+def _tag_among(value: Any, meant: frozenset[str]) -> bool:
+    return kinds.tag(value) in meant
 
 
-def _region_test(shape: Shape) -> Element:
-    def element(value: Any) -> bool:
-        point = point_of(value)
-        return point is not None and shape.holds(point)
-
-    return element
+def _tag_not_among(value: Any, meant: frozenset[str]) -> bool:
+    return kinds.tag(value) not in meant
 
 
-def _within(operand: Field | Path, element: Element) -> Test:
+def _in_region(value: Any, shape: Shape) -> bool:
+    point = point_of(value)
+    return point is not None and shape.holds(point)
+
+
+def _within(operand: Field | Path) -> Condition:
     # A dictionary may be a point, and is then one value.
     if operand.quantifier is not None:
-        return _ranged(operand, element)
+        return _ranged(operand, _in_region)
     read = path_value(operand)
 
-    def test(get: Get) -> bool:
+    def condition(get: Get, shape: Shape) -> bool:
         value = read(get)
-        return _holds_for_any(element, value) if type(value) is list else element(value)
+        if type(value) is list:
+            return _holds_for_any(_in_region, value, shape)
+        return _in_region(value, shape)
 
-    return test
+    return condition
 
 
-def _ranged(operand: Field | Path, element: Element) -> Test:
+def _ranged(operand: Field | Path, element: Element) -> Condition:
     """A test of one value, or of the elements that a quantifier ranges over."""
+    if isinstance(operand, Field):
+        return _of_field(operand.name, operand.quantifier, operand.type is not None, element)
+    read = path_value(operand)
     if operand.quantifier is not None:
         quantified = _QUANTIFIED[operand.quantifier]
-        if isinstance(operand, Field):
-            name = operand.name
-            return lambda get: quantified(element, get(name))
-        read = path_value(operand)
-        return lambda get: quantified(element, read(get))
-    if isinstance(operand, Field):
-        return _field_test(operand, element)
-    read = path_value(operand)
+        return lambda get, constant: quantified(element, read(get), constant)
 
-    def test(get: Get) -> bool:
+    def condition(get: Get, constant: Any) -> bool:
         value = read(get)
-        return _holds_for_any(element, value) if type(value) in ARRAYS else element(value)
+        if type(value) in ARRAYS:
+            return _holds_for_any(element, value, constant)
+        return element(value, constant)
 
-    return test
+    return condition
 
 
-def _field_test(operand: Field, element: Element) -> Test:
-    name = operand.name
-    if operand.type is not None:
-        return lambda get: element(get(name))
+@_forms
+def _of_field(
+    name: str, quantifier: Quantifier | None, is_checked: bool, element: Element
+) -> Condition:
+    if quantifier is not None:
+        quantified = _QUANTIFIED[quantifier]
+        return lambda get, constant: quantified(element, get(name), constant)
+    if is_checked:
+        return lambda get, constant: element(get(name), constant)
 
-    def test(get: Get) -> bool:
+    def condition(get: Get, constant: Any) -> bool:
         value = get(name)
-        return _holds_for_any(element, value) if type(value) in ARRAYS else element(value)
+        if type(value) in ARRAYS:
+            return _holds_for_any(element, value, constant)
+        return element(value, constant)
 
-    return test
+    return condition
 
 
-def _holds_for_any(element: Element, value: FieldValue) -> bool:
+def _holds_for_any(element: Element, value: FieldValue, constant: Any) -> bool:
     for item in elements(value):  # noqa: SIM110
-        if element(item):
+        if element(item, constant):
             return True
     return False
 
 
-def _holds_for_all(element: Element, value: FieldValue) -> bool:
+def _holds_for_all(element: Element, value: FieldValue, constant: Any) -> bool:
     for item in elements(value):  # noqa: SIM110
-        if not element(item):
+        if not element(item, constant):
             return False
     return True
 
 
-_QUANTIFIED: Final[dict[Quantifier, Callable[[Element, FieldValue], bool]]] = {
+def _holds_for_none(element: Element, value: FieldValue, constant: Any) -> bool:
+    return not _holds_for_any(element, value, constant)
+
+
+_Quantified: TypeAlias = Callable[[Element, FieldValue, Any], bool]
+_QUANTIFIED: Final[dict[Quantifier, _Quantified]] = {
     Quantifier.ANY: _holds_for_any,
     Quantifier.ALL: _holds_for_all,
-    Quantifier.NONE: lambda element, value: not _holds_for_any(element, value),
+    Quantifier.NONE: _holds_for_none,
 }
 
 
-def _pair_test(left: Operand, right: Operand, related: Relation) -> Test:
+def _pair_test(left: Operand, right: Operand, related: Relation) -> Condition:
     get_left, get_right = _getter(left), _getter(right)
 
-    def test(get: Get) -> bool:
+    def condition(get: Get, _: None) -> bool:
         a, b = get_left(get), get_right(get)
         # At most one side stands for its elements; the other counts as a whole.
         quantified = _quantified(left, a)
         if quantified is not None and not _is_quantified(right):
-            return quantified(lambda item: related(item, b), a)
+            return quantified(related, a, b)
         quantified = _quantified(right, b)
         if quantified is not None:
-            return quantified(lambda item: related(a, item), b)
+            return quantified(lambda item, other: related(other, item), b, a)
         return related(a, b)
 
-    return test
+    return condition
 
 
 def _ranging(operand: Operand) -> Field | Path | None:
@@ -288,9 +307,7 @@ def _is_quantified(operand: Operand) -> bool:
     return found is not None and found.quantifier is not None
 
 
-def _quantified(
-    operand: Operand, value: FieldValue
-) -> Callable[[Element, FieldValue], bool] | None:
+def _quantified(operand: Operand, value: FieldValue) -> _Quantified | None:
     found = _ranging(operand)
     if found is None:
         return None
@@ -351,68 +368,87 @@ _RELATIONS: Final[dict[str, Relation]] = {
 
 
 # -- shortcuts where the right side is constant --------------------------------------------------
-def constant_test(operator: str, right: Constant | Constants, *, fold: bool = False) -> Element:
-    """The same as `relation` with its right side filled in, faster."""
+def constant_test(
+    operator: str, right: Constant | Constants, *, fold: bool = False
+) -> tuple[Element, Any]:
+    """The same as `relation`, faster where its right side is constant.
+
+    Returns:
+        the test, and what it takes for its constant.
+    """
     values: Any
     if isinstance(right, Constants):
         values = tuple(item.value for item in right.items)
     else:
         values = right.value
-    if fold:
-        values = folded(values)
-    element = _constant_test(operator, values)
     if not fold:
-        return element
-    if operator in ("==", "!=") and type(values) is tuple:
-        return lambda value: element(folded(value))
-    return lambda value: element(value.casefold() if type(value) is str else value)
+        return _constant_test(operator, values)
+    element, constant = _constant_test(operator, folded(values))
+    whole = operator in ("==", "!=") and type(values) is tuple
+    return _folding(element, folded if whole else _folded_value), constant
 
 
-def _constant_test(operator: str, right: Any) -> Element:
+@_forms
+def _folding(element: Element, fold: Callable[[Any], Any]) -> Element:
+    return lambda value, constant: element(fold(value), constant)
+
+
+def _folded_value(value: Any) -> Any:
+    return value.casefold() if type(value) is str else value
+
+
+def _constant_test(operator: str, right: Any) -> tuple[Element, Any]:
     if operator == "==":
-        return _equal_to(right)
+        return _equality(right), right
     if operator == "!=":
-        is_equal = _equal_to(right)
-        return lambda value: not is_equal(value)
+        return _negated(_equality(right)), right
     if operator == "IN":
-        return _member_of(right)
+        return _is_member, _members(right)
     if operator in ("LIKE", "TEXT"):
-        matches = like_test(right) if operator == "LIKE" else text_test(right)
-        return lambda value: type(value) is str and matches(value)
+        return _is_text, like_test(right) if operator == "LIKE" else text_test(right)
     if operator in _ORDERINGS and is_ordered(right) and type(right) is not Decimal128:
-        return _ordered(operator, right)
-    related = _RELATIONS[operator]
-    return lambda value: related(value, right)
+        types = NATIVE if type(right) in NATIVE else frozenset({type(right)})
+        return _ordered(operator, types), right
+    return _RELATIONS[operator], right
 
 
-def _is_array_of(items: tuple[Any, ...]) -> Element:
-    def element(value: Any) -> bool:
-        return (
-            type(value) in (list, NestedList)
-            and len(value) == len(items)
-            and all(map(equal, value, items))
-        )
-
-    return element
-
-
-def _equal_to(right: Any) -> Element:
+def _equality(right: Any) -> Element:
     if type(right) is tuple:
-        return _is_array_of(right)
+        return _is_array_of
     if right is None:
-        return lambda value: value is None
+        return _is_null
     if type(right) in NATIVE:
-        if right != right:
-            return lambda value: equal(value, right)
-        return lambda value: (
-            value == right
-            if type(value) in NATIVE
-            else type(value) is Decimal128 and equal(value, right)
-        )
-    if type(right) is Decimal128:
-        return lambda value: equal(value, right)
-    exact = type(right)
-    return lambda value: type(value) is exact and value == right
+        return _equals_number if right == right else equal
+    return equal if type(right) is Decimal128 else _equals
+
+
+def _is_array_of(value: Any, items: tuple[Any, ...]) -> bool:
+    return (
+        type(value) in (list, NestedList)
+        and len(value) == len(items)
+        and all(map(equal, value, items))
+    )
+
+
+def _is_null(value: Any, _: None) -> bool:
+    return value is None
+
+
+def _equals_number(value: Any, right: Any) -> bool:
+    """Beside a number that Python compares, and that is no NaN."""
+    if type(value) in NATIVE:
+        return bool(value == right)
+    return type(value) is Decimal128 and equal(value, right)
+
+
+def _equals(value: Any, right: Any) -> bool:
+    """Beside anything but a number."""
+    return type(value) is type(right) and value == right
+
+
+@_forms
+def _negated(element: Element) -> Element:
+    return lambda value, constant: not element(value, constant)
 
 
 _ORDERINGS: Final[dict[str, Relation]] = {
@@ -423,15 +459,21 @@ _ORDERINGS: Final[dict[str, Relation]] = {
 }
 
 
-def _ordered(operator: str, right: Any) -> Element:
+@_forms
+def _ordered(operator: str, types: frozenset[type]) -> Element:
     ordered = _ORDERINGS[operator]
     related = _RELATIONS[operator]
-    types = NATIVE if type(right) in NATIVE else frozenset({type(right)})
     # What is left over is a decimal beside a number, or of another kind.
-    return lambda value: ordered(value, right) if type(value) in types else related(value, right)
+    return lambda value, right: (
+        ordered(value, right) if type(value) in types else related(value, right)
+    )
 
 
-def _member_of(items: Sequence[Any]) -> Element:
+#: The values of an IN by the types that may equal them, and whether NaN is one.
+_Members: TypeAlias = tuple[dict[type, set[Any]], bool]
+
+
+def _members(items: Sequence[Any]) -> _Members:
     # One set for each kind: Python takes 1 and True for equal, and compares bytes with strings.
     members: dict[Kind, set[Any]] = {}
     has_nan = False
@@ -441,15 +483,21 @@ def _member_of(items: Sequence[Any]) -> Element:
         has_nan = has_nan or plain != plain
         members.setdefault(kind, set()).add(plain)
     by_type = {kind_type: members[kind] for kind_type, kind in KINDS.items() if kind in members}
+    return by_type, has_nan
 
-    def element(value: Any) -> bool:
-        group = by_type.get(type(value))
-        if group is None:
-            return False
-        plain = number(value)
-        return plain in group or (has_nan and plain != plain)
 
-    return element
+def _is_member(value: Any, members: _Members) -> bool:
+    by_type, has_nan = members
+    group = by_type.get(type(value))
+    if group is None:
+        return False
+    plain = number(value)
+    return plain in group or (has_nan and plain != plain)
+
+
+def _is_text(value: Any, matches: Callable[[str], bool]) -> bool:
+    """LIKE and TEXT, whose constant is made ready for looking."""
+    return type(value) is str and matches(value)
 
 
 # -- LIKE ----------------------------------------------------------------------------------------

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from replication.query.compare import KINDS, Kind
+from replication.query.evaluate import holds
+from replication.query.few import Few, count, joined, parted
 from replication.query.intervals import Intervals
 from replication.query.paths import ARRAYS, Get, elements
 from replication.query.query import Query
@@ -27,19 +29,16 @@ _INTERVAL_COST: Final = 16
 
 
 class Indexed(Generic[T]):
-    """A query in an index, and whose it is. Made by `MatchingIndex.add`."""
+    """What an index keeps of a query, and whose it is. Made by `MatchingIndex.add`."""
 
-    __slots__ = ("item", "query", "terms")
+    __slots__ = ("fields", "item", "terms", "test")
 
     def __init__(self, item: T, query: Query, terms: Choice | None) -> None:
         self.item = item
-        self.query = query
+        self.test = query.test
+        self.fields = query.fields
         #: What finds it; None for nothing.
         self.terms = terms
-
-
-#: What is found under one key: mostly one, so that is not put into a collection.
-_Bucket: TypeAlias = "Indexed[T] | dict[Indexed[T], None]"
 
 
 class MatchingIndex(Generic[T]):
@@ -82,7 +81,7 @@ class MatchingIndex(Generic[T]):
             terms.remove(term, entry)
             if not terms:
                 del self._fields[term.name]
-        for name in entry.query.fields:
+        for name in entry.fields:
             self.reads[name] -= 1
             if not self.reads[name]:
                 del self.reads[name]
@@ -101,7 +100,7 @@ class MatchingIndex(Generic[T]):
                 terms.find_any(elements(value), found)
             else:
                 terms.find(value, found)
-        return [entry.item for entry in found if entry.query.matches(get)]
+        return [entry.item for entry in found if holds(entry.test, get)]
 
     def _cost(self, choice: Choice) -> int:
         """How many others are found by the same terms."""
@@ -116,8 +115,8 @@ class _Terms(Generic[T]):
     __slots__ = ("_equal", "_folded", "_ranges")
 
     def __init__(self) -> None:
-        self._equal: dict[Kind, dict[Any, _Bucket[T]]] = {}
-        self._folded: dict[Any, _Bucket[T]] = {}
+        self._equal: dict[Kind, dict[Any, Few[Indexed[T]]]] = {}
+        self._folded: dict[Any, Few[Indexed[T]]] = {}
         self._ranges: dict[Kind, _Ranges[T]] = {}
 
     def __bool__(self) -> bool:
@@ -126,14 +125,14 @@ class _Terms(Generic[T]):
     def cost(self, term: Term) -> int:
         if isinstance(term, Equal):
             table = self._folded if term.fold else self._equal.get(term.kind, {})
-            bucket = table.get(term.value)
-            return 0 if bucket is None else len(bucket) if type(bucket) is dict else 1
+            return count(table.get(term.value))
         ranges = self._ranges.get(term.kind)
         return 0 if ranges is None else ranges.cost(term.low, term.high)
 
     def add(self, term: Term, entry: Indexed[T]) -> None:
         if isinstance(term, Equal):
-            _put(self._table(term), term.value, entry)
+            table = self._table(term)
+            table[term.value] = joined(table.get(term.value), entry)
         else:
             ranges = self._ranges.setdefault(term.kind, _Ranges())
             ranges.add(term.low, term.high, entry)
@@ -150,7 +149,7 @@ class _Terms(Generic[T]):
             if not ranges:
                 del self._ranges[term.kind]
 
-    def _table(self, term: Equal) -> dict[Any, _Bucket[T]]:
+    def _table(self, term: Equal) -> dict[Any, Few[Indexed[T]]]:
         return self._folded if term.fold else self._equal.setdefault(term.kind, {})
 
     def find(self, value: Any, found: dict[Indexed[T], None]) -> None:
@@ -238,60 +237,35 @@ class _Sorted(Generic[T]):
 
     def __init__(self) -> None:
         self.keys: list[Any] = []
-        self.buckets: list[_Bucket[T]] = []
+        self.buckets: list[Few[Indexed[T]]] = []
 
     def add(self, key: Any, entry: Indexed[T]) -> None:
         at = bisect_left(self.keys, key)
         if at < len(self.keys) and self.keys[at] == key:
-            self.buckets[at] = _joined(self.buckets[at], entry)
+            self.buckets[at] = joined(self.buckets[at], entry)
         else:
             self.keys.insert(at, key)
             self.buckets.insert(at, entry)
 
     def remove(self, key: Any, entry: Indexed[T]) -> None:
         at = bisect_left(self.keys, key)
-        left = _parted(self.buckets[at], entry)
+        left = parted(self.buckets[at], entry)
         if left is None:
             del self.keys[at], self.buckets[at]
         else:
             self.buckets[at] = left
 
 
-# -- buckets -------------------------------------------------------------------------------------
-def _joined(bucket: _Bucket[T], entry: Indexed[T]) -> _Bucket[T]:
-    if type(bucket) is dict:
-        bucket[entry] = None
-        return bucket
-    assert isinstance(bucket, Indexed)
-    return {bucket: None, entry: None}
-
-
-def _parted(bucket: _Bucket[T], entry: Indexed[T]) -> _Bucket[T] | None:
-    if type(bucket) is not dict:
-        assert bucket is entry, "it was added"
-        return None
-    del bucket[entry]
-    return bucket or None
-
-
-def _put(table: dict[Any, _Bucket[T]], key: Any, entry: Indexed[T]) -> None:
-    bucket = table.get(key)
-    table[key] = entry if bucket is None else _joined(bucket, entry)
-
-
-def _drop(table: dict[Any, _Bucket[T]], key: Any, entry: Indexed[T]) -> None:
-    left = _parted(table[key], entry)
+def _drop(table: dict[Any, Few[Indexed[T]]], key: Any, entry: Indexed[T]) -> None:
+    left = parted(table[key], entry)
     if left is None:
         del table[key]
     else:
         table[key] = left
 
 
-def _take(bucket: _Bucket[T] | None, found: dict[Indexed[T], None]) -> None:
-    if bucket is None:
-        return
-    if type(bucket) is dict:
-        found.update(bucket)
-    else:
-        assert isinstance(bucket, Indexed)
-        found[bucket] = None
+def _take(found: Few[Indexed[T]], into: dict[Indexed[T], None]) -> None:
+    if type(found) is dict:
+        into.update(found)
+    elif found is not None:
+        into[found] = None  # type: ignore[index]

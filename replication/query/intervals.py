@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
+from replication.query.few import Few, each, joined, parted
+
 T = TypeVar("T")
 
 
@@ -21,7 +23,7 @@ class _Node(Generic[T]):
     def __init__(self, low: Any, high: Any, item: T) -> None:
         self.low = low
         self.high = high
-        self.items: dict[T, None] = {item: None}
+        self.items: Few[T] = item
         self.left: _Node[T] | None = None
         self.right: _Node[T] | None = None
         self.height = 1
@@ -61,8 +63,8 @@ class Intervals(Generic[T]):
         while node is not None and (node.low != low or node.high != high):
             node = node.left if (low, high) < (node.low, node.high) else node.right
         assert node is not None, "it was added"
-        del node.items[item]
-        if not node.items:
+        node.items = parted(node.items, item)
+        if node.items is None:
             self._root = _without(self._root, low, high)
 
     def overlapping(self, low: Any, high: Any) -> Iterator[T]:
@@ -76,7 +78,7 @@ class Intervals(Generic[T]):
             if node.low <= high:
                 stack.append(node.right)
                 if low <= node.high:
-                    yield from node.items
+                    yield from each(node.items)
 
 
 def _height(node: _Node[T] | None) -> int:
@@ -87,7 +89,7 @@ def _added(node: _Node[T] | None, low: Any, high: Any, item: T) -> _Node[T]:
     if node is None:
         return _Node(low, high, item)
     if low == node.low and high == node.high:
-        node.items[item] = None
+        node.items = joined(node.items, item)
         return node
     if (low, high) < (node.low, node.high):
         node.left = _added(node.left, low, high, item)

@@ -36,7 +36,7 @@ from replication.query.ast import (
 )
 from replication.query.canonical import all_of, any_of, branch, branches
 from replication.query.check import checked
-from replication.query.evaluate import Test, compile_test
+from replication.query.evaluate import Test, compile_test, holds
 from replication.query.paths import Get
 
 
@@ -151,6 +151,15 @@ class Query:
             branches(branch(all_of([part.root, also]), part.modifiers) for part in self.branches)
         )
 
+    @property
+    def test(self) -> Test:
+        """What `evaluate.holds` needs to tell whether a condition of the query holds."""
+        test = self._test
+        if test is None:
+            test = compile_test(any_of([part.root for part in self.branches]))
+            object.__setattr__(self, "_test", test)
+        return test
+
     def matches(self, get: Get) -> bool:
         """Whether a condition of the query holds for an object; modifiers are not looked at.
 
@@ -161,11 +170,7 @@ class Query:
         Raises:
             QueryError: it would follow more than QUERY_FOLLOWED_MAX links.
         """
-        test = self._test
-        if test is None:
-            test = compile_test(any_of([part.root for part in self.branches]))
-            object.__setattr__(self, "_test", test)
-        return test(get)
+        return holds(self.test, get)
 
     def check(self, field_types: Mapping[str, str], schema: Schema | None = None) -> Query:
         """The query as a schema reads it: number literals take the types of their fields.

@@ -44,7 +44,7 @@ from replication.query.ast import (
 from replication.query.canonical import ORDERINGS, any_of
 from replication.query.columns import ColumnValue, column_value
 from replication.query.compare import KINDS, Kind, is_ordered, number
-from replication.query.evaluate import Test, compile_test
+from replication.query.evaluate import Test, compile_test, holds
 from replication.query.parser import parse
 from replication.query.query import Query, operands_in
 
@@ -118,7 +118,7 @@ def query_test(condition: str, checked: int, *values: ColumnValue) -> bool:
     """
     names, test = _remembered_test(condition, checked)
     fields = dict(zip(names, map(col.field_value, values), strict=True))
-    return test(fields.__getitem__)
+    return holds(test, fields.__getitem__)
 
 
 @lru_cache(maxsize=256)

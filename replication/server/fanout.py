@@ -25,14 +25,15 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from replication.crdt.view import shows
 from replication.limits import DOWNLOAD_ENTRIES_MAX, SHARED_BYTES_MAX
+from replication.query.few import Few, each, joined, parted
 from replication.query.index import Indexed, MatchingIndex
 from replication.server.changes import Changes, Told, Touched
-from replication.server.view import Image, View
+from replication.server.view import Image, View, classes_of
 
 
 class _Stretch(NamedTuple):
@@ -58,15 +59,30 @@ class _Topic:
 
     def __init__(self, floor: int) -> None:
         self.floor = floor
-        self.seats: dict[Seat, None] = {}
-        self.stretches: list[_Stretch] = []
+        self.seats: Few[Seat] = None
+        self.stretches: Sequence[_Stretch] = ()
 
     def knows(self, reached: int) -> bool:
         """Whether all is known that came after a version. Rule 2."""
         at = self._first(reached)
         return reached >= self.floor and (at == 0 or self.stretches[at - 1].end <= reached)
 
-    def after(self, reached: int) -> list[_Stretch]:
+    def remember(self, stretch: _Stretch) -> None:
+        """Know one more."""
+        if not self.stretches:
+            self.stretches = []
+        assert isinstance(self.stretches, list)
+        self.stretches.append(stretch)
+
+    def forget(self, end: int) -> None:
+        """Know no more what came up to the end of the first one."""
+        assert isinstance(self.stretches, list)
+        self.floor = end
+        del self.stretches[0]
+        if not self.stretches:
+            self.stretches = ()
+
+    def after(self, reached: int) -> Sequence[_Stretch]:
         """What came after a version, which it knows."""
         return self.stretches[self._first(reached) :]
 
@@ -81,14 +97,13 @@ class _Topic:
 class _Group(_Topic):
     """The sessions whose views show the same."""
 
-    __slots__ = ("indexed", "is_local", "key")
+    __slots__ = ("indexed", "key")
 
-    def __init__(self, floor: int, view: View) -> None:
+    def __init__(self, floor: int, key: tuple[str, ...]) -> None:
         super().__init__(floor)
-        self.key = view.key
-        self.is_local = all(query.is_local for query in view.queries.values())
-        #: Its queries in the indexes, with their classes.
-        self.indexed: tuple[tuple[str, Indexed[_Group]], ...] = ()
+        self.key = key
+        #: Its queries in the indexes, in the order of their classes. None under Rule 5, too.
+        self.indexed: Few[Indexed[_Group]] = None
 
 
 class _File(_Topic):
@@ -155,7 +170,8 @@ class Fanout:
         self._bytes_max = bytes_max
         self._period = period
         self._lock = threading.Lock()
-        self._seats: dict[Seat, None] = {}
+        #: How many seats are taken.
+        self._taken = 0
         self._groups: dict[Any, _Group] = {}
         self._files: dict[int, _File] = {}
         self._indexes: dict[str, MatchingIndex[_Group]] = {}
@@ -170,7 +186,7 @@ class Fanout:
         self._due = 0.0
 
     def __len__(self) -> int:
-        return len(self._seats)
+        return self._taken
 
     @property
     def groups(self) -> int:
@@ -185,40 +201,47 @@ class Fanout:
         with self._lock:
             if seat.closed:
                 return
-            if seat not in self._seats:
-                self._seats[seat] = None
+            if seat.group is None:
+                self._taken += 1
                 self._turn.append(seat)
-                seat.file = self._files.setdefault(seat.ident, _File(self._floor))
-                seat.file.seats[seat] = None
+                seat.file = self._file(seat.ident)
+                seat.file.seats = joined(seat.file.seats, seat)
             seat.view = view
             if seat.group is None or seat.group.key != view.key:
                 self._stand_up(seat)
                 seat.group = self._group(view)
-                seat.group.seats[seat] = None
+                seat.group.seats = joined(seat.group.seats, seat)
 
     def leave(self, seat: Seat) -> None:
         """The session is over. Idempotent."""
         with self._lock:
             seat.closed = True
-            if seat not in self._seats:
-                return
-            del self._seats[seat]
-            self._stand_up(seat)
             file = seat.file
-            assert file is not None
-            del file.seats[seat]
-            if not file.seats:
+            if seat.group is None or file is None:
+                return
+            self._taken -= 1
+            self._stand_up(seat)
+            file.seats = parted(file.seats, seat)
+            if file.seats is None:
                 del self._files[seat.ident]
+
+    def _file(self, ident: int) -> _File:
+        file = self._files.get(ident)
+        if file is None:
+            file = self._files[ident] = _File(self._floor)
+        return file
 
     def _stand_up(self, seat: Seat) -> None:
         group, seat.group = seat.group, None
         if group is None:
             return
-        del group.seats[seat]
-        if not group.seats:
+        group.seats = parted(group.seats, seat)
+        if group.seats is None:
             del self._groups[group.key]
             self._not_local.pop(group, None)
-            for class_name, indexed in group.indexed:
+            for class_name, indexed in zip(
+                classes_of(group.key), each(group.indexed), strict=False
+            ):
                 self._indexes[class_name].remove(indexed)
                 if not self._indexes[class_name]:
                     del self._indexes[class_name]
@@ -226,15 +249,14 @@ class Fanout:
     def _group(self, view: View) -> _Group:
         group = self._groups.get(view.key)
         if group is None:
-            group = self._groups[view.key] = _Group(self._floor, view)
-            if not group.is_local:
+            group = self._groups[view.key] = _Group(self._floor, view.key)
+            queries = view.queries
+            if not all(query.is_local for query in queries.values()):
                 self._not_local[group] = None
                 return group
-            indexed = []
-            for class_name, query in view.queries.items():
+            for class_name in classes_of(view.key):
                 index = self._indexes.setdefault(class_name, MatchingIndex())
-                indexed.append((class_name, index.add(group, query)))
-            group.indexed = tuple(indexed)
+                group.indexed = joined(group.indexed, index.add(group, queries[class_name]))
         return group
 
     # -- looking ---------------------------------------------------------------------------------
@@ -245,7 +267,7 @@ class Fanout:
 
     def _knows(self, seat: Seat, reached: int) -> bool:
         group, file = seat.group, seat.file
-        if group is None or file is None or not group.is_local:
+        if group is None or file is None or group in self._not_local:
             return False
         return group.knows(reached) and file.knows(reached)
 
@@ -278,17 +300,17 @@ class Fanout:
         concerned = self._matched(changes)
         with self._lock:
             for topic, told in concerned.items():
-                topic.stretches.append(_Stretch(start, version, told))
+                topic.remember(_Stretch(start, version, told))
             for ident, client_version in changes.origins.items():
                 file = self._files.get(ident)
                 if file is not None:
                     file.client_version = client_version
             self._remember(version, changes.weight, list(concerned))
             self._version, self._salt = version, salt
-            woken = {seat: None for topic in concerned for seat in topic.seats}
+            woken = {seat: None for topic in concerned for seat in each(topic.seats)}
             woken.update(dict.fromkeys(self._whose_turn(version - start)))
             for group in self._not_local:
-                woken.update(group.seats)
+                woken.update(dict.fromkeys(each(group.seats)))
             return list(woken)
 
     def _tell_everybody(self, version: int, salt: int) -> list[Seat]:
@@ -296,11 +318,10 @@ class Fanout:
         with self._lock:
             self._version, self._salt, self._floor = version, salt, version
             for topic in (*self._groups.values(), *self._files.values()):
-                topic.floor = version
-                topic.stretches.clear()
+                topic.floor, topic.stretches = version, ()
             self._remembered.clear()
             self._bytes = 0
-            return list(self._seats)
+            return [seat for group in self._groups.values() for seat in each(group.seats)]
 
     def _matched(self, changes: Changes) -> dict[_Topic, list[Told]]:
         out: dict[_Topic, list[Told]] = {}
@@ -340,14 +361,13 @@ class Fanout:
             end, gone, topics = self._remembered.popleft()
             self._bytes -= gone
             for topic in topics:
-                topic.floor = end
-                del topic.stretches[0]
+                topic.forget(end)
 
     def _whose_turn(self, versions: int) -> list[Seat]:
         """Rule 6."""
         out: list[Seat] = []
-        self._due += versions * len(self._seats) / self._period
-        count = min(int(self._due), len(self._seats))
+        self._due += versions * self._taken / self._period
+        count = min(int(self._due), self._taken)
         self._due -= int(self._due)
         while len(out) < count and self._turn:
             seat = self._turn.popleft()
@@ -361,7 +381,7 @@ def _matching(index: MatchingIndex[_Group], image: Image) -> dict[_Group, None]:
     return dict.fromkeys(index.match(image.get)) if image.is_alive else {}
 
 
-def _both(group: list[_Stretch], own: list[_Stretch]) -> list[Told]:
+def _both(group: Sequence[_Stretch], own: Sequence[_Stretch]) -> list[Told]:
     """What is told of either, by stretch, each object once in it: as the group saw it."""
     by_start: dict[int, dict[Touched, Told]] = {}
     for stretch in own:  # what others see of it says nothing of what its own group does

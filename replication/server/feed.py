@@ -164,7 +164,7 @@ class Feed:
         query_version = self._query_version
         if self._target is not None:
             query_version = self._target.query_version
-        view = View(self._wanted.texts, self._types, self._assigned.sight)
+        view = self._wanted.again(self._types, self._assigned.sight)
         self._target = None
         if query_version > self._query_version or view.key != self._view.key:
             self._target = _Target(query_version, view)
@@ -366,9 +366,9 @@ class Feed:
             return
         self._types = types
         # Its seat follows at the next look; see `more`.
-        self._view = View(self._view.texts, types, self._view.sight)
+        self._view = self._view.again(types, self._view.sight)
         if self._target is not None:
-            view = View(self._target.view.texts, types, self._target.view.sight)
+            view = self._target.view.again(types, self._target.view.sight)
             self._target = _Target(self._target.query_version, view)
         if self._staging is not None:
             self._staging.reread(self._view, self._wanted)

@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from types import MappingProxyType
-from typing import Any, Final
+from itertools import chain
+from sys import intern
+from typing import Any, Final, TypeAlias
 
 from replication.crdt.view import queryable, shows
 from replication.errors import QueryError
@@ -46,9 +47,8 @@ class NotReadableError(QueryError):
 _NAMED_MAX: Final = 5
 #: Characters of a query that is worth remembering.
 _REMEMBERED_MAX: Final = 4096
-#: What most views have beside their queries.
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-_NO_CLASSES: Final = frozenset[str]()
+#: Classes, each followed by the canonical text of its query.
+_Texts: TypeAlias = tuple[str, ...]
 
 
 class Image:
@@ -90,46 +90,18 @@ class Image:
         return shows(self.head)
 
 
-class View:
-    """The queries of one subscription set.
+class _Parts:
+    """A view's queries, taken apart; see `View`."""
 
-    Attributes:
-        texts: the queries as the client wrote them, by class.
-        queries: as the schema reads them, each with the read filter of the user's role.
-        local: the parts of them that one object alone decides.
-        beyond: the other parts; see `members`. Where rules say what may be read there are none.
-        readable: the fields that are shown, for classes of which some are not.
-        guarded: the classes of which rules hide objects.
-        sight: what the user may read.
-        steps_once: whether members are found by what changed, what links to it, and those before.
-        key: equal for views that show the same.
-    """
+    __slots__ = ("beyond", "guarded", "local", "queries", "readable", "relevant", "steps_once")
 
-    __slots__ = (
-        *("_relevant", "beyond", "guarded", "key", "local", "queries", "readable", "sight"),
-        *("steps_once", "texts"),
-    )
-
-    def __init__(
-        self, texts: Mapping[str, str], types: Types | None, sight: Sight = EVERYTHING
-    ) -> None:
-        """Read queries; what a schema can't make sense of is left as it is written.
-
-        Args:
-            sight: what the user may read.
-
-        Raises:
-            QueryError: a query that can't be parsed, or too much of them.
-        """
-        _check_size(texts)
-        self.texts = dict(texts)
+    def __init__(self, texts: _Texts, types: Types | None, sight: Sight) -> None:
         self.queries: dict[str, Query] = {}
-        self.sight = sight
         parts: dict[str, Query] = {}
         beyond: dict[str, tuple[Branch, ...]] = {}
         readable: dict[str, Access] = {}
         guarded: set[str] = set()
-        for name, text in texts.items():
+        for name, text in _by_class(texts).items():
             query = as_read(_parsed(name, text), name, types)
             seen = sight.of(name)
             if seen.fields.is_none or hidden(query, seen.fields):
@@ -147,44 +119,147 @@ class View:
                 parts[name] = local
             if branches:
                 beyond[name] = branches
-        # There are very many views, and most have one query and nothing else.
         self.local = parts if beyond else self.queries
-        self.beyond: Mapping[str, tuple[Branch, ...]] = beyond or _NOTHING
-        self.readable: Mapping[str, Access] = readable or _NOTHING
-        self.guarded = frozenset(guarded) if guarded else _NO_CLASSES
-        self._relevant = self._having_a_say(types)
+        self.beyond: Mapping[str, tuple[Branch, ...]] = beyond
+        self.readable: Mapping[str, Access] = readable
+        self.guarded = frozenset(guarded)
+        self.relevant = _having_a_say(beyond, types)
         self.steps_once = types is not None and all(
             is_window(branches) or steps_once(name, branches, types.schema)
-            for name, branches in self.beyond.items()
-        )
-        self.key = (
-            tuple(sorted((name, query.text) for name, query in self.queries.items())),
-            repr(sorted((name, each.key) for name, each in readable.items())) if readable else "",
+            for name, branches in beyond.items()
         )
 
-    def _having_a_say(self, types: Types | None) -> frozenset[str] | None:
-        out = _NO_CLASSES
-        for name, branches in self.beyond.items():
-            found = None if types is None else depends_on(name, branches, types.schema)
-            if found is None:
-                return None
-            out |= found
-        return out
+
+def _having_a_say(
+    beyond: Mapping[str, tuple[Branch, ...]], types: Types | None
+) -> frozenset[str] | None:
+    """The classes whose objects can change the members of a view; None if they all can."""
+    out = frozenset[str]()
+    for name, branches in beyond.items():
+        found = None if types is None else depends_on(name, branches, types.schema)
+        if found is None:
+            return None
+        out |= found
+    return out
+
+
+#: The queries of the views that are at work: reading them costs less than keeping them all.
+_parts_of: Final = lru_cache(maxsize=1024)(_Parts)
+
+
+class View:
+    """The queries of one subscription set.
+
+    There are very many views, and most are never looked at for a long time: a view keeps the text
+    of its queries, and what is made of that is made again when it is asked for.
+
+    Attributes:
+        types: what the schema said when they were read.
+        sight: what the user may read.
+        key: equal for views that show the same; see `classes_of`.
+    """
+
+    __slots__ = ("_kept", "_texts", "key", "sight", "types")
+
+    def __init__(
+        self, texts: Mapping[str, str], types: Types | None, sight: Sight = EVERYTHING
+    ) -> None:
+        """Read queries; what a schema can't make sense of is left as it is written.
+
+        Args:
+            sight: what the user may read.
+
+        Raises:
+            QueryError: a query that can't be parsed, or too much of them.
+        """
+        _check_size(texts)
+        plain = {intern(name): _parsed(name, text).text for name, text in texts.items()}
+        self._read(tuple(chain.from_iterable(plain.items())), types, sight)
+
+    def again(self, types: Types | None, sight: Sight) -> View:
+        """The view of the same queries, as another schema reads them, of what is seen now."""
+        view = View.__new__(View)
+        view._read(self._texts, types, sight)
+        return view
+
+    def _read(self, texts: _Texts, types: Types | None, sight: Sight) -> None:
+        self._texts = texts
+        self.types = types
+        self.sight = sight
+        parts = _parts_of(texts, types, sight)
+        #: What takes long to be made again.
+        self._kept = parts if parts.beyond else None
+        # Its classes in order, each followed by its query; and which fields are shown, unless all.
+        read = [item for name in sorted(parts.queries) for item in (name, parts.queries[name].text)]
+        if parts.readable:
+            shown = sorted((name, each.key) for name, each in parts.readable.items())
+            read.append(repr(shown))
+        self.key = texts if texts == (*read,) else (*read,)
+
+    @property
+    def _parts(self) -> _Parts:
+        return self._kept or _parts_of(self._texts, self.types, self.sight)
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The canonical text of the queries that the client asked, by class."""
+        return _by_class(self._texts)
+
+    @property
+    def queries(self) -> Mapping[str, Query]:
+        """The queries as the schema reads them, each with the read filter of the user's role."""
+        return self._parts.queries
+
+    @property
+    def local(self) -> Mapping[str, Query]:
+        """The parts of them that one object alone decides."""
+        return self._parts.local
+
+    @property
+    def beyond(self) -> Mapping[str, tuple[Branch, ...]]:
+        """The other parts; see `members`. Where rules say what may be read there are none."""
+        return self._parts.beyond
+
+    @property
+    def readable(self) -> Mapping[str, Access]:
+        """The fields that are shown, for classes of which some are not."""
+        return self._parts.readable
+
+    @property
+    def guarded(self) -> frozenset[str]:
+        """The classes of which rules hide objects."""
+        return self._parts.guarded
+
+    @property
+    def steps_once(self) -> bool:
+        """Whether members are found by what changed, what links to it, and those before."""
+        return self._parts.steps_once
 
     def might_move(self, classes: Iterable[str]) -> bool:
         """Whether changes to objects of some classes can change its members."""
-        relevant = self._relevant
-        return bool(self.beyond) and (relevant is None or not relevant.isdisjoint(classes))
+        parts = self._kept
+        if parts is None:
+            return False
+        return parts.relevant is None or not parts.relevant.isdisjoint(classes)
 
     @property
     def is_local(self) -> bool:
         """Whether an object alone decides whether it is in it."""
-        return not self.beyond
+        return self._kept is None
 
     def sees(self, class_name: str, image: Image) -> bool:
         """Whether an object of a class is in it, members apart. Rule 1."""
         query = self.local.get(class_name)
         return query is not None and image.is_alive and query.matches(image.get)
+
+
+def classes_of(key: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes of the views that have a key, in order."""
+    return key[: len(key) // 2 * 2 : 2]
+
+
+def _by_class(texts: _Texts) -> dict[str, str]:
+    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 def hidden(query: Query, readable: Access) -> list[str]:
@@ -194,7 +269,7 @@ def hidden(query: Query, readable: Access) -> list[str]:
     return sorted(name for name in query.fields - {KEY_NAME} if not readable.of(name).is_all)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def as_read(query: Query, class_name: str, types: Types | None) -> Query:
     """A query as the schema reads it, where that can be done."""
     if types is not None:
