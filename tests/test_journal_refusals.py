@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -24,12 +25,21 @@ from replication.client.database import Database
 from replication.client.journal import Entry, append
 from replication.client.lost import Lost, refused_parts
 from replication.crdt.object import merge
-from replication.errors import DecodeError, NoSubscriptionError, NoSuchObjectError, UsageError
+from replication.crdt.view import query_values
+from replication.errors import (
+    DecodeError,
+    NoSubscriptionError,
+    NoSuchObjectError,
+    StoreError,
+    UsageError,
+)
 from replication.history.changeset import encode
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Link
 from replication.protocol.messages import Ack
 from replication.server.refusals import NOT_PERMITTED
+from replication.storage.contract import Writer
+from replication.storage.memory import MemoryStore
 
 #: But for texts, whose client ids are drawn.
 OPERATIONS = [each for each in at_random.OPERATIONS if each is not at_random._text]
@@ -353,6 +363,44 @@ def test_a_refused_create_is_written_again() -> None:
     device.sync()
     assert world.view()[50] == written == device.view()[50]
     check(device.db)
+
+
+class Commits(MemoryStore):
+    """A store that counts its commits, and fails the one it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(query_values)
+        self.count = 0
+        self.fails = 0
+
+    @contextmanager
+    def write(self) -> Iterator[Writer]:
+        with super().write() as writer:
+            yield writer
+            self.count += 1
+            if self.count == self.fails:
+                raise StoreError("the disk is full")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_entry_is_written_again_and_dismissed_at_once(fails: bool) -> None:
+    """JOURNAL-11: both in one commit, or neither."""
+    store = Commits()
+    db = client_file(store)
+    version = set_fields(db, title="kept")
+    with db.integrating() as work:
+        told = Lost(("title",), "set", "again", None)
+        append(work.writer, Entry("Book", 1, version, 1, (told,), reason="x", message="x"))
+    before = store.count
+    if fails:
+        store.fails = before + 1
+        with pytest.raises(StoreError, match="full"):
+            db.journal.retry(1)
+        assert (len(db.journal), view(db)) == (1, {"title": "kept"})
+        return
+    db.journal.retry(1)
+    assert store.count == before + 1
+    assert (len(db.journal), view(db)) == (0, {"title": "again"})
 
 
 def again(db: Database, *told: Any) -> dict[str, Any]:

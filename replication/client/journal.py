@@ -260,7 +260,7 @@ class Journal:
                     raise UsageError(f"the journal has no entry {number}")
 
     def retry(self, number: int) -> None:
-        """Write the parts of an entry again, in a transaction of its own, and dismiss it.
+        """Write the parts of an entry again and dismiss it, in one transaction of its own.
 
         What they say is written to what is there now; see `retry.py`. The server may refuse it
         anew.
@@ -272,13 +272,13 @@ class Journal:
         """
         from replication.client.retry import retry  # it needs a Database
 
-        with self._db.reading() as reader:
-            data = reader.record(JOURNAL, int_key(max(number, 0)))
-        if data is None:
-            raise UsageError(f"the journal has no entry {number}")
         with self._db.write() as transaction:
+            key = int_key(max(number, 0))
+            data = transaction.writer.record(JOURNAL, key)
+            if data is None:
+                raise UsageError(f"the journal has no entry {number}")
             retry(self._db, transaction, read_entry(number, data))
-        self.dismiss(number)
+            _remove(transaction.writer, key)
 
     def clear(self) -> None:
         """Dismiss all that there is now."""

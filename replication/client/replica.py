@@ -73,7 +73,7 @@ class Replica:
     """
 
     def __init__(self, writer: Writer, columns: dict[str, list[str]], horizon: int) -> None:
-        self._writer = writer
+        self.writer = writer
         self._columns = columns
         self.written: list[tuple[str, Key]] = []
         self.horizon = horizon
@@ -83,7 +83,7 @@ class Replica:
     # -- the view ----------------------------------------------------------------------------
     def row(self, class_name: str, key: Key) -> StoredObject | None:
         """The stored view of an object."""
-        return self._writer.get_object(class_name, key)
+        return self.writer.get_object(class_name, key)
 
     def parts(self, class_name: str, row: StoredObject | None) -> Parts:
         """The parts of the view."""
@@ -92,10 +92,10 @@ class Replica:
         number = row.row
 
         def read(name: bytes) -> bytes | None:
-            part = self._writer.part(class_name, number, name)
+            part = self.writer.part(class_name, number, name)
             return None if part is None else part.data
 
-        return Parts(read, lambda: (part.name for part in self._writer.parts(class_name, number)))
+        return Parts(read, lambda: (part.name for part in self.writer.parts(class_name, number)))
 
     def settled(
         self, class_name: str, row: StoredObject | None, horizon: int
@@ -126,20 +126,20 @@ class Replica:
         """The same where the bytes of the state are at hand."""
         self.written.append((class_name, key))
         columns = column_values(state, self._columns.get(class_name, ()), SPREAD)
-        row = self._writer.put_object(class_name, key, version, head, columns)
+        row = self.writer.put_object(class_name, key, version, head, columns)
         if parts is None:
             return row
         for name, data in parts.changes().items():
             if data is None:
-                self._writer.delete_part(class_name, row, name)
+                self.writer.delete_part(class_name, row, name)
             else:
-                self._writer.put_part(class_name, row, name, version, data)
+                self.writer.put_part(class_name, row, name, version, data)
         return row
 
     def remove(self, class_name: str, key: Key) -> None:
         """Take an object out of the view."""
         self.written.append((class_name, key))
-        self._writer.delete_object(class_name, key)
+        self.writer.delete_object(class_name, key)
 
     # -- the base ----------------------------------------------------------------------------
     def keep_base(
@@ -158,7 +158,7 @@ class Replica:
             changing: the names of the parts that will change.
         """
         name = object_key(class_name, key)
-        self._writer.put_record(BASE, name, pack(None if synced is None else list(synced)))
+        self.writer.put_record(BASE, name, pack(None if synced is None else list(synced)))
         self.keep_base_parts(class_name, key, row, changing)
 
     def keep_base_parts(
@@ -167,14 +167,14 @@ class Replica:
         """The same for the parts that a later delta is about to change, where not done yet."""
         for part_name in changing:
             name = object_key(class_name, key) + part_name
-            if self._writer.record(BASE_PARTS, name) is None:
-                part = None if row is None else self._writer.part(class_name, row.row, part_name)
+            if self.writer.record(BASE_PARTS, name) is None:
+                part = None if row is None else self.writer.part(class_name, row.row, part_name)
                 old = None if part is None else [part.version, part.data]
                 self._put_base_part(name, old)
 
     def base(self, class_name: str, key: Key) -> tuple[int, bytes] | None:
         """Version and head of the synced state of an object with pending deltas."""
-        data = self._writer.record(BASE, object_key(class_name, key))
+        data = self.writer.record(BASE, object_key(class_name, key))
         held = None if data is None else unpack_trusted(data)
         return None if held is None else (held[0], held[1])
 
@@ -200,7 +200,7 @@ class Replica:
         prefix = object_key(class_name, key)
 
         def read(name: bytes) -> bytes | None:
-            data = self._writer.record(BASE_PARTS, prefix + name)
+            data = self.writer.record(BASE_PARTS, prefix + name)
             if data is None:
                 return view.read(name)
             held = unpack_trusted(data)
@@ -215,12 +215,12 @@ class Replica:
 
     def _kept_parts(self, prefix: bytes) -> dict[bytes, Any]:
         if self._keeps_parts is None:
-            self._keeps_parts = any(self._writer.records(BASE_PARTS, limit=1))
+            self._keeps_parts = any(self.writer.records(BASE_PARTS, limit=1))
         if not self._keeps_parts:
             return {}
         return {
             name[len(prefix) :]: unpack_trusted(data)
-            for name, data in self._writer.records(
+            for name, data in self.writer.records(
                 BASE_PARTS, first=prefix, last=prefix + b"\xff" * 64
             )
             if name.startswith(prefix)
@@ -232,21 +232,21 @@ class Replica:
         """Replace the synced state of an object that keeps its pending deltas. Rule 4."""
         version = max(version, self.horizon)
         name = object_key(class_name, key)
-        self._writer.put_record(BASE, name, pack([version, pack(state)]))
+        self.writer.put_record(BASE, name, pack([version, pack(state)]))
         for part_name, data in parts.changes().items():
             kept = None if data is None else [version, data]
             self._put_base_part(name + part_name, kept)
 
     def _put_base_part(self, name: bytes, kept: Any) -> None:
-        self._writer.put_record(BASE_PARTS, name, pack(kept))
+        self.writer.put_record(BASE_PARTS, name, pack(kept))
         self._keeps_parts = True
 
     def drop_base(self, class_name: str, key: Key) -> None:
         """The object has no pending deltas any more: its view is its synced state. Rule 2."""
         name = object_key(class_name, key)
-        self._writer.delete_record(BASE, name)
+        self.writer.delete_record(BASE, name)
         for part_name in self._kept_parts(name):
-            self._writer.delete_record(BASE_PARTS, name + part_name)
+            self.writer.delete_record(BASE_PARTS, name + part_name)
 
     # -- between the two ---------------------------------------------------------------------
     def restore(self, class_name: str, key: Key) -> tuple[int, ObjectState, frozenset[Slot]]:
@@ -261,9 +261,9 @@ class Replica:
         if row is not None:
             for name, held in kept.items():
                 if held is None:
-                    self._writer.delete_part(class_name, row.row, name)
+                    self.writer.delete_part(class_name, row.row, name)
                 else:
-                    self._writer.put_part(class_name, row.row, name, held[0], held[1])
+                    self.writer.put_part(class_name, row.row, name, held[0], held[1])
         self.drop_base(class_name, key)
         version, state = (0, absent()) if base is None else (base[0], unpack_trusted(base[1]))
         return version, state, fields_of(kept)
@@ -289,18 +289,18 @@ class Replica:
             DecodeError: a part without data that is not here.
         """
         row = self.put_head(class_name, key, version, state, head)
-        held = {part.name: part.data for part in self._writer.parts(class_name, row)}
+        held = {part.name: part.data for part in self.writer.parts(class_name, row)}
         changed = []
         for name, part_version, data in parts:
             before = held.pop(name, None)
             if data is None and before is None:
                 raise DecodeError(f"{class_name} {key!r:.80} comes without a part that is not here")
             if data is not None:
-                self._writer.put_part(class_name, row, name, part_version, data)
+                self.writer.put_part(class_name, row, name, part_version, data)
                 if data != before:
                     changed.append(name)
         for name in held:
-            self._writer.delete_part(class_name, row, name)
+            self.writer.delete_part(class_name, row, name)
         return fields_of((*changed, *held))
 
     def reapply(

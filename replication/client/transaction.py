@@ -31,6 +31,7 @@ from replication.errors import NoSuchObjectError, NoTransactionError, ObjectExis
 from replication.history.changeset import ATOMIC, Changeset, ObjectDelta
 from replication.model.encoding import key_bytes, pack
 from replication.model.values import Key
+from replication.storage.contract import Writer
 
 
 class ObjectEdit:
@@ -333,6 +334,11 @@ class Transaction:
         #: How often an object appeared or disappeared in it.
         self.existence = 0
         self._edits: dict[ObjectName, ObjectEdit] = {}
+
+    @property
+    def writer(self) -> Writer:
+        """The store's transaction, for records that are to be durable together with it."""
+        return self._replica.writer
 
     def edit(self, class_name: str, key: Key) -> ObjectEdit:
         """An object, whether it exists or not, to read and edit.
