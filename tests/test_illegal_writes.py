@@ -35,7 +35,7 @@ def refusals(device: Device) -> list[tuple[Any, ...]]:
 
 
 def test_a_create_that_no_subscription_covers() -> None:
-    """(a): refused on the device, before it is written."""
+    """(a) SUB-7: refused on the device, before it is written."""
     _, device = desk()
     with device.db.subscriptions.edit() as wanted:
         wanted.clear()
@@ -114,7 +114,7 @@ def test_a_write_that_ends_its_authors_permission() -> None:
 
 
 def test_the_key_of_a_partition_changed_in_a_session_of_it() -> None:
-    """(f) PART-5: here it is the partition key that data is cut by, and whoever opened one value."""
+    """(f) PART-5: what data is cut by, here, is the key of the partition that somebody opened."""
     world = Partitioned()
     red = world.device("red")
     put_into(red, 1, "mine")
