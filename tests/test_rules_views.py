@@ -13,7 +13,7 @@ from replication.errors import QueryError
 from replication.model.encoding import pack
 from replication.server.queryable import UNCONFIGURED
 from replication.server.types import Types
-from replication.server.view import Image, NotReadableError, View, check_queries
+from replication.server.view import Image, NotReadableError, View, check_queries, no_parts
 
 OWNER = {"owner": "%%user.id"}
 HIDING = role("a", fields={"note": {"read": True}, "owner": {}})
@@ -24,7 +24,7 @@ def filtered(read: Any = OWNER, write: Any = False, **more: Any) -> dict[str, An
 
 
 def image(**fields: Any) -> Image:
-    return Image(1, pack([1, 1, [], {0: [[1, 2, dict(sorted(fields.items()))]]}]))
+    return Image(1, pack([1, 1, [], {0: [[1, 2, dict(sorted(fields.items()))]]}]), no_parts)
 
 
 def test_a_view_is_the_query_and_the_filter() -> None:
@@ -79,7 +79,7 @@ def test_a_filter_on_a_path() -> None:
     assert view.is_local
     home = {"home": [1, 1, [], {obj.REGISTER: [[1, 2, {"city": "ann"}]]}]}
     fields = {obj.REGISTER: [[1, 2, {"year": 2}]], obj.EMBEDDED: home}
-    assert view.sees("Book", Image(1, pack([1, 1, [], fields])))
+    assert view.sees("Book", Image(1, pack([1, 1, [], fields]), no_parts))
     assert not view.sees("Book", image(year=2))
     beyond = bound(rules(filtered(read={"author.name": "%%user.id"}))).sight
     assert View({"Book": "year > 1"}, types, beyond).queries["Book"].text == "FALSEPREDICATE"

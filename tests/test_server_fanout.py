@@ -24,8 +24,10 @@ from replication.protocol.body import AuthorOp, DeltaOp, StateOp
 from replication.server import log_index
 from replication.server.changes import Changes, Touched, changes_any
 from replication.server.fanout import Fanout, Seat
+from replication.server.lists import Lists
 from replication.server.view import View
 from replication.storage.contract import StoredObject
+from replication.storage.memory import MemoryStore
 
 QUERIES = [
     "TRUEPREDICATE", "r == 1", "r == '1'", "r == null", "r > 0", "r BETWEEN {0, 2}", "r != 1",
@@ -277,16 +279,19 @@ def head(r: Any) -> bytes:
 HEADS = {r: head(r) for r in range(10)}
 
 
+LISTS = Lists(MemoryStore(query_values).read)
+
+
 def touched(version: int, before: int | None, now: int, key: int = 1, origin: int = 2) -> Touched:
     """An object whose ``r`` was changed."""
-    item = Touched("Book", key, None if before is None else HEADS[before])
+    item = Touched("Book", key, None if before is None else HEADS[before], LISTS)
     item.add(AuthorOp(version, origin, 1, 0), pack([0, 1, [], {0: [[1, 2, {"r": now}]]}]))
     item.row = StoredObject(1, key, version, HEADS[now])
     return item
 
 
 def changes(*items: Touched, size: int = 100) -> Changes:
-    out = Changes()
+    out = Changes(LISTS)
     out.touched, out.weight = list(items), size
     out.origins = dict.fromkeys((origin for item in items for origin in item.origins), 1)
     return out

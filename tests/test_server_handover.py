@@ -14,7 +14,7 @@ from test_server_members import check as check_members
 from test_server_members import setting as linking
 from test_server_members import world_of
 
-from replication.crdt.view import QueryFields
+from replication.crdt.view import QueryFields, query_values
 from replication.errors import StoreError
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import Link
@@ -24,23 +24,25 @@ from replication.server import namespace as publishing
 from replication.server.changes import Changes, Happened, Touched
 from replication.server.custom_data import CustomData
 from replication.server.handover import Handover
+from replication.server.lists import Lists
 from replication.server.namespace import Namespace
 from replication.server.tables import Ledger
 from replication.storage.contract import Writer
+from replication.storage.memory import MemoryStore
 
 
 class Checked(Handover):
     """Whatever is handed over is held against what the log says."""
 
     def __init__(self, namespace: Namespace) -> None:
-        super().__init__()
+        super().__init__(namespace.lists)
         self.namespace = namespace
         self.taken = self.untaken = 0
 
     def take(self, after: int, salt: int, ledger: Ledger) -> Changes | None:
         found = super().take(after, salt, ledger)
         with self.namespace.store.read() as reader:
-            read = reading.read_changes(reader, after, ledger.version, 2**40)
+            read = reading.read_changes(reader, after, ledger.version, 2**40, self.namespace.lists)
             for item in [] if found is None else found.touched:
                 assert item.row is not None
                 assert item.spread or not reader.parts(item.class_name, item.row.row)
@@ -58,7 +60,8 @@ class Checked(Handover):
 def told(item: Touched) -> Any:
     """All that a touched object says; what it knows decoded is held against what is stored."""
     for image in (item.before, item.now, *item.between()):
-        fields = QueryFields({} if image.head is None else unpack_trusted(image.head)[3])
+        held = {} if image.head is None else unpack_trusted(image.head)[3]
+        fields = QueryFields(held, image._parts())
         for name in fields.names():
             expected = fields.get(name) if image.is_alive else None
             value = image.get(name)
@@ -127,7 +130,7 @@ def test_who_is_up_to_date_does_not_read_the_log(monkeypatch: pytest.MonkeyPatch
     reads: list[int] = []
     read_changes = publishing.read_changes
 
-    def counted(reader: Any, after: int, *limits: int) -> Any:
+    def counted(reader: Any, after: int, *limits: Any) -> Any:
         reads.append(after)
         return read_changes(reader, after, *limits)
 
@@ -180,12 +183,15 @@ def test_what_was_rolled_back_is_not_handed_over() -> None:
     assert (handover.taken, handover.untaken) == (2, 0)
 
 
+LISTS = Lists(MemoryStore(query_values).read)
+
+
 def entry(version: int, size: int = 10) -> Happened:
     return Happened(AuthorOp(version, 2, 1, 0), version, {}, False, size, [])
 
 
 def test_only_what_follows_is_handed_over() -> None:
-    handover = Handover()
+    handover = Handover(LISTS)
     handover.note(0, 11, entry(1))
     handover.note(11, 12, entry(2))
     assert handover.take(0, 0, Ledger(2, 99)) is None, "somebody else's second version"
@@ -205,7 +211,7 @@ def test_only_what_follows_is_handed_over() -> None:
 
 
 def test_what_is_held_is_bounded() -> None:
-    handover = Handover(bytes_max=100)
+    handover = Handover(LISTS, bytes_max=100)
     for version in range(1, 12):
         handover.note(version - 1, version, entry(version))
     assert len(handover._noted) <= 10

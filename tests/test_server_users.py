@@ -136,7 +136,8 @@ def test_more_changes_than_are_looked_through_one_by_one_concern_everybody(
 ) -> None:
     monkeypatch.setattr("replication.server.namespace._MATCHED_BYTES_MAX", 0)
     world, root = administered()
-    world.host.namespace("data").handover = Handover(bytes_max=0)
+    namespace = world.host.namespace("data")
+    namespace.handover = Handover(namespace.lists, bytes_max=0)
     ann = Device(world, "ann")
     write(root, PERSON, team="red")
     assert says(world, ann) == {"_id": "ann", "team": "red"}

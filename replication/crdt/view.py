@@ -81,9 +81,9 @@ def query_values(head: bytes) -> Mapping[str, Any]:
     return _HeadFields(state[3] if obj.is_alive(state) else {})
 
 
-def queryable(state: obj.ObjectState) -> QueryFields:
-    """The same of a decoded state; empty for one that is not alive."""
-    return QueryFields(state[3] if obj.is_alive(state) else {})
+def queryable(state: obj.ObjectState, parts: Parts | None = None) -> QueryFields:
+    """The same of a decoded state and its parts; empty for one that is not alive."""
+    return QueryFields(state[3] if obj.is_alive(state) else {}, parts)
 
 
 def object_view(state: obj.ObjectState, parts: Parts | None = None) -> dict[str, Any] | None:

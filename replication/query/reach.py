@@ -9,10 +9,14 @@ Rule 2: it has to be known to be: past a mixed value, or without a schema, nobod
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from replication.model.schema import Schema
 from replication.query.ast import Branch, Follow, Limit, Path, Sort, StepKind, Subquery
 from replication.query.query import Query, operands_of
+
+#: Stands for every property, or every class.
+ALL: Final = "*"
 
 
 def unsubscribable(query: Query, *, known: bool, ruled: bool) -> str | None:
@@ -54,6 +58,17 @@ def depends_on(class_name: str, parts: Iterable[Branch], schema: Schema) -> froz
             return None
         out |= found
     return frozenset(out)
+
+
+def read_by(class_name: str, query: Query) -> dict[str, set[str]]:
+    """The properties whose values decide what a query finds, by class.
+
+    What is behind a link may be of any class: those properties stand under `ALL`.
+    """
+    out = {class_name: set(query.fields)}
+    for names in _trails(query.branches):
+        out.setdefault(ALL, set()).update(names)
+    return out
 
 
 def brought(class_name: str, query: Query, schema: Schema) -> frozenset[str] | None:
@@ -115,7 +130,7 @@ def _along(class_name: str, names: list[str], schema: Schema) -> set[str] | None
     known = schema.get(class_name)
     in_dictionary = False
     for name in names:
-        if name == "*":
+        if name == ALL:
             return None
         if in_dictionary:
             in_dictionary = False  # the name is a key

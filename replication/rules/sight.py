@@ -42,6 +42,12 @@ class Sight:
         items = [[name, *_packed(seen)] for name, seen in sorted(classes.items())]
         self.key: list[list[Any]] = [["", *_packed(others)], *items]
 
+    @property
+    def filters(self) -> dict[str, Query]:
+        """The filters by class; that of all other classes under the empty name."""
+        named = {name: seen.objects for name, seen in self._classes.items()}
+        return {**named, "": self._others.objects}
+
     def of(self, class_name: str) -> Seen:
         """What is read of a class."""
         return self._classes.get(class_name, self._others)

@@ -7,6 +7,8 @@ one of them serves all. Who integrated the stretch has it decoded already; see `
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from replication.crdt.object import CONTAINER, REGISTER, ObjectState
@@ -19,6 +21,7 @@ from replication.protocol.body import AuthorOp, DeltaOp
 from replication.rules.access import Access
 from replication.rules.project import UnknownHomeError, projected_delta
 from replication.server import tables
+from replication.server.lists import Lists
 from replication.server.view import Image
 from replication.storage.contract import Reader, StoredObject
 
@@ -111,10 +114,11 @@ class Touched:
         spread: objects of its class have parts, which are not here.
     """
 
-    __slots__ = ("_before", "_between", "_decoded", "_now", "_projected", "_touches", "class_name",
-                 "gapless", "key", "row", "spread", "was")  # fmt: skip
+    __slots__ = ("_before", "_between", "_decoded", "_lists", "_now", "_projected", "_touches",
+                 "class_name", "gapless", "key", "row", "spread", "was")  # fmt: skip
 
-    def __init__(self, class_name: str, key: Key, was: bytes | None) -> None:
+    def __init__(self, class_name: str, key: Key, was: bytes | None, lists: Lists) -> None:
+        self._lists = lists
         self.class_name = class_name
         self.key = key
         self.was = was
@@ -148,22 +152,31 @@ class Touched:
         self.row, self.spread = after.row, after.spread
         if self._decoded is None:
             self._decoded = []
-            self._before = Image(self.key, self.was, after.old)
+            self._before = self._image(self.was, self.first - 1, after.old)
         self._decoded.append(after.delta)
-        self._now = Image(self.key, after.row.head, after.new)
+        self._now = self._image(after.row.head, after.row.version, after.new)
+
+    def _image(
+        self, head: bytes | None, version: int, values: Mapping[str, Any] | None = None
+    ) -> Image:
+        """As it was at a version."""
+        return Image(
+            self.key, head, partial(self._lists.of, self.class_name, self.key, version), values
+        )
 
     @property
     def before(self) -> Image:
         """As it was before the first touch."""
         if self._before is None:
-            self._before = Image(self.key, self.was)
+            self._before = self._image(self.was, self.first - 1)
         return self._before
 
     @property
     def now(self) -> Image:
         """As it is at the end."""
         if self._now is None:
-            self._now = Image(self.key, None if self.row is None else self.row.head)
+            row = self.row
+            self._now = self._image(*((None, 0) if row is None else (row.head, row.version)))
         return self._now
 
     @property
@@ -173,8 +186,8 @@ class Touched:
 
     def between(self) -> Iterator[Image]:
         """As it was between two touches."""
-        for head in self._between or ():
-            yield Image(self.key, head)
+        for head, author in zip(self._between or (), islice(self._authors, 1, None), strict=True):
+            yield self._image(head, author.version - 1)
 
     def _each(self) -> Iterator[tuple[AuthorOp, bytes, int]]:
         items = iter(self._touches)
@@ -257,7 +270,7 @@ class Touched:
             later: the same object in a later stretch.
             gapless: whether nothing touched it in between.
         """
-        both = Touched(self.class_name, self.key, self.was)
+        both = Touched(self.class_name, self.key, self.was, self._lists)
         both.row, both.spread = later.row, later.spread
         both.gapless = self.gapless and gapless
         both._between = [*(self._between or ()), later.was, *(later._between or ())]
@@ -281,6 +294,9 @@ class Told(NamedTuple):
 class Changes:
     """What the log did after one version up to another, which was the latest when it was read.
 
+    Args:
+        lists: what is shown of long ones, as long as somebody looks at what was touched.
+
     Attributes:
         touched: the objects, in the order of their first touch.
         origins: the files that wrote, each with the last of its changesets.
@@ -290,9 +306,10 @@ class Changes:
         weight: bytes in memory, roughly.
     """
 
-    __slots__ = ("horizons", "origins", "schemas", "size", "touched", "weight")
+    __slots__ = ("_lists", "horizons", "origins", "schemas", "size", "touched", "weight")
 
-    def __init__(self) -> None:
+    def __init__(self, lists: Lists) -> None:
+        self._lists = lists
         self.touched: list[Touched] = []
         self.origins: dict[int, int] = {}
         self.schemas: list[dict[str, Any]] = []
@@ -316,7 +333,8 @@ class Changes:
             name = (touch.class_name, key_bytes(touch.key))
             touched = found.get(name)
             if touched is None:
-                touched = found[name] = Touched(touch.class_name, touch.key, touch.was)
+                touched = Touched(touch.class_name, touch.key, touch.was, self._lists)
+                found[name] = touched
                 touched.add(author, touch.delta, touch.unseen)
                 self.touched.append(touched)
             else:
@@ -344,13 +362,16 @@ def author_of(entry: Entry, changeset: Outline) -> AuthorOp:
     return AuthorOp(entry.version, entry.origin, changeset.time, changeset.cursor)
 
 
-def read_changes(reader: Reader, after: int, last: int, bytes_max: int) -> Changes | None:
+def read_changes(
+    reader: Reader, after: int, last: int, bytes_max: int, lists: Lists
+) -> Changes | None:
     """What happened after a version up to the latest; None if it is more than ``bytes_max``.
 
     Args:
         last: the latest version of the transaction.
+        lists: see `Changes`.
     """
-    changes, found = Changes(), dict[tuple[str, bytes], Touched]()
+    changes, found = Changes(lists), dict[tuple[str, bytes], Touched]()
     for entry in tables.entries(reader, after + 1, last):
         if changes.size + len(entry.changeset) > bytes_max:
             return None

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from replication.model.encoding import key_bytes
 from replication.protocol.body import AuthorOp, DeltaOp, EvictOp, Operation, StateOp
 from replication.server.changes import Told, Touched
+from replication.server.lists import present
 from replication.server.members import Members
 from replication.server.shared import Shared
 from replication.server.staging import cost, state_op
-from replication.server.view import Image, View
+from replication.server.view import View
 from replication.storage.contract import Reader, StoredObject
 
 
@@ -161,7 +162,7 @@ def moved(
         changed -= {(item.class_name, key_bytes(item.key)) for item in touched}
     for name in sorted(changed):
         row = reader.get_object(name[0], now[name] if name in now else before[name])
-        if row is None or view.sees(name[0], Image(row.key, row.head)):
+        if row is None or view.sees(name[0], present(reader, name[0], row.key, row)):
             continue
         if name in now:
             yield state_op(reader, name[0], row, view.readable.get(name[0]), shared)

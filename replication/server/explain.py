@@ -22,6 +22,7 @@ from replication.rules.access import Access
 from replication.rules.roles import Denied, Granted, Roles
 from replication.server import tables
 from replication.server.judge import Judge
+from replication.server.lists import present
 from replication.server.objects import Objects
 from replication.server.permit import Permit
 from replication.server.types import Types
@@ -71,7 +72,7 @@ def explain(
     """
     role = roles.of(class_name)
     row = reader.get_object(class_name, key)
-    image = Image(key, None if row is None else row.head)
+    image = present(reader, class_name, key, row)
     if operation != "insert" and not image.is_alive:
         raise UsageError(f"there is no {class_name} {key!r} to {operation}")
     if isinstance(role, Denied):

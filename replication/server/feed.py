@@ -54,6 +54,7 @@ from replication.server import tables
 from replication.server.changes import Changes, objects_in
 from replication.server.exact import Exact, StoreNeeded, joined, moved, seen_by
 from replication.server.fanout import News, Seat
+from replication.server.lists import ask, present
 from replication.server.members import Members, keep_members, members_after, members_at
 from replication.server.namespace import Namespace
 from replication.server.partitions import Partition
@@ -63,11 +64,11 @@ from replication.server.staging import Staging
 from replication.server.tables import File, Ledger
 from replication.server.types import Types
 from replication.server.view import (
-    Image,
     NotReadableError,
     View,
     check_queries,
     declare_columns,
+    read_of,
     unqueryable,
 )
 from replication.storage.contract import Reader, Writer
@@ -234,6 +235,7 @@ class Feed:
             return self._refusal(query.query_version, str(error))
         if types is None or namespace.development:
             declare_columns(writer, view, types)
+        ask(writer, read_of(view))
         self._target = _Target(query.query_version, view)
         self._staging = None
         latest = namespace.version
@@ -250,6 +252,10 @@ class Feed:
         self, query_version: int, message: str, code: ErrorCode = ErrorCode.BAD_QUERY
     ) -> QueryState:
         return QueryState(self._session, query_version, code, clipped(message))
+
+    def ask(self, writer: Writer) -> None:
+        """Whatever it is to be served has to be kept; see `lists`."""
+        ask(writer, read_of(self._wanted))
 
     @property
     def written_view(self) -> View | None:
@@ -484,7 +490,7 @@ class Feed:
             if (class_name, key_bytes(key)) in members:
                 continue
             row = reader.get_object(class_name, key)
-            if row is None or not view.sees(class_name, Image(key, row.head)):
+            if row is None or not view.sees(class_name, present(reader, class_name, key, row)):
                 yield EvictOp(class_name, key)
 
     def _unless_silent(self, body: Body, mark: int, *, flush: bool) -> Download | None:

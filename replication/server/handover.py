@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from replication.limits import SHARED_BYTES_MAX
 from replication.server.changes import Changes, Happened, Touched
+from replication.server.lists import Lists
 from replication.server.tables import Ledger
 
 
@@ -41,10 +42,12 @@ class Handover:
     """What was written to one data set and not published yet.
 
     Args:
+        lists: long ones, as they were.
         bytes_max: of what is held, roughly. Rule 2.
     """
 
-    def __init__(self, bytes_max: int = SHARED_BYTES_MAX) -> None:
+    def __init__(self, lists: Lists, bytes_max: int = SHARED_BYTES_MAX) -> None:
+        self._lists = lists
         self._bytes_max = bytes_max
         self._noted: list[_Noted] = []
         self._bytes = 0
@@ -87,7 +90,7 @@ class Handover:
         follows = taken and (taken[0].version, taken[0].before) == (after + 1, salt)
         if not follows or (taken[-1].version, taken[-1].salt) != (ledger.version, ledger.salt):
             return None
-        changes, found = Changes(), dict[tuple[str, bytes], Touched]()
+        changes, found = Changes(self._lists), dict[tuple[str, bytes], Touched]()
         for item in taken:
             changes.add(item.entry, found)
         return changes

@@ -460,6 +460,8 @@ class Host:
         except QueryError as error:
             raise SessionError(ErrorCode.BAD_QUERY, str(error)) from None
 
+        feed.ask(writer)
+
         def outcome() -> list[Effect]:
             link.feed = feed
             link.wake()

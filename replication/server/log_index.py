@@ -16,6 +16,7 @@ Rule 2: what is found may be too much, as hashes collide, and is never too littl
 Rule 3: an entry without an image inside of any of the views is not found by them, so what it did
         to an object out of view is not told when that comes back into view.
 Rule 4: what concerns everybody has a term of its own: schemas that grew, horizons.
+Rule 5: so has a list that is spread over parts, whatever is in it, for all who ask for its field.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from zlib import crc32
 
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.types import KEY_NAME
-from replication.model.values import Key
+from replication.model.values import SPREAD, Key
 from replication.query import Query
 from replication.query.compare import KINDS, Kind
 from replication.query.paths import ARRAYS, elements
@@ -191,13 +192,17 @@ def _equalities(class_name: str, query: Query) -> list[tuple[frozenset[str], lis
         equal = [term for term in choice if isinstance(term, Equal) and not term.fold]
         if len(equal) == len(choice):
             terms = [_term(class_name, term.name, term.kind, term.value) for term in equal]
+            terms += {_spread_term(class_name, term.name) for term in equal}
             out.append((frozenset(term.name for term in equal), terms))
     return out
 
 
 # -- terms -------------------------------------------------------------------------------------
 def _terms(class_name: str, name: str, value: Any) -> Iterator[int]:
-    """Those of a field's value: of its elements, where it is an array or a dictionary."""
+    """Those of a field's value: of its elements, where it is an array or a dictionary. Rule 5."""
+    if value is SPREAD:
+        yield _spread_term(class_name, name)
+        return
     for each in elements(value) if type(value) in ARRAYS else (value,):
         kind = KINDS.get(type(each))
         if kind is not None:
@@ -221,6 +226,11 @@ def _bytes(kind: Kind, value: Any) -> bytes:
 @lru_cache(maxsize=4096)
 def _prefix(class_name: str, name: str, kind: Kind) -> int:
     return crc32(pack([class_name, name, kind.value]))
+
+
+@lru_cache(maxsize=4096)
+def _spread_term(class_name: str, name: str) -> int:
+    return crc32(pack([class_name, name]))
 
 
 @lru_cache(maxsize=4096)

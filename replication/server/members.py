@@ -5,7 +5,7 @@ A condition behind a link, a window of the first n, what FOLLOW brings along: fo
 
 Rule 1: the members as of a version are a function of that version: what was, is read from the
         images in the log, and nothing is remembered that could not be worked out again. [DOWN-1]
-Rule 2: they are worked out on heads, which the log has: lists spread over parts read as null.
+Rule 2: lists spread over parts are read as they were then; see `lists`.
 Rule 3: objects that SORT leaves equal stand in the order of the canonical bytes of their keys.
         [QUERY-152]
 Rule 4: FOLLOW brings what the objects of its branch link to, as long as one of them does: from a
@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from replication.crdt.object import is_alive
+from replication.crdt.parts import Parts
 from replication.crdt.view import QueryFields
 from replication.history.changeset import outline_trusted
 from replication.limits import QUERY_FOLLOWED_SERVER_MAX
@@ -35,6 +36,7 @@ from replication.query.ordering import arranged
 from replication.query.reach import is_window
 from replication.server import tables
 from replication.server.changes import Touched
+from replication.server.lists import Lists
 from replication.server.shared import Shared
 from replication.server.view import View
 from replication.server.windows import window_after
@@ -59,12 +61,8 @@ def members_at(shared: Shared, view: View, reader: Reader, version: int, latest:
     key = (view.key, version)
     found = shared.members.get(key)
     if found is None:
-        graph = Graph(
-            reader,
-            _images(reader, version, latest),
-            whole=False,
-            followed_max=QUERY_FOLLOWED_SERVER_MAX,
-        )
+        images = _images(reader, version, latest)
+        graph = Graph(reader, images, followed_max=QUERY_FOLLOWED_SERVER_MAX)
         found = _members(view, graph)
         shared.members.put(key, found, 200 + 100 * len(found))
     return found
@@ -87,7 +85,7 @@ def members_after(
         return found
     if not view.steps_once or len(touched) > _STEPS_MAX:
         return members_at(shared, view, reader, latest, latest)
-    graph = Graph(reader, whole=False, followed_max=QUERY_FOLLOWED_SERVER_MAX)
+    graph = Graph(reader, followed_max=QUERY_FOLLOWED_SERVER_MAX)
     out = dict(before)
     for class_name, branches in view.beyond.items():
         if is_window(branches):
@@ -139,19 +137,21 @@ def _concerned(
 def _images(reader: Reader, version: int, latest: int) -> dict[Name, tuple[Key, Fields]]:
     """What was touched after a version, as it was then."""
     out: dict[Name, tuple[Key, Fields]] = {}
+    lists = Lists.among(reader)
     for entry in tables.entries(reader, version + 1, latest):
         for item, before in zip(
             outline_trusted(entry.changeset).objects, entry.before, strict=True
         ):
             name = (item[0], key_bytes(item[1]))
             if name not in out:
-                out[name] = (item[1], _fields(before))
+                parts = lists.of(*item[:2], entry.version - 1)
+                out[name] = (item[1], _fields(before, parts))
     return out
 
 
-def _fields(head: bytes | None) -> QueryFields | None:
+def _fields(head: bytes | None, parts: Parts) -> QueryFields | None:
     state = None if head is None else unpack_trusted(head)
-    return QueryFields(state[3]) if state is not None and is_alive(state) else None
+    return QueryFields(state[3], parts) if state is not None and is_alive(state) else None
 
 
 def _members(view: View, graph: Graph) -> dict[Name, Key]:

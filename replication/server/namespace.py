@@ -35,6 +35,7 @@ from replication.server.changes import Changes, read_changes
 from replication.server.fanout import Fanout, Seat
 from replication.server.handover import Handover
 from replication.server.integrate import Integrated, Integration, digest_at
+from replication.server.lists import Lists
 from replication.server.log_index import LogIndex
 from replication.server.partitions import Partition, Partitions
 from replication.server.queryable import UNCONFIGURED, Queryable, is_column
@@ -97,6 +98,7 @@ class Namespace:
         fanout: which sessions hear of what.
         handover: what is written to it, for them.
         log_index: for those who were away.
+        lists: long ones, as they were.
         queryable: the fields that subscriptions may ask for.
 
     Raises:
@@ -119,8 +121,9 @@ class Namespace:
         self.development = development
         self.shared = Shared()
         self.fanout = Fanout()
-        self.handover = Handover()
         self.log_index = LogIndex()
+        self.lists = Lists(store.read)
+        self.handover = Handover(self.lists)
         self._wall_ms = wall_ms
         self._publishing = threading.Lock()
         self._types: tuple[bytes, Types] | None = None
@@ -297,7 +300,7 @@ class Namespace:
         """
         changes = self.shared.changes.get((after, last))
         if changes is None:
-            changes = read_changes(reader, after, last, bytes_max)
+            changes = read_changes(reader, after, last, bytes_max, self.lists)
             if changes is not None:
                 self._share(after, last, changes)
         return None if changes is None or changes.size > bytes_max else changes

@@ -7,6 +7,7 @@ Rule 3: an object that is deleted keeps its row, with a head of a few bytes.
 Rule 4: an object is forgotten when it is next written to: nothing happened to it since the
         horizon, so it makes no difference when. A forgetting costs the same however much there is.
         [FORGET-9]
+Rule 5: parts that somebody's query may have to look into are kept as they were; see `lists`.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from replication.crdt.view import column_values, shows
 from replication.history.changeset import ObjectDelta
 from replication.limits import OBJECT_BYTES_MAX
 from replication.model.encoding import pack, unpack_trusted
-from replication.model.values import Key
+from replication.model.values import SPREAD, Key
 from replication.server import tables
 from replication.server.judge import Judge, Mark
+from replication.server.lists import asked, is_asked, keep, present
 from replication.server.permit import Permit, Target, Verdict
 from replication.server.refusals import TOO_LARGE
 from replication.server.touched import without
+from replication.server.view import Image
 from replication.storage.contract import StoredObject, Writer
 
 #: What a part costs in a message beside its name and its bytes.
@@ -67,6 +70,11 @@ class Plan(NamedTuple):
         state: ObjectState = unpack_trusted(self.head)
         return state
 
+    @property
+    def after(self) -> Image:
+        """As queries will see it."""
+        return Image(self.item.key, self.head, lambda: self.parts)
+
 
 class _Found(NamedTuple):
     """An object as it is here, before anything is merged."""
@@ -89,7 +97,7 @@ class Objects:
         horizon: the last version as of which everything dead is forgotten.
     """
 
-    __slots__ = ("_columns", "_declared", "_horizon", "_looked", "_spread", "_writer")
+    __slots__ = ("_asked", "_columns", "_declared", "_horizon", "_looked", "_spread", "_writer")
 
     def __init__(self, writer: Writer, horizon: int) -> None:
         self._writer = writer
@@ -98,6 +106,7 @@ class Objects:
         self._declared = set(writer.classes())
         #: Whether any object of a class has parts.
         self._spread: dict[str, bool] = {}
+        self._asked = asked(writer)
         #: Chunks that were looked at, by class, row and name: lists get many changesets at a time.
         self._looked: dict[tuple[str, int, bytes], Any] = {}
 
@@ -123,6 +132,10 @@ class Objects:
         if verdict is None:
             return plan
         return self._withdrawn(item, left, verdict, mark, judge, permit)
+
+    def before(self, plan: Plan) -> Image:
+        """An object as queries see it until a plan is written."""
+        return present(self._writer, *plan.item[:2], plan.row)
 
     def is_alive(self, class_name: str, key: Key) -> bool:
         """Whether there is such an object."""
@@ -168,7 +181,7 @@ class Objects:
         class_name, key = item[:2]
         row, state, parts, length = found
         columns = self._columns_of(class_name)
-        before = column_values(state, columns)
+        before = column_values(state, columns, SPREAD)
         judged = judge.object(class_name, key, state, delta, parts)
         if judged is None:
             return None
@@ -189,7 +202,7 @@ class Objects:
             item = ObjectDelta(
                 class_name, key, judged, item.blind and creates, item.blind and not creates
             )
-        values = column_values(merged, columns)
+        values = column_values(merged, columns, SPREAD)
         return Plan(
             item,
             rewritten,
@@ -234,7 +247,7 @@ class Objects:
         columns = self._columns_of(class_name)
         values = plan.values
         if columns != plan.columns:  # its changeset made more fields queryable
-            values = column_values(plan.state, columns)
+            values = column_values(plan.state, columns, SPREAD)
         if class_name not in self._declared:
             writer.declare(class_name)
             self._declared.add(class_name)
@@ -249,12 +262,20 @@ class Objects:
         self._spread[class_name] = True
         for part, data in plan.parts.changes().items():
             self._looked.pop((class_name, row, part), None)
+            if is_asked(self._asked, class_name, part):
+                self._keep(class_name, key, row, part, version)
             if data is None:
                 writer.delete_part(class_name, row, part)
             else:
                 writer.put_part(class_name, row, part, version, data)
         tables.store_size(writer, class_name, key, plan.parts_bytes)
         return stored
+
+    def _keep(self, class_name: str, key: Key, row: int, part: bytes, version: int) -> None:
+        """Rule 5."""
+        found = self._writer.part(class_name, row, part)
+        if found is not None:
+            keep(self._writer, class_name, key, part, version, found.data)
 
     def _columns_of(self, class_name: str) -> list[str]:
         columns = self._columns.get(class_name)

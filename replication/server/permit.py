@@ -125,7 +125,7 @@ class Permit:
         inserted = plan.length != target.length
         if not (inserted or (target.is_alive and touches(delta[3], asked))):
             return None
-        if not _holds_for(write, target.key, plan):
+        if not _holds_for(write, plan):
             return Verdict(
                 "document_filters.write", [] if inserted else _choices(delta, asked, plan)
             )
@@ -157,7 +157,7 @@ class Permit:
         return found
 
     def _may_delete(self, role: Granted, write: Query, target: Target, judge: Judge) -> bool:
-        if not _matches(write, target.key, target.state):
+        if not _matches(write, target):
             clause, when = "document_filters.write", "does not hold for it"
         elif not self._writes_all(role, target.class_name):
             clause, when = (
@@ -188,7 +188,7 @@ def _choices(delta: ObjectState, asked: frozenset[Way], plan: Plan) -> list[froz
 def _edited(
     role: Granted, write: Query, target: Target, delta: ObjectState, judge: Judge
 ) -> ObjectState | None:
-    if not _matches(write, target.key, target.state):
+    if not _matches(write, target):
         when = "does not hold before the write"
         _refuse(judge, role, "document_filters.write", when)
         return None
@@ -322,18 +322,19 @@ def _properties(path: Path) -> Iterator[str]:
 _PLAIN: Final = frozenset({str, int, float, bool, type(None), ObjectId, uuid.UUID})
 
 
-def _holds_for(query: Query, key: Key, plan: Plan) -> bool:
+def _holds_for(query: Query, plan: Plan) -> bool:
     """Whether a query holds for an object as it will be."""
     values = plan.values
     assert values is not None
     if all(type(values.get(name, ...)) in _PLAIN for name in query.fields):
         return query.matches(values.get)
-    return _matches(query, key, plan.state)
+    return query.matches(plan.after.get)
 
 
-def _matches(query: Query, key: Key, state: ObjectState) -> bool:
-    values = queryable(state)
-    return query.matches(lambda name: key if name == KEY_NAME else values.get(name))
+def _matches(query: Query, target: Target) -> bool:
+    """Whether it holds for an object as it is."""
+    values = queryable(target.state, target.parts)
+    return query.matches(lambda name: target.key if name == KEY_NAME else values.get(name))
 
 
 def _document(target: Target, state: ObjectState) -> Document:

@@ -5,6 +5,7 @@ Rule 1: what a file's user might read at its cursor is remembered (`tables.SIGHT
         and nobody is reset. [RULES-CHANGE-1]
 Rule 2: a change that shows in what may be read makes an entry of the log, so that what follows has
         a version past every cursor there is.
+        What filters ask about is kept from then on; see `lists`.
 Rule 3: a server without rules lets nobody do anything, and says so. [RULES-FILE-3] So does one
         whose rules are about partitions by another key than the data set's. [RULES-PART-2]
 """
@@ -15,10 +16,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from replication.errors import ErrorCode, SessionError
+from replication.query.reach import ALL
 from replication.rules.evaluate import ABSENT
 from replication.rules.roles import CLOSED, OPEN, Denied, Roles, Rules, Ruling
 from replication.rules.sight import EVERYTHING, Sight
 from replication.server import tables
+from replication.server.lists import ask
 from replication.server.users import User
 from replication.storage.contract import Writer
 
@@ -122,6 +125,7 @@ def assign(
     changed: list[tuple[int, Sight]] = []
     for ident, roles in found:
         sight = EVERYTHING if roles is None else roles.sight
+        ask(writer, {name or ALL: query.fields for name, query in sight.filters.items()})
         since, held = tables.sight_at(writer, ident, latest)
         out[ident] = since
         if held.key != sight.key:

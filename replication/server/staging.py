@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from replication.crdt.view import shows
@@ -46,6 +47,7 @@ from replication.rules.access import Access
 from replication.rules.project import is_hidden, projected_parts
 from replication.server import tables
 from replication.server.changes import author_of
+from replication.server.lists import Lists, present, source
 from replication.server.log_index import Wanted
 from replication.server.members import Members, members_at
 from replication.server.shared import Shared
@@ -233,7 +235,9 @@ class Staging:
         old, new = self._old.local.get(class_name), self._new.local.get(class_name)
         if side == 1:
             members = self._members(reader, self._new, self._began)
-            for stored in reader.scan(class_name, old, but_not=new, after_row=row):
+            for stored in reader.scan(
+                class_name, old, but_not=new, after_row=row, source=source(reader, class_name)
+            ):
                 if members and (class_name, key_bytes(stored.key)) in members:
                     continue
                 if stored.version <= self._start:  # what changed since is for phase 2 to tell
@@ -242,7 +246,9 @@ class Staging:
         readable = self._new.readable.get(class_name)
         bare = readable is None and not tables.has_parts(reader, class_name)
         but_not = None if self._is_resent(class_name) else old
-        for stored in reader.scan(class_name, new, but_not=but_not, after_row=row):
+        for stored in reader.scan(
+            class_name, new, but_not=but_not, after_row=row, source=source(reader, class_name)
+        ):
             if bare:
                 number, key, version, head = stored
                 yield StateOp(class_name, key, version, head, []), number
@@ -262,7 +268,7 @@ class Staging:
                 continue  # deleted since, which the log tells
             if side == 0:
                 yield self._whole(reader, name[0], stored), number
-            elif not self._new.sees(name[0], Image(stored.key, stored.head)):
+            elif not self._new.sees(name[0], present(reader, name[0], stored.key, stored)):
                 yield EvictOp(name[0], stored.key), number
 
     def _whole(self, reader: Reader, class_name: str, stored: StoredObject) -> StateOp:
@@ -284,7 +290,7 @@ class Staging:
             stored = reader.get_object(name[0], then[name])
             if stored is None or not shows(stored.head):
                 continue  # which the log told
-            if not self._new.sees(name[0], Image(stored.key, stored.head)):
+            if not self._new.sees(name[0], present(reader, name[0], stored.key, stored)):
                 gone.append(EvictOp(name[0], stored.key))
         came: list[Operation] = []
         size = 0
@@ -319,7 +325,7 @@ class Staging:
         query, but_not = (new, old) if side == 0 else (old, new)
         if side == 0 and self._is_resent(class_name):
             but_not = None
-        return reader.count(class_name, query, but_not=but_not)
+        return reader.count(class_name, query, but_not=but_not, source=source(reader, class_name))
 
     # -- phase 2 ---------------------------------------------------------------------------------
     def _read(self, reader: Reader, latest: int, out: _Batch, entries_max: int) -> bool:
@@ -331,6 +337,7 @@ class Staging:
         wanted = Wanted(self._ident, self._old, self._new)
         versions, covered = wanted.versions(reader, start.version, latest, most=entries_max)
         end = _Reading(covered + 1, 0)
+        lists = Lists.among(reader)
         for entry in tables.entries_at(reader, versions):
             if size > _CHUNK_BYTES_MAX:
                 end = _Reading(entry.version, 0)
@@ -349,7 +356,8 @@ class Staging:
                 if touched is None:
                     at = _Reading(entry.version, index)
                     touched = chunk[name] = _Touched(at, class_name, key)
-                image = Image(key, entry.before[index])
+                parts = partial(lists.of, class_name, key, entry.version - 1)
+                image = Image(key, entry.before[index], parts)
                 touched.touches.append(_Touch(entry.version, entry.since[index], image, delta))
                 if author is None:
                     touched.own = True
@@ -371,7 +379,7 @@ class Staging:
     def _operation(self, reader: Reader, touched: _Touched) -> Operation | None:
         class_name, key = touched.class_name, touched.key
         stored = reader.get_object(class_name, key)
-        now = Image(key, None if stored is None else stored.head)
+        now = present(reader, class_name, key, stored)
         old, new = self._old, self._new
         readable = new.readable.get(class_name)
         name = (class_name, key_bytes(key))

@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | meta | b"ledger" | `Ledger`: where the data set stands |
 | meta | b"schema" | the schema, packed; absent where nothing is checked |
+| meta | b"asked" | the properties whose long lists are kept; see `lists` |
 | log | server version | see `history.log` |
 | files | file ident | `File` |
 | runs | ident, client version | the server version of that changeset, and so of those that follow |
@@ -11,6 +12,7 @@
 | lengths | class and key, server version | the causal length of the object before that version |
 | sizes | class and key | bytes of the parts of an object that has any |
 | postings | chunk of the log | see `log_index` |
+| pasts | class, key, part, server version | the part before that version; see `lists` |
 | sights | file ident, server version | what its user may read from then on: a `Sight` |
 
 Rule 1: `runs` has a row wherever a file's changesets do not simply follow one another in the log.
@@ -44,10 +46,12 @@ LENGTHS: Final = "lengths"
 SIZES: Final = "sizes"
 POSTINGS: Final = "postings"
 SIGHTS: Final = "sights"
+PASTS: Final = "pasts"
 
 LEDGER: Final = b"ledger"
 SCHEMA: Final = b"schema"
 QUERYABLE: Final = b"queryable"
+ASKED: Final = b"asked"
 PARTITIONS: Final = b"partitions"
 #: The file ident of the server itself.
 SERVER_IDENT: Final = 1

@@ -23,7 +23,7 @@ from replication.server.objects import Objects, Plan
 from replication.server.partitions import Partition
 from replication.server.refusals import OUTSIDE_PARTITION, OUTSIDE_VIEW
 from replication.server.touched import touches
-from replication.server.view import Image, View
+from replication.server.view import View
 
 
 class Terms(NamedTuple):
@@ -50,15 +50,15 @@ class Terms(NamedTuple):
             # Rules ask about the key, so it has to be there before they do.
             plan = objects.plan(partition.injected(item, stamp), cursor, judge)
             plan = None if plan is None else plan._replace(rewritten=True)
-            return plan if plan is not None and self._allow(plan, judge) else None
+            return plan if plan is not None and self._allow(objects, plan, judge) else None
         mark = judge.mark()
         plan = objects.plan(item, cursor, judge)
-        if plan is not None and self._lacks_key(plan):
+        if plan is not None and self._lacks_key(objects, plan):
             assert self.partition is not None
             judge.back_to(mark)  # it is judged once more
             plan = objects.plan(self.partition.injected(item, stamp), cursor, judge)
             plan = None if plan is None else plan._replace(rewritten=True)
-        return plan if plan is not None and self._allow(plan, judge) else None
+        return plan if plan is not None and self._allow(objects, plan, judge) else None
 
     def _comes_bare(self, objects: Objects, item: ObjectDelta) -> bool:
         """Whether a delta makes an object and does not write the partition key."""
@@ -69,15 +69,15 @@ class Terms(NamedTuple):
             return False
         return not objects.is_alive(item.class_name, item.key)
 
-    def _lacks_key(self, plan: Plan) -> bool:
+    def _lacks_key(self, objects: Objects, plan: Plan) -> bool:
         partition = self.partition
-        if partition is None or partition.value is None or _before(plan).is_alive:
+        if partition is None or partition.value is None or objects.before(plan).is_alive:
             return False
-        after = Image(plan.item.key, plan.head)
+        after = plan.after
         return after.is_alive and after.get(partition.key) is None
 
-    def _allow(self, plan: Plan, judge: Judge) -> bool:
-        before, after = _before(plan), Image(plan.item.key, plan.head)
+    def _allow(self, objects: Objects, plan: Plan, judge: Judge) -> bool:
+        before, after = objects.before(plan), plan.after
         partition, view = self.partition, self.view
         if partition is not None and not partition.is_flexible:
             for image in (before, after):
@@ -94,7 +94,3 @@ class Terms(NamedTuple):
             return True
         judge.refuse((), OUTSIDE_VIEW, f"{judge.name(())} is outside of the current query view")
         return False
-
-
-def _before(plan: Plan) -> Image:
-    return Image(plan.item.key, None if plan.row is None else plan.row.head)

@@ -15,23 +15,24 @@ Rule 4: a class for which the user has no role is not in it, nor is one whose qu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from sys import intern
 from typing import Any, Final, TypeAlias
 
+from replication.crdt.parts import Parts
 from replication.crdt.view import queryable, shows
 from replication.errors import QueryError
 from replication.limits import QUERIED_COLUMNS_MAX, QUERY_BYTES_MAX
 from replication.model.encoding import unpack_trusted
 from replication.model.schema import ClassSchema
 from replication.model.types import KEY_NAME, broken_class_name
-from replication.model.values import Key
+from replication.model.values import SPREAD, Key
 from replication.query import Query, canonical, parse
 from replication.query.ast import Branch
-from replication.query.reach import depends_on, is_window, steps_once, unsubscribable
+from replication.query.reach import depends_on, is_window, read_by, steps_once, unsubscribable
 from replication.rules.access import Access
 from replication.rules.roles import Denied, Granted, Roles
 from replication.rules.sight import EVERYTHING, NOTHING, Sight
@@ -51,20 +52,30 @@ _REMEMBERED_MAX: Final = 4096
 _Texts: TypeAlias = tuple[str, ...]
 
 
+def no_parts() -> Parts | None:
+    """Of an object of which nobody knows more than the head: its long lists read as null."""
+
+
 class Image:
     """An object at one moment: its head, decoded when that is asked for.
 
     Args:
+        parts: gives what of it lies beside the head at that moment, once a long list is asked for.
         values: what queries see of some fields, where that is known already.
     """
 
-    __slots__ = ("_fields", "_values", "head", "key")
+    __slots__ = ("_fields", "_parts", "_values", "head", "key")
 
     def __init__(
-        self, key: Key, head: bytes | None, values: Mapping[str, Any] | None = None
+        self,
+        key: Key,
+        head: bytes | None,
+        parts: Callable[[], Parts | None],
+        values: Mapping[str, Any] | None = None,
     ) -> None:
         self.key = key
         self.head = head
+        self._parts = parts
         self._fields: Mapping[str, Any] | None = None
         self._values: dict[str, Any] | None = None
         if values is not None:
@@ -75,14 +86,15 @@ class Image:
         values = self._values
         if values is None:
             values = self._values = {KEY_NAME: self.key}
-        if name not in values:
+        found = values.get(name, SPREAD)
+        if found is SPREAD:  # or not known
             fields = self._fields
             if fields is None:
                 head = self.head
-                fields = {} if head is None else queryable(unpack_trusted(head))
+                fields = {} if head is None else queryable(unpack_trusted(head), self._parts())
                 self._fields = fields
-            values[name] = fields.get(name)
-        return values[name]
+            found = values[name] = fields.get(name)
+        return found
 
     @property
     def is_alive(self) -> bool:
@@ -260,6 +272,15 @@ def classes_of(key: tuple[str, ...]) -> tuple[str, ...]:
 
 def _by_class(texts: _Texts) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def read_of(view: View) -> dict[str, set[str]]:
+    """The properties that decide what a view holds, by class; see `reach.read_by`."""
+    out: dict[str, set[str]] = {}
+    for name, query in view.queries.items():
+        for each, names in read_by(name, query).items():
+            out.setdefault(each, set()).update(names)
+    return out
 
 
 def hidden(query: Query, readable: Access) -> list[str]:

@@ -34,7 +34,6 @@ class Graph:
     Args:
         reader: the snapshot.
         overlay: objects that differ from it: key and fields by name.
-        whole: whether lists that are spread over parts are read; else they are null.
         followed_max: bounds the links of one row; further ones lead nowhere. Without it, Rule 3.
     """
 
@@ -43,14 +42,12 @@ class Graph:
         reader: Reader,
         overlay: Mapping[Name, tuple[Key, Fields]] | None = None,
         *,
-        whole: bool = True,
         followed_max: int | None = None,
     ) -> None:
         self._reader = reader
         self._overlay = overlay or {}
         self._found: dict[Name, Node | None] = {}
         self._linking: dict[tuple[str, str], dict[bytes, list[Link]]] = {}
-        self._whole = whole
         self._followed_max = followed_max
         self._left = 0
         self._begin()
@@ -107,9 +104,6 @@ class Graph:
         return None if fields is None else Node(self, link, fields)
 
     def _fields(self, class_name: str, stored: StoredObject) -> QueryFields:
-        if not self._whole:
-            return QueryFields(unpack_trusted(stored.head)[3])
-
         def read(name: bytes) -> bytes | None:
             found = self._reader.part(class_name, stored.row, name)
             return None if found is None else found.data
