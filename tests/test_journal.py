@@ -15,7 +15,7 @@ from worlds import World
 from replication.client import journal, kept
 from replication.client.database import Database
 from replication.client.journal import Entry, append
-from replication.client.lost import Lost
+from replication.client.losses import Lost
 from replication.client.records import ACKED, KEPT
 from replication.client.results import ObjectChange, ResultsChange
 from replication.crdt import object as obj

@@ -23,7 +23,8 @@ from worlds import Device, World
 from replication.cli.journal import entry_tree
 from replication.client.database import Database
 from replication.client.journal import Entry, append
-from replication.client.lost import Lost, refused_parts
+from replication.client.losses import Lost
+from replication.client.lost import refused_parts
 from replication.crdt.object import merge
 from replication.crdt.view import query_values
 from replication.errors import (

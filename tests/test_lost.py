@@ -14,7 +14,8 @@ from replicas import WALL_MS, Edit, Replica, wander
 from test_merge_pages import HISTORIES, named, rows
 
 from replication.client import lost as losing
-from replication.client.lost import RULES, TYPED, Side, lost_parts
+from replication.client.losses import FORMATTED, RULES, TYPED
+from replication.client.lost import Side, lost_parts
 from replication.crdt.incarnation import clone
 from replication.crdt.object import absent, merge
 from replication.crdt.text import empty_text, text_of
@@ -26,7 +27,7 @@ def told(parts: Any) -> list[Any]:
     """Losses, comparable: new values of what has no name are left out."""
     out = []
     for _, (way, did, old, new) in parts:
-        if did == TYPED:  # the oracle knows no texts
+        if did in (TYPED, FORMATTED):  # the oracle knows no texts
             continue
         by_name = did in ("set", "removed") and (not way or not isinstance(way[-1], tuple))
         sides = (None, None) if did == "moved" else (old, new if by_name else None)

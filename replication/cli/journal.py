@@ -14,7 +14,7 @@ from replication.errors import UsageError
 
 if TYPE_CHECKING:
     from replication.client.journal import Entry
-    from replication.client.lost import Lost
+    from replication.client.losses import Lost
 
 
 @click.command("journal")

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from replication.client.lost import Lost, Way
+from replication.client.losses import Lost, Way
 from replication.client.records import JOURNAL, JOURNAL_OF, META, object_key
 from replication.errors import UsageError
 from replication.limits import JOURNAL_BYTES_MAX, JOURNAL_ENTRIES_MAX, JOURNAL_ENTRY_BYTES_MAX
@@ -44,7 +44,7 @@ class Entry:
         time: of its stamp.
         lost: the parts that show no more.
         omitted: how many more there were than an entry may hold.
-        rule: by which it was overridden; see `lost.RULES`. Empty for what was only refused.
+        rule: by which it was overridden; see `losses.RULES`. Empty for what was only refused.
         by: the file ident of who overrode it; None where that can't be told.
         at: the time of the stamp of what won; None where that can't be told.
         version: the server version that did it, where that is known.
@@ -168,12 +168,14 @@ def append(writer: Writer, entry: Entry) -> Entry | None:
 
 
 def _name(part: Lost) -> bytes:
-    """What tells a part of a write from its others: members of a set stand at one path."""
+    """What tells a part of a write from its others: members of a set stand at one path, as do
+    formats of the same characters.
+    """
     member = part.old if part.old is not None else part.new
     return pack([listed(part.path), part.did, member if part.did in _MEMBERS else None])
 
 
-_MEMBERS = ("inserted", "removed")
+_MEMBERS = ("inserted", "removed", "formatted")
 
 
 def _bounded(entry: Entry) -> Entry:

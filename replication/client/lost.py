@@ -17,8 +17,31 @@ Rule 4: deletions, nulls and increments have no stamps. A deletion shows while i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
+from replication.client.losses import (
+    ADDED,
+    CLEARING,
+    CREATED,
+    DELETED,
+    DELETION,
+    ERASURE,
+    EXPLICIT,
+    FORMAT,
+    FORMATTED,
+    INSERTED,
+    LATER,
+    MOVED,
+    NO_NUMBER,
+    REMOVED,
+    REPLACEMENT,
+    SET,
+    TYPED,
+    Cause,
+    Lost,
+    Way,
+)
+from replication.client.lost_text import formats_of, has_content, reformatted, typed_in
 from replication.crdt import object as obj
 from replication.crdt.container import (
     Home,
@@ -38,62 +61,14 @@ from replication.crdt.register import Group, Groups, Stamp, find, order_of
 from replication.crdt.sequence import Sequence
 from replication.crdt.text import all_updates
 from replication.crdt.union import union
-from replication.crdt.units import Run, Update
+from replication.crdt.units import Update
 from replication.crdt.updates import read_update
 from replication.crdt.view import NestedView
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import ERASED, Based, Container
 
-#: What a write did, as entries of the journal say it.
-SET: Final = "set"
-ADDED: Final = "added"
-INSERTED: Final = "inserted"
-REMOVED: Final = "removed"
-MOVED: Final = "moved"
-CREATED: Final = "created"
-DELETED: Final = "deleted"
-TYPED: Final = "typed"
-
-#: The rules by which writes lose, as entries of the journal name them. [JOURNAL-3]
-LATER: Final = "later write"
-EXPLICIT: Final = "write over a default"
-NO_NUMBER: Final = "no number"
-DELETION: Final = "deletion"
-REPLACEMENT: Final = "replacement"
-CLEARING: Final = "clear or assignment"
-ERASURE: Final = "erasure"
-RULES: Final = (LATER, EXPLICIT, NO_NUMBER, DELETION, REPLACEMENT, CLEARING, ERASURE)
-
 #: A set or dictionary without content.
 _NO_KEYS: Final[list[Any]] = [[], [], {}]
-#: The way to a part as people go there: names, keys, [ident, sequence] of elements.
-Way: TypeAlias = tuple[Any, ...]
-
-
-class Lost(NamedTuple):
-    """One part of a write that was lost.
-
-    Attributes:
-        path: names of properties, keys of dictionaries, (ident, sequence) of elements; () for the
-            object itself.
-        did: what the write did there; see the constants of this module.
-        old: what it wrote: a value, a list or a dict; of a move the index.
-        new: what is there now.
-    """
-
-    path: Way
-    did: str
-    old: Any
-    new: Any
-
-
-class Cause(NamedTuple):
-    """Why something was lost: the rule, and the stamp of what won where it has one."""
-
-    rule: str
-    stamp: Stamp | None
-
-
 #: The server left it out.
 _LEFT_OUT: Final = Cause("", None)
 
@@ -274,7 +249,7 @@ class _Walk:
                     if kind == obj.EMBEDDED:
                         self.object(*here, there)
                     elif kind == obj.TEXT:
-                        self._typed(here[0], here[2], here[3], there)
+                        self._text(*here, there)
                     else:
                         self._collection(kind, name, here, owner, there)
 
@@ -322,16 +297,35 @@ class _Walk:
         is_later = origin == self._stamp[1] and time > self._stamp[0]
         return type(_unbased(group[2][name])) is int and not is_later
 
-    def _typed(self, own: Any, old: Any, new: Any, at: _At) -> None:
-        """A text loses nothing but whole: what others delete of it they have seen."""
-        if (at.cause is None and not self._left_out) or old is None:
+    def _text(self, own: Any, news: Any, old: Any, new: Any, at: _At) -> None:
+        """A text; see `lost_text.py`."""
+        if old is None or (at.cause is None and not self._left_out and not _rival(own, news)):
             return
-        left = union(map(read_update, all_updates(old, self._before.parts, at.path)))
-        text = typed_in(read_update(own[1]), left)
-        if self._left_out and new is not None and _has_text(new):
-            return  # it was taken, all of it
+        update = read_update(own[1])
+        if self._left_out:
+            if new is None or not has_content(read_update(new[1])):
+                self._typed(_LEFT_OUT, update, update, at.way)
+                formats = formats_of(update)
+                if formats:
+                    self._tell(_LEFT_OUT, at.way, FORMATTED, ["", formats])
+            return
+        before = all_updates(old, self._before.parts, at.path)
+        after = None
+        if at.cause:
+            self._typed(at.cause, update, union(map(read_update, before)), at.way)
+        elif new is not None:
+            after = all_updates(new, self._after.parts, at.path)
+        cause = at.cause or Cause(FORMAT, None)
+        if at.cause is None and self._perhaps:
+            self._tell(cause, at.way, FORMATTED, ["", formats_of(update)])
+        elif formats_of(update):
+            for first, text, formats, others in reformatted(update, before, after):
+                self._tell(cause, (*at.way, first), FORMATTED, [text, formats], others)
+
+    def _typed(self, cause: Cause, own: Update, left: Update, way: Way) -> None:
+        text = typed_in(own, left)
         if text:
-            self._tell(at.cause or _LEFT_OUT, at.way, TYPED, text)
+            self._tell(cause, way, TYPED, text)
 
     # -- collections -------------------------------------------------------------------------
     def _collection(
@@ -581,26 +575,12 @@ def _index(state: Any, parts: Parts | None, path: Path, here: Id) -> int | None:
     return visible.index(here) if here in visible else None
 
 
-def _has_text(text: Any) -> bool:
-    update = read_update(text[1])
-    return bool(typed_in(update, update))
-
-
-def typed_in(own: Update, left: Update) -> str:
-    """The characters of an update that are still in another one, in the order of their making."""
-    out: list[str] = []
-    for client, runs in own.runs.items():
-        for first, length, *_, content in runs:
-            if isinstance(content, str):
-                out += _pieces(left.runs.get(client, ()), first, first + length)
-    return "".join(out).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _pieces(runs: Iterable[Run], start: int, end: int) -> Iterator[str]:
-    for first, length, *_, content in runs:
-        low, high = max(first, start), min(first + length, end)
-        if low < high and isinstance(content, str):
-            yield content[low - first : high - first]
+def _rival(own: Any, news: Any) -> bool:
+    """Whether a text may take formats of a delta away: those of a name that both put in."""
+    if news is None or len(news) == 4:
+        return news is not None
+    theirs = formats_of(read_update(news[1]))
+    return bool(theirs) and not theirs.keys().isdisjoint(formats_of(read_update(own[1])))
 
 
 def _same_write(left: tuple[int, int, Any] | None, right: tuple[int, int, Any]) -> bool:

@@ -9,16 +9,20 @@ Rule 2: the app is told after the view is without it: in this process or, where 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from replication.client.entities import ObjectName
 from replication.client.journal import Entry, append, entries, listed, way_from
-from replication.client.lost import TYPED, Lost, Way, refused_parts
+from replication.client.losses import FORMATTED, TYPED, Lost, Way
+from replication.client.lost import refused_parts
 from replication.client.records import META
 from replication.history.changeset import decode_trusted
 from replication.model.encoding import key_bytes, pack, unpack_trusted
 from replication.protocol.refusals import Refusal
 from replication.storage.contract import Reader, Writer
+
+#: What is written to texts: what no refusal is about was done again.
+_OF_TEXT: Final = (TYPED, FORMATTED)
 
 if TYPE_CHECKING:
     from replication.client.retype import Rewrite
@@ -70,7 +74,7 @@ def _belonging(way: Way, parts: list[Lost], others: list[Way]) -> list[Lost]:
         part
         for part in parts
         if _leads_to(way, part)
-        or (part.did != TYPED and not any(_leads_to(other, part) for other in others))
+        or (part.did not in _OF_TEXT and not any(_leads_to(other, part) for other in others))
     ]
 
 

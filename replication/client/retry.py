@@ -3,7 +3,8 @@
 Rule 1: a retry is a transaction like any other: it writes the parts of an entry to what is there
         now, with a stamp of now, and the server judges it anew.
 Rule 2: what has no place of its own any more goes to the end: an element to that of its list, text
-        to that of the text. An element that is still there is set, or moved, where it is.
+        to that of the text. An element that is still there is set, or moved, where it is, and
+        characters that are still in a row are formatted there.
 Rule 3: what can't be written to what is there now raises, and nothing is written.
 """
 
@@ -11,9 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from replication.client import lost, values
+from replication.client import losses, values
 from replication.client.entities import Steps
-from replication.client.lost import Lost, Way
+from replication.client.losses import Lost, Way
 from replication.client.text_editor import write_updates
 from replication.client.transaction import Transaction
 from replication.client.values import Place
@@ -57,14 +58,16 @@ class _Again:
             self._existence(part.did)
             return
         place, item, rest = self._place(part.path)
-        if item.type == "text":
+        if item.type == "text" and part.did == losses.FORMATTED:
+            self._format(place, item, rest, *part.old)
+        elif item.type == "text":
             self._type(place, item, part.old)
         elif item.collection == "list" and len(rest) == 1:
             self._element(place, item, rest[0], part)
         elif item.collection == "dict" and len(rest) == 1:
             self._item(place, item, rest[0], part)
         elif item.collection == "set" and not rest:
-            present = part.did == lost.INSERTED
+            present = part.did == losses.INSERTED
             member = part.old if present else part.new
             place.scope.set_member(item.name, member, present=present)
         elif item.collection is None and not rest:
@@ -76,7 +79,7 @@ class _Again:
 
     def _existence(self, did: str) -> None:
         class_name, key = self._entry.class_name, self._edit.key
-        if did == lost.DELETED:
+        if did == losses.DELETED:
             self._transaction.delete(class_name, key)
         elif not is_alive(self._edit.view):
             self._db.subscriptions.check_covers(class_name)
@@ -98,15 +101,15 @@ class _Again:
 
     def _property(self, place: Place, item: Property, part: Lost) -> None:
         if item.type == "embedded":
-            content: Any = None if part.did == lost.DELETED else {}
+            content: Any = None if part.did == losses.DELETED else {}
             values.write_embedded(self._db.handles, place, item, content)
-        elif part.did == lost.ADDED:
+        elif part.did == losses.ADDED:
             place.scope.add(item.name, part.old)
         else:
             values.nested(place).set(item.name, part.old)
 
     def _item(self, place: Place, item: Property, key: str, part: Lost) -> None:
-        if part.did in (lost.REMOVED, lost.DELETED):
+        if part.did in (losses.REMOVED, losses.DELETED):
             values.erase_item(place, item, key)
         else:
             value = {} if item.type == "embedded" else part.old
@@ -116,14 +119,23 @@ class _Again:
         editor = place.edit.editor(place.path, item.name)
         if here in editor.ids:
             index = editor.ids.index(here)
-            if part.did == lost.MOVED:
+            if part.did == losses.MOVED:
                 place.scope.list_move(item.name, editor, index, min(part.old, len(editor) - 1))
             elif item.type != "embedded":
                 values.nested(place).list_set(item.name, index, part.old)
-        elif part.did != lost.MOVED:
+        elif part.did != losses.MOVED:
             value = {} if item.type == "embedded" else part.old
             values.insert(self._db.handles, place, item, len(editor), [value])
             self._ids[here] = editor.id_at(len(editor) - 1)
+
+    def _format(
+        self, place: Place, item: Property, rest: Way, text: str, formats: dict[str, Any]
+    ) -> None:
+        editor = self._edit.text(place.path, item.name)
+        at = editor.place_of(rest[0]) if rest else None
+        if at is None or str(editor)[at : at + len(text)] != text:
+            raise UsageError(f"the characters {text!r:.60} of {item} are not there as they were")
+        write_updates(place.scope, item.name, editor.format(at, len(text), formats))
 
     def _type(self, place: Place, item: Property, text: str) -> None:
         editor = self._edit.text(place.path, item.name)

@@ -20,7 +20,7 @@ from replication.crdt.delta import Delta, Pieces
 from replication.crdt.text import Text as State
 from replication.crdt.text import end_of
 from replication.crdt.unit_sequence import UnitSequence
-from replication.crdt.units import Update, joined, normalise
+from replication.crdt.units import UnitId, Update, joined, normalise
 from replication.crdt.updates import write_update
 from replication.errors import UsageError
 from replication.limits import TEXT_CLIENT_MAX, TEXT_CLOCK_MAX
@@ -136,6 +136,10 @@ class TextEditor:
         """Apply an update of another editor, which follows what is shown."""
         self._units.take(update)
         return self._tell(update)
+
+    def place_of(self, unit: UnitId) -> int | None:
+        """The index of a character, by the id of its unit; None where it is not shown."""
+        return self._units.place_of(unit)
 
     @property
     def ends(self) -> Mapping[int, int]:

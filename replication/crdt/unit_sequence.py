@@ -118,6 +118,16 @@ class UnitSequence:
         clocks, items = self._by_id[unit[0]]
         return items[bisect_right(clocks, unit[1]) - 1]
 
+    def place_of(self, unit: UnitId) -> int | None:
+        """How many characters are shown before that of a unit; None where it shows none."""
+        item = self.named(unit) if unit[1] < self.ends.get(unit[0], 0) else None
+        if item is None or not isinstance(item.content, str):
+            return None
+        block = item.block
+        before = [each.shown for each in self._blocks[: self._blocks.index(block)]]
+        before += [each.shown for each in block.items[: block.items.index(item)]]
+        return sum(before) + shown_in(item.content[: unit[1] - item.clock])
+
     # -- items -------------------------------------------------------------------------------
     def _add(self, item: Item, before: Item | None) -> None:
         """Put an item behind another one; None: first."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from replication.client.journal import Entry
-from replication.client.lost import DELETION, Lost
+from replication.client.losses import DELETION, Lost
 from replication.clock import ms_from_time
 from replication.history.changeset import Changeset, decode_trusted
 from replication.model.encoding import key_bytes
