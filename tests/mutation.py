@@ -1,20 +1,25 @@
-"""Mutation testing: small mistakes are put into `replication/crdt`, and tests have to notice.
+"""Mutation testing: small mistakes are put into `replication`, and tests have to notice.
 
-    python tests/mutation.py [--sample 1/8] [--minutes N] [--names FILE] [FILE...]
+    python tests/mutation.py [--sample 1/8] [--minutes N] [--names FILE] [ROOM | FILE...]
 
 A mutant is one small change of one function: another comparison, `and` for `or`, a condition that
-always or never holds, a number one greater, another operator, a call or an assignment that does
-not happen, `break` for `continue`, a value that is not returned.
+always or never holds, a number one greater, another operator, `min` for `max`, a call or an
+assignment that does not happen, `break` for `continue`, a value that is not returned.
 
-One warm process imports everything and collects the tests: those of `make branches`, which are
-quick and always the same. It first runs each of them once, to see which lines of the mutated files
-it reaches and how long it takes. For each mutant it forks; the child puts the changed code into the
-live function and runs the tests that reach the changed line, those that have killed most and are
-quickest first, until one fails (the mutant is killed), one of them has used CPU_S seconds of CPU
-(killed as well: it would hang) or all have passed (it has survived).
+One warm process imports everything and collects the tests of the room (ROOMS); for `crdt` those of
+`make branches`, which are quick and always the same. It first runs each of them once, to see which
+lines of the mutated files it reaches and how long it takes, and once more in a child where each
+function has been put in unchanged, in another order: a test that fails there would kill mutants
+for no reason, and is left out. For each mutant it forks; the child puts the changed code into the
+live function and runs the tests that reach the changed statement, those that have killed most and
+are quickest first, until one fails (the mutant is killed), one takes many times as long as it did
+(killed as well: it would hang) or all have passed (it has survived). What functions remember
+(`lru_cache`) is forgotten before each test.
 
 A mutant that they leave alive goes on to a second line: properties and machines, each with
 few examples that are the same in every run. What those kill is counted apart.
+`--first` leaves the second line out, and writes nothing into the ledger. `--killers FILE` keeps who
+killed which mutant for the next run, which then asks them first.
 
 Survivors that no test can kill are explained in `mutation-survivors.json`, by what was changed: an
 explanation is for a change of one line of text in one function. The command fails for survivors
@@ -31,11 +36,15 @@ import argparse
 import ast
 import copy
 import datetime
+import functools
+import gc
 import hashlib
 import importlib
 import json
 import os
 import resource
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -50,31 +59,45 @@ import pytest
 from branches import RANDOM, UNITS
 
 ROOT = Path(__file__).parent.parent
-CRDT = ROOT / "replication" / "crdt"
+SOURCE = ROOT / "replication"
 LEDGER = ROOT / "tests" / "mutation-ledger.jsonl"
 SURVIVORS = ROOT / "tests" / "mutation-survivors.json"
-#: Tests of what is made for client files alone: it is tried there.
-USED_BY = ["client_text", "client_text_observing", "loaded_text", "client_nested", "list_chunks"]
-#: The second line: these, and the properties in the files of the first.
-DRAWN = [
-    "test_merge_laws.py::test_any_order_and_grouping_gives_the_same_bytes",
-    "test_merge_laws.py::test_replicas_that_know_the_same_are_the_same",
-    "test_merge_laws.py::test_duplicates_change_nothing_but_counters",
-    "test_merge_laws.py::test_the_laws_on_any_state",
-    "test_merge_laws.py::test_hostile_states_spread_over_parts",
-    "test_merge_laws.py::test_an_edit_on_any_state_is_the_merge_of_its_delta",
-    "test_merge_machines.py::TestReplicas",
-]
+OURS = "replication"
+#: What the two lines of each room run: tests of `tests/`, whole files or one by one. What is made
+#: for client files alone is tried there.
+ROOMS = {
+    "crdt": [
+        *(f"test_{name}.py" for name in UNITS),
+        "test_client_text.py",
+        "test_client_text_observing.py",
+        "test_loaded_text.py",
+        "test_client_nested.py",
+        "test_list_chunks.py",
+        "test_merge_laws.py::test_any_order_and_grouping_gives_the_same_bytes",
+        "test_merge_laws.py::test_replicas_that_know_the_same_are_the_same",
+        "test_merge_laws.py::test_duplicates_change_nothing_but_counters",
+        "test_merge_laws.py::test_the_laws_on_any_state",
+        "test_merge_laws.py::test_hostile_states_spread_over_parts",
+        "test_merge_laws.py::test_an_edit_on_any_state_is_the_merge_of_its_delta",
+        "test_merge_machines.py::TestReplicas",
+    ],
+}
 #: Examples of each property in the second line.
 EXAMPLES = 15
 #: Steps of each run of a machine.
 STEPS = 20
 #: A test that takes longer is not run: what it kills, quicker ones should.
 TEST_S = 4.0
-#: CPU seconds of one test after which a mutant is taken for one that hangs.
-CPU_S = 25
+#: CPU seconds of one test after which a mutant is taken for one that hangs: so many, and so many
+#: times what it took without the mutant (and with coverage).
+CPU_S, CPU_TIMES = 3, 10
+#: The same for a test that waits for what never comes.
+WALL_S = 300
 #: Address space a mutant may use.
 MEMORY = 3 * 2**30
+
+#: What a child says instead of the number of the test that failed.
+ALL_PASSED, NO_END, NOT_PUT_IN = -1, -2, -3
 
 #: Defaults are made when a module is imported.
 _LEFT_OUT = frozenset(
@@ -84,6 +107,10 @@ _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
 }  # fmt: skip
+_OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt,
+}  # fmt: skip
+_CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.FloorDiv: ast.Mult,
     ast.Mod: ast.FloorDiv, ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr, ast.LShift: ast.RShift,
@@ -94,10 +121,11 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
 class Mutant(NamedTuple):
     """One change: where it is, what it is, and the code of the outermost function with it."""
 
+    #: Below `replication`.
     file: str
     #: Of the outermost function: `name` or `Class.name`.
     function: str
-    #: From the first line of the statement to that of the change.
+    #: Of the statement, of a compound one its head; on to the change.
     lines: range
     change: str
     code: types.CodeType
@@ -111,33 +139,37 @@ class Mutant(NamedTuple):
 # -- making mutants --------------------------------------------------------------------------------
 def mutants(path: Path, wanted: Callable[[str], bool] = lambda _name: True) -> Iterator[Mutant]:
     """The mutants of a file whose names are wanted."""
-    tree = ast.parse(path.read_text())
-    for outer in tree.body:
+    for within in _functions(path):
+        yield from _of_function(path, within, wanted)
+
+
+def _functions(path: Path) -> Iterator[list[Any]]:
+    """Each function of a file, after the class that it is in."""
+    for outer in ast.parse(path.read_text()).body:
         if isinstance(outer, ast.FunctionDef):
-            yield from _of_function(path, [outer], wanted)
+            yield [outer]
         elif isinstance(outer, ast.ClassDef):
-            for item in outer.body:
-                if isinstance(item, ast.FunctionDef):
-                    yield from _of_function(path, [outer, item], wanted)
+            yield from ([outer, item] for item in outer.body if isinstance(item, ast.FunctionDef))
 
 
 def _of_function(path: Path, within: list[Any], wanted: Callable[[str], bool]) -> Iterator[Mutant]:
     lines = path.read_text().splitlines()
+    file = path.relative_to(SOURCE).as_posix()
     name = ".".join(each.name for each in within)
     seen: Counter[str] = Counter()
-    for lines_of, before, after, apply, undo in _changes(within[-1]):
-        change = f"{lines[lines_of[-1] - 1].strip()} | {before} -> {after}"
+    for at, lines_of, before, after, apply, undo in _changes(within[-1]):
+        change = f"{lines[at - 1].strip()} | {before} -> {after}"
         seen[change] += 1
         if seen[change] > 1:
             change += f" (no. {seen[change]})"
-        if not wanted(f"{path.name}:{name}: {change}"):
+        if not wanted(f"{file}:{name}: {change}"):
             continue
         apply()
         try:
             code = _compiled(path, within)
         finally:
             undo()
-        yield Mutant(path.name, name, lines_of, change, code)
+        yield Mutant(file, name, lines_of, change, code)
 
 
 def _compiled(path: Path, within: list[Any]) -> types.CodeType:
@@ -158,12 +190,12 @@ def _code_of(code: types.CodeType, path: list[str]) -> types.CodeType:
     return code
 
 
-Change = tuple[range, str, str, Callable[[], None], Callable[[], None]]
+Change = tuple[int, range, str, str, Callable[[], None], Callable[[], None]]
 
 
 def _changes(function: ast.FunctionDef) -> Iterator[Change]:
-    """Changes of a tree: lines, before, after, how to make and how to undo it."""
-    for parent, field, index, node, first in list(_nodes(function, function.lineno)):
+    """Changes of a tree: line, lines, before, after, how to make and how to undo it."""
+    for parent, field, index, node, within in list(_nodes(function, function)):
         for fresh in _instead(node):
             before, after = _shown(node), _shown(fresh)
 
@@ -173,8 +205,10 @@ def _changes(function: ast.FunctionDef) -> Iterator[Change]:
                 else:
                     getattr(parent, field)[index] = what
 
+            line = max(within.lineno, getattr(node, "lineno", 0))
             yield (
-                range(first, max(first, getattr(node, "lineno", first)) + 1),
+                line,
+                range(within.lineno, max(line, _end_of_head(within)) + 1),
                 before,
                 after,
                 lambda fresh=fresh, put=put: put(fresh),  # type: ignore[misc]
@@ -182,13 +216,34 @@ def _changes(function: ast.FunctionDef) -> Iterator[Change]:
             )
 
 
+def _end_of_head(statement: ast.stmt) -> int:
+    """The last line of what a statement evaluates itself: `if (` may have no code on its line."""
+    heads: list[ast.expr]
+    match statement:
+        case ast.If(test=test) | ast.While(test=test):
+            heads = [test]
+        case ast.For(iter=iterated):
+            heads = [iterated]
+        case ast.With(items=items):
+            heads = [item.context_expr for item in items]
+        case ast.Match(subject=subject):
+            heads = [subject]
+        case ast.FunctionDef() | ast.ClassDef() | ast.Try():
+            heads = []
+        case _:
+            return statement.end_lineno or statement.lineno
+    return max((head.end_lineno or 0 for head in heads), default=statement.lineno)
+
+
 def _shown(node: ast.AST) -> str:
     text = ast.unparse(node).splitlines()[0]
     return text if len(text) <= 90 else text[:89] + "…"
 
 
-def _nodes(root: ast.AST, first: int) -> Iterator[tuple[ast.AST, str, int | None, ast.AST, int]]:
-    """Every node below one, with its place and its statement's line, but for what is left out."""
+def _nodes(
+    root: ast.AST, within: ast.stmt
+) -> Iterator[tuple[ast.AST, str, int | None, ast.AST, ast.stmt]]:
+    """Every node below one, with its place and its statement, but for what is left out."""
     for field, value in ast.iter_fields(root):
         if field in _LEFT_OUT:
             continue
@@ -201,19 +256,20 @@ def _nodes(root: ast.AST, first: int) -> Iterator[tuple[ast.AST, str, int | None
                 continue
             if isinstance(node, ast.keyword) and node.arg == "strict":  # an assertion
                 continue
-            line = node.lineno if isinstance(node, ast.stmt) else first
-            yield root, field, index, node, line
-            yield from _nodes(node, line)
+            inner = node if isinstance(node, ast.stmt) else within
+            yield root, field, index, node, inner
+            yield from _nodes(node, inner)
 
 
 def _instead(node: ast.AST) -> Iterator[ast.AST]:
     """What may stand in place of a node, by mistake."""
     match node:
-        case ast.Compare(ops=[op]) if type(op) in _COMPARISONS:
-            yield _with(node, ops=[_COMPARISONS[type(op)]()])
-            if isinstance(op, (ast.Lt, ast.Gt, ast.LtE, ast.GtE)):
-                opposite = {ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt}
-                yield _with(node, ops=[opposite[type(op)]()])
+        case ast.Compare(ops=ops):
+            for index, op in enumerate(ops):
+                for other in (_COMPARISONS, _OPPOSITES):
+                    if type(op) in other:
+                        changed = [*ops[:index], other[type(op)](), *ops[index + 1 :]]
+                        yield _with(node, ops=changed)
         case ast.BoolOp(op=op):
             yield _with(node, op=ast.Or() if isinstance(op, ast.And) else ast.And())
             for index in range(len(node.values)):
@@ -228,6 +284,8 @@ def _instead(node: ast.AST) -> Iterator[ast.AST]:
         case ast.AugAssign(op=op) if type(op) in _OPERATORS:
             yield _with(node, op=_OPERATORS[type(op)]())
             yield _passed(node)
+        case ast.Call(func=ast.Name(id=called)) if called in _CALLS:
+            yield _with(node, func=ast.copy_location(ast.Name(_CALLS[called], ast.Load()), node))
         case ast.Constant(value=bool(value)):
             yield _with(node, value=not value)
         case ast.Constant(value=int(value)):
@@ -266,17 +324,32 @@ def _with(node: Any, **fields: Any) -> ast.AST:
 
 def put_in(mutant: Mutant) -> None:
     """Give the live function a mutant's code."""
-    module = importlib.import_module(f"replication.crdt.{mutant.file.removesuffix('.py')}")
-    holder: Any = module
+    name = mutant.file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    holder: Any = importlib.import_module(f"replication.{name}")
     *classes, name = mutant.function.split(".")
     for each in classes:
         holder = getattr(holder, each)
     found = vars(holder)[name]
-    if hasattr(found, "cache_clear"):  # the tests without a mutant filled it
-        found.cache_clear()
     for wrapped in ("__func__", "fget", "__wrapped__", "func"):
         found = getattr(found, wrapped, None) or found
     found.__code__ = mutant.code
+
+
+def unchanged(path: Path) -> Iterator[Mutant]:
+    """Each function of a file as it is, made as a mutant is made."""
+    for within in _functions(path):
+        name = ".".join(each.name for each in within)
+        file = path.relative_to(SOURCE).as_posix()
+        yield Mutant(file, name, range(0), "nothing", _compiled(path, within))
+
+
+def caches() -> list[Callable[[], None]]:
+    """What makes each function of ours forget what it remembers."""
+    owners: list[Any] = [m for name, m in list(sys.modules.items()) if name.split(".")[0] == OURS]
+    owners += [each for owner in owners for each in vars(owner).values() if isinstance(each, type)]
+    found = [each for owner in owners for each in vars(owner).values()]
+    found = [getattr(each, "__func__", each) for each in found]
+    return [each.cache_clear for each in found if isinstance(each, functools._lru_cache_wrapper)]
 
 
 # -- running ---------------------------------------------------------------------------------------
@@ -309,139 +382,209 @@ def _bound(item: pytest.Item) -> None:
         test._hypothesis_internal_use_settings = settings(**few)
 
 
+class Options(NamedTuple):
+    """What a run is asked for."""
+
+    files: list[Path]
+    sample: tuple[int, int]
+    #: By the monotonic clock: no mutant is begun after that.
+    until: float
+    #: If any: only these.
+    names: frozenset[str]
+    #: Without the second line.
+    first: bool
+    #: The test that killed a mutant in earlier runs, and where that is kept.
+    killers: dict[str, str]
+    kept: Path | None
+
+    def keep(self) -> None:
+        """Write down who killed what."""
+        if self.kept:
+            self.kept.write_text(json.dumps(self.killers), encoding="utf-8")
+
+
 class Mutation:
     """The plugin that runs in place of pytest's own loop."""
 
-    def __init__(
-        self,
-        files: list[Path],
-        sample: tuple[int, int],
-        until: float,
-        names: frozenset[str] = frozenset(),
-    ) -> None:
-        self.files = files
-        self.sample = sample
-        #: By the monotonic clock: no mutant is begun after that.
-        self.until = until
+    def __init__(self, options: Options) -> None:
+        self.options = options
         self.chosen = 0
-        self.names = names
         self.survivors: list[Mutant] = []
         self.counts: Counter[str] = Counter()
         self.tests = self.drawn = 0
+        self.items: list[pytest.Item] = []
+        self.seconds: list[float] = []
+        self.forget: list[Callable[[], None]] = []
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        items = session.items
-        drawn = {at for at, item in enumerate(items) if "hypothesis" in item.keywords}
+        self.items = session.items
+        drawn = {at for at, item in enumerate(self.items) if "hypothesis" in item.keywords}
         for at in drawn:
-            _bound(items[at])
-        reached, seconds = self._look(session, items)
-        quick = {at for at, time_s in enumerate(seconds) if time_s <= TEST_S}
+            _bound(self.items[at])
+        if self.options.first:
+            session.items[:] = [item for at, item in enumerate(self.items) if at not in drawn]
+            drawn = set()
+        self.forget = caches()
+        reached = self._look(session)
+        quick = {at for at, time_s in enumerate(self.seconds) if time_s <= TEST_S}
+        gc.collect()
+        gc.freeze()
+        quick -= self._fail_unchanged(session, sorted(quick, key=lambda at: self.seconds[at]))
         self.tests, self.drawn = len(quick - drawn), len(quick & drawn)
+        self._all(session, reached, quick, drawn)
+        return True
+
+    def _all(
+        self,
+        session: pytest.Session,
+        reached: dict[tuple[str, int], set[int]],
+        quick: set[int],
+        drawn: set[int],
+    ) -> None:
+        """Try the mutants."""
         kills: Counter[int] = Counter()
+        near: dict[tuple[str, str], Counter[int]] = {}
+        ids = {item.nodeid: at for at, item in enumerate(self.items)}
         chosen = self._chosen()
         self.chosen = len(chosen)
         for number, mutant in enumerate(chosen):
-            if time.monotonic() > self.until:
+            if time.monotonic() > self.options.until:
                 break
             here = quick & set().union(*(reached.get((mutant.file, n), ()) for n in mutant.lines))
+            last = ids.get(self.options.killers.get(mutant.name, ""), -1)
+            same = near.setdefault((mutant.file, mutant.function), Counter())
             order = sorted(
-                here, key=lambda at: (at in drawn, seconds[at] > 0.05, -kills[at], seconds[at])
+                here,
+                key=lambda at: (
+                    at != last,
+                    at in drawn,
+                    -same[at],
+                    self.seconds[at] > 0.05,
+                    -kills[at],
+                    self.seconds[at],
+                ),
             )
-            outcome = self._try(session, items, mutant, order)
+            outcome = self._try(session, mutant, order)
             by_drawn = outcome.how == "killed" and outcome.by in drawn
             self.counts["killed_by_drawn" if by_drawn else outcome.how] += 1
             if outcome.how == "killed":
                 kills[outcome.by] += 1
+                same[outcome.by] += 1
+                self.options.killers[mutant.name] = self.items[outcome.by].nodeid
             if outcome.how in ("survived", "unreached"):
                 self.survivors.append(mutant)
                 print(f"{outcome.how}: {mutant.name}", flush=True)
             if number % 100 == 99:
-                print(
-                    f"{number + 1} mutants, {time.process_time():.0f} s: {dict(self.counts)}",
-                    flush=True,
-                )
-        return True
+                self.options.keep()
+                seconds = sum(os.times()[:4])
+                print(f"{number + 1} mutants, {seconds:.0f} s: {dict(self.counts)}", flush=True)
 
     def _chosen(self) -> list[Mutant]:
-        shard, shards = self.sample
+        shard, shards = self.options.sample
+        names = self.options.names
 
         def wanted(name: str) -> bool:
-            if self.names:
-                return name in self.names
+            if names:
+                return name in names
             return int.from_bytes(_digest(name)[:4], "big") % shards == shard - 1
 
-        chosen = [mutant for path in self.files for mutant in mutants(path, wanted)]
+        chosen = [mutant for path in self.options.files for mutant in mutants(path, wanted)]
         # What is tried before time is up is a fair sample, too.
         return sorted(chosen, key=lambda mutant: _digest(mutant.name))
 
-    def _look(
-        self, session: pytest.Session, items: list[pytest.Item]
-    ) -> tuple[dict[tuple[str, int], set[int]], list[float]]:
-        """Which tests reach which lines, and how long each takes."""
-        include = [str(path) for path in self.files]
+    def _run(self, at: int) -> None:
+        """One test."""
+        for forget in self.forget:
+            forget()
+        item = self.items[at]
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+
+    def _look(self, session: pytest.Session) -> dict[tuple[str, int], set[int]]:
+        """Which tests reach which lines; and how long each takes."""
+        include = [str(path) for path in self.options.files]
         cover = coverage.Coverage(data_file=None, config_file=False, include=include)
-        seconds: list[float] = []
         cover.start()
-        for at, item in enumerate(items):
+        for at, item in enumerate(self.items):
             cover.switch_context(str(at))
             began = time.process_time()
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-            seconds.append(time.process_time() - began)
+            self._run(at)
+            self.seconds.append(time.process_time() - began)
             if session.testsfailed:
                 print(f"left out, fails without any mutant: {item.nodeid}", flush=True)
-                session.testsfailed, seconds[-1] = 0, 2 * TEST_S
+                session.testsfailed, self.seconds[-1] = 0, 2 * TEST_S
         cover.stop()
         data = cover.get_data()
         reached: dict[tuple[str, int], set[int]] = {}
-        for path in self.files:
+        for path in self.options.files:
+            file = path.relative_to(SOURCE).as_posix()
             for line, contexts in data.contexts_by_lineno(str(path)).items():
-                reached[path.name, line] = {int(name) for name in contexts if name}
-        return reached, seconds
+                reached[file, line] = {int(name) for name in contexts if name}
+        return reached
 
-    def _try(
-        self, session: pytest.Session, items: list[pytest.Item], mutant: Mutant, order: list[int]
-    ) -> Outcome:
+    def _fail_unchanged(self, session: pytest.Session, order: list[int]) -> set[int]:
+        """The tests that fail where each function has been put in as it is."""
+        failed: set[int] = set()
+        every = [mutant for path in self.options.files for mutant in unchanged(path)]
+        while (at := self._in_child(session, every, [n for n in order if n not in failed])) >= 0:
+            print(f"left out, fails with nothing changed: {self.items[at].nodeid}", flush=True)
+            failed.add(at)
+        if at != ALL_PASSED:
+            raise RuntimeError("the tests do not come to an end with nothing changed")
+        return failed
+
+    def _try(self, session: pytest.Session, mutant: Mutant, order: list[int]) -> Outcome:
         if not order:
             return Outcome("unreached", -1)
+        by = self._in_child(session, [mutant], order)
+        if by == NO_END:
+            return Outcome("hung", -1)
+        return Outcome("survived", -1) if by == ALL_PASSED else Outcome("killed", by)
+
+    def _in_child(self, session: pytest.Session, changes: list[Mutant], order: list[int]) -> int:
+        """The first of the tests to fail, ALL_PASSED, or NO_END for a child that did not say."""
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(reader)
-            self._run(session, items, mutant, order, writer)
+            self._child(session, changes, order, writer)
         os.close(writer)
-        said = os.read(reader, 16)
+        said = b""
+        ready, _, _ = select.select([reader], [], [], WALL_S)
+        if ready:
+            said = os.read(reader, 16)
+        else:
+            os.kill(child, signal.SIGKILL)
         os.close(reader)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status) or not said:
-            return Outcome("hung", -1)
-        by = int(said)
-        return Outcome("killed", by) if by >= 0 else Outcome("survived", -1)
+            return NO_END
+        if int(said) == NOT_PUT_IN:
+            raise RuntimeError(f"cannot be put in: {changes[0].name}")
+        return int(said)
 
-    def _run(
-        self,
-        session: pytest.Session,
-        items: list[pytest.Item],
-        mutant: Mutant,
-        order: list[int],
-        writer: int,
+    def _child(
+        self, session: pytest.Session, changes: list[Mutant], order: list[int], writer: int
     ) -> None:
-        """In the child. Says which test failed, -1 for none; never returns."""
+        """In the child. Says which test failed; never returns."""
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
-        by = -1
+        by = NOT_PUT_IN
         try:
-            put_in(mutant)
+            for each in changes:
+                put_in(each)
+            by = ALL_PASSED
             for at in order:
-                until = int(time.process_time()) + CPU_S
+                until = int(time.process_time() + CPU_S + CPU_TIMES * self.seconds[at])
                 resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
-                items[at].config.hook.pytest_runtest_protocol(item=items[at], nextitem=None)
+                failing = at
+                self._run(at)
                 if session.testsfailed:
                     by = at
                     break
         except BaseException:
-            by = order[0]
+            by = by if by == NOT_PUT_IN else failing
         os.write(writer, str(by).encode())
         os._exit(0)
 
@@ -452,24 +595,41 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--sample", default="1/1", help="i/n: the i-th of n parts of all mutants")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin none later")
     parser.add_argument("--names", type=Path, help="only those that a file names, one a line")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="of replication/crdt; all of them")
-    options = parser.parse_args(arguments)
-    shard, shards = (int(number) for number in options.sample.split("/"))
-    files = sorted(CRDT.glob("*.py")) if not options.files else [CRDT / f for f in options.files]
-    names = options.names.read_text(encoding="utf-8").splitlines() if options.names else []
-    until = time.monotonic() + 60 * options.minutes
-    mutation = Mutation(files, (shard, shards), until, frozenset(names))
-    chosen = [str(ROOT / "tests" / f"test_{name}.py") for name in (*UNITS, *USED_BY)]
-    chosen += [str(ROOT / "tests" / name) for name in DRAWN]
+    parser.add_argument("--first", action="store_true", help="without the second line")
+    parser.add_argument("--killers", type=Path, help="who killed what, from run to run")
+    parser.add_argument("what", nargs="*", default=["crdt"], help="rooms and files: crdt/list.py")
+    given = parser.parse_args(arguments)
+    shard, shards = (int(number) for number in given.sample.split("/"))
+    names = given.names.read_text(encoding="utf-8").splitlines() if given.names else []
+    killers = given.killers and given.killers.exists() and json.loads(given.killers.read_text())
+    options = Options(
+        [path for what in given.what for path in _files(what)],
+        (shard, shards),
+        time.monotonic() + 60 * given.minutes,
+        frozenset(names),
+        given.first,
+        killers or {},
+        given.killers,
+    )
+    mutation = Mutation(options)
+    rooms = dict.fromkeys(what.split("/")[0] for what in given.what)
+    chosen = [str(ROOT / "tests" / test) for room in rooms for test in ROOMS[room]]
     skipped = " and ".join(f"not {word}" for word in RANDOM)
     flags = ["-p", "no:cacheprovider", "-p", "no:xdist", "-k", skipped]
     status = pytest.main([*flags, *chosen], plugins=[mutation])
+    options.keep()
     if status != 0:
         return int(status)
-    return _report(mutation, "by name" if names else options.sample, options.files)
+    return _report(mutation, "by name" if names else given.sample, given.what)
 
 
-def _report(mutation: Mutation, sample: str, files: list[str]) -> int:
+def _files(what: str) -> list[Path]:
+    """The files of a room, or the one that is named."""
+    path = SOURCE / what
+    return [path] if path.is_file() else sorted(path.glob("*.py"))
+
+
+def _report(mutation: Mutation, sample: str, what: list[str]) -> int:
     explained = json.loads(SURVIVORS.read_text()) if SURVIVORS.exists() else {}
     new = [mutant.name for mutant in mutation.survivors if mutant.name not in explained]
     total = sum(mutation.counts.values())
@@ -478,7 +638,7 @@ def _report(mutation: Mutation, sample: str, files: list[str]) -> int:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": subprocess.run(git, capture_output=True, text=True).stdout.strip(),
         "sample": sample,
-        "files": files or "all",
+        "files": " ".join(what),
         "tests": mutation.tests,
         "drawn": mutation.drawn,
         "chosen": mutation.chosen,
@@ -486,10 +646,11 @@ def _report(mutation: Mutation, sample: str, files: list[str]) -> int:
         **mutation.counts,
         "explained": len(mutation.survivors) - len(new),
         "killed_percent": round(100 * (total - len(mutation.survivors)) / max(1, total), 2),
-        "cpu_seconds": round(time.process_time() + sum(os.times()[2:4])),
+        "cpu_seconds": round(sum(os.times()[:4])),
     }
-    with LEDGER.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    if not mutation.options.first:
+        with LEDGER.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
     print(json.dumps(line))
     for name in new:
         print(f"not explained: {name}")
