@@ -591,3 +591,22 @@ def test_what_replicas_write_passes() -> None:
         for delta in deltas:
             assert pack(unpack_object(pack(delta))) == pack(delta)
         unpack_object(pack(folded(deltas)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "together", "each"),
+    [((64,), 1, 1), ((65,), 0, 0), ((32, 32), 1, 2), ((32, 33), 0, 2), ((64, 65), 0, 1)],
+)
+def test_names_are_remembered_where_they_are_few(
+    sizes: tuple[int, ...], together: int, each: int
+) -> None:
+    """What is remembered is bounded in bytes, whatever a peer sends."""
+    first = iter(range(1000))
+    groups = [
+        [5 + at, 2, {f"{next(first):03}": 1 for _ in range(size)}] for at, size in enumerate(sizes)
+    ]
+    for cached in (check._are_names, check._check_few_names):
+        cached.cache_clear()
+    unpack_objects([pack(registers(*groups))])
+    found = check._are_names.cache_info().currsize, check._check_few_names.cache_info().currsize
+    assert found == (together, each)

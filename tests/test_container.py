@@ -13,16 +13,28 @@ from replicas import Edit, Replica, Stored, folded
 
 from replication.crdt import object as obj
 from replication.crdt.check import check_object
-from replication.crdt.container import Slot, depth, home_in, list_path, property_container, trail
+from replication.crdt.container import (
+    Slot,
+    depth,
+    group_container,
+    home_in,
+    list_path,
+    property_container,
+    trail,
+)
 from replication.crdt.edit import Scope
 from replication.crdt.incarnation import clone
 from replication.crdt.nested import Nested
 from replication.crdt.object import absent, merge
 from replication.crdt.view import object_view
 from replication.errors import DecodeError, LimitExceededError, WrongTypeError
-from replication.limits import CONTAINER_NESTING_MAX, LIST_PART_ELEMENTS_MAX
+from replication.limits import (
+    CONTAINER_NESTING_MAX,
+    DICTIONARY_KEY_BYTES_MAX,
+    LIST_PART_ELEMENTS_MAX,
+)
 from replication.model.encoding import pack
-from replication.model.values import ERASED, Container
+from replication.model.values import ERASED, Based, Container
 
 
 def devices(count: int = 2) -> list[Replica]:
@@ -349,3 +361,78 @@ def test_ids_are_checked_before_anything_is_made_of_them() -> None:
     for held in ({}, [], None, {pack([4, 2, 1]): [[]]}, {pack([4, 2, 1]): [None, [[], []]]}):
         with pytest.raises(DecodeError):
             check_object([1, 1, [], {obj.CONTAINER: held}])
+
+
+# -- what is well-formed ---------------------------------------------------------------------
+A_LIST, A_DICTIONARY = pack([obj.LIST, 2, 1]), pack([obj.DICTIONARY, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("home", "fits"),
+    [
+        ([], True),
+        ([obj.REGISTER, "a"], True),
+        ([obj.REGISTER, "a", "b"], False),
+        ([obj.REGISTER, ""], False),
+        ([obj.REGISTER], False),
+        *[([kind, "a"], False) for kind in (-1, *range(1, 9))],
+        *[([kind, "a", "k"], kind == obj.DICTIONARY) for kind in (-1, *range(1, 9))],
+        *[([kind, "a", [2, 1]], kind == obj.LIST) for kind in (-1, *range(1, 9))],
+        ([obj.DICTIONARY, "a", ""], True),
+        ([obj.DICTIONARY, "a", "k" * DICTIONARY_KEY_BYTES_MAX], True),
+        ([obj.DICTIONARY, "a", "k" * (DICTIONARY_KEY_BYTES_MAX + 1)], False),
+        ([obj.DICTIONARY, "", "k"], False),
+        ([obj.DICTIONARY, "a", "k", "k"], False),
+        ([obj.DICTIONARY, "a", 1], False),
+        ([obj.LIST, "a", [2, 0]], False),
+        ([obj.LIST, "a", [-1, 1]], False),
+        ([obj.LIST, "a", [2, 1, 1]], False),
+        ([obj.LIST, "a", [2]], False),
+        ([obj.LIST, "a", b"\2\1"], False),
+        ([obj.CONTAINER, A_LIST], False),
+        ([obj.CONTAINER, A_LIST, [2, 1]], True),
+        ([obj.CONTAINER, A_LIST, "k"], False),
+        ([obj.CONTAINER, A_DICTIONARY, "k"], True),
+        ([obj.CONTAINER, A_DICTIONARY, [2, 1]], False),
+        ([obj.CONTAINER, pack([obj.SET, 2, 1]), "k"], False),
+        ([obj.CONTAINER, "a", "k"], False),
+    ],
+)
+def test_where_a_container_may_stand(home: Any, fits: bool) -> None:
+    state = [
+        1,
+        1,
+        [],
+        {obj.CONTAINER: {pack([obj.LIST, 2, 9]): [home, [[], [[], [], [], [], []]]]}},
+    ]
+    if fits:
+        check_object(state)
+        return
+    with pytest.raises(DecodeError):
+        check_object(state)
+
+
+def test_containers_in_each_other_are_deeper_than_any_may_be() -> None:
+    one, other = pack([obj.LIST, 2, 1]), pack([obj.LIST, 2, 2])
+    held = {
+        here: [home_in(there, (2, 9)), [[], [[], [], [], [], []]]]
+        for here, there in ((one, other), (other, one))
+    }
+    assert depth({obj.CONTAINER: held}, home_in(one, (2, 9))) == CONTAINER_NESTING_MAX + 1
+
+
+def test_what_a_group_refers_to() -> None:
+    """[MERGE-CONTAINER-2]: a default's container is named by what its author saw; no other is."""
+    minted, shared = Container(obj.LIST, 4, 7), Container(obj.LIST, 0, 0)
+    default_of = pack([obj.LIST, "a", 1, 3])
+    for value, group, expected in (
+        (minted, [5, 2, {}], pack([obj.LIST, 4, 7])),
+        (minted, [1, 3, {}, 5, 2], pack([obj.LIST, 4, 7])),
+        (shared, [1, 3, {}, 5, 2], default_of),
+        (Container(obj.LIST, 0, 7), [1, 3, {}, 5, 2], pack([obj.LIST, 0, 7])),
+        (Based(shared, 9), [1, 3, {}, 5, 2], default_of),
+        (shared, [1, 3, {}], pack([obj.LIST, 0, 0])),
+        ("x", [1, 3, {}, 5, 2], None),
+    ):
+        group[2] = {"a": value}
+        assert group_container(group, "a") == expected, group

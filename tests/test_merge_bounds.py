@@ -92,6 +92,9 @@ def test_the_time_of_an_incarnation_counts_and_nothing_is_of_no_time() -> None:
     [
         {False: [[5, 2, {"a": 1}]]},  # equal to the kind of registers, and yet none
         {0.0: [[5, 2, {"a": 1}]]},
+        {True: {"n": 1}},
+        {1.0: {"n": 1}},
+        {2.0: {"s": [[], []]}},
         {7.0: {pack([4, 2, 1]): [[0, "a"], [[], [[[2, 1, 0, 5, 2, ["x"]]], [], [], [], []]]]}},
         {obj.CONTAINER: {"text": [["a"], [[], [], {}]]}},
         {obj.CONTAINER: {7: [["a"], [[], [], {}]]}},
@@ -186,6 +189,7 @@ def test_the_tail_of_a_text_is_bounded_to_the_byte() -> None:
     one = AB.replace(b"\x02ab", b"\x01a")
     assert accepted(check_text, [[[1, 2, 1]], [one], [], 0], spread=True)
     assert not accepted(check_text, [[], [one], [], 0], spread=True)
+    assert not accepted(check_text, [[[-1, 2, 1]], [], [], 0], spread=True)  # nor of no client
 
 
 @pytest.mark.parametrize("count", [1, 126, 127, 128, 129])
@@ -213,9 +217,14 @@ def test_the_greatest_client_may_type() -> None:
         ([4, 5, 0], True),
         ([5, 5, 0], False),
         ([-1, 5, 0], False),
+        ([0, 5, 0, 0], False),
+        ([0, 5], False),
+        ([0, 5, False], False),
+        ({0: 1, 5: 1, 1: 1}, False),
+        (5, False),
     ],
 )
-def test_the_directory_of_a_text(entry: list[int], fits: bool) -> None:
+def test_the_directory_of_a_text(entry: Any, fits: bool) -> None:
     assert accepted(check_text, [[[1, 2, 2]], [AB], [entry], 5], spread=True) == fits
 
 
@@ -266,6 +275,8 @@ def test_what_is_typed_on_is_one_with_the_end_of_the_tail() -> None:
         ("\ud83d", "\ue000", "\ue000"),
         ("\ud83d", "\uffff", "\ufffd"),
         ("a", "\ue000", "a"),
+        (chr(0xD800), "\ue000", "\ue000"),
+        (chr(0xDFFF), "\ue000", "\ue000"),
     ],
 )
 def test_half_a_character_compares_as_it_is_written(one: str, other: str, least: str) -> None:

@@ -138,6 +138,20 @@ def test_growth_at_the_end_leaves_full_parts_and_growth_elsewhere_leaves_room(
     assert held == sizes
 
 
+def test_erased_elements_are_the_last_of_a_part_as_any_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = Parts()
+    monkeypatch.setattr(lists, "LIST_PART_ELEMENTS_MAX", 4)
+    for sequence, sizes in ((4, [2, 2, 1]), (8, [4, 1]), (9, [4, 1])):
+        state = [[], [[0, 0, 0]], 1]
+        parts.store((4, "l"), [], 0, chunk_of([2, 1, 0, 9, 2, ["a"]], erased=[[2, 5, 3]]))
+        delta = chunk_of([2, sequence, 0, 9, 2, ["b"]])
+        state = lists.merge_list(state, [[], delta], parts, (4, "l"))
+        held = [lists.id_count(parts.load((4, "l"), [], number)) for *_, number in state[1]]
+        assert held == sizes, sequence
+
+
 def test_single_elements_of_a_spread_list_are_looked_up_in_their_parts() -> None:
     runs = [[2, 1, 0, 9, 2, ["a"]], [2, 4, 0, 9, 2, ["d"]]]
     stored = {part_name((4, "l"), [], n): pack(chunk_of(run)) for n, run in enumerate(runs)}

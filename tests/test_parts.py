@@ -296,3 +296,22 @@ def test_nested_heads_are_checked_too() -> None:
     ):
         with pytest.raises(DecodeError, match="missing"):
             check_parts([1, 1, [], outer], Parts())
+
+
+def test_a_part_is_about_its_own_ids_alone() -> None:
+    """[STATE-WHOLE] From its bound up to the one before the next bound."""
+    head = [1, 1, [], {obj.LIST: {"l": [[], [[0, 0, 0], [2, 5, 1]], 2]}}]
+
+    def fits(first: int, second: int) -> bool:
+        held = {
+            part_name((4, "l"), [], number): pack([[[2, at, 0, 9, 2, ["a"]]], [], [], [], []])
+            for number, at in enumerate((first, second))
+        }
+        try:
+            check_parts(head, Parts(held.get, held.keys))
+        except DecodeError:
+            return False
+        return True
+
+    found = [(a, b) for a in (3, 4, 5, 6) for b in (3, 4, 5, 6) if fits(a, b)]
+    assert found == [(3, 5), (3, 6), (4, 5), (4, 6)]

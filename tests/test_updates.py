@@ -180,6 +180,9 @@ REFUSED = {
     "a format that is infinite": "0101050006010474657874016208" + b"Infinity".hex() + "00",
     "a format too great": "0101050006010474657874016211" + b"90071992547409920".hex() + "00",
     "a format of surrogates": "0101050006010474657874016208" + b'"\\ud800"'.hex() + "00",
+    "a format of surrogates by name": "010105000601047465787401620c"
+    + b'{"\\ud800":1}'.hex()
+    + "00",
     "a format too deep": "0101050006010474657874016212" + (b"[" * 9 + b"]" * 9).hex() + "00",
     "a format too long": "01010500060104746578740162" + "8208" + b'"'.hex() + "78" * 1024 + "2200",
 }

@@ -146,12 +146,12 @@ def _forget_items(items: Collection, parts: Parts | None, path: Path) -> None:
 
 
 def _without(groups: list[Any], gone: Any) -> list[Any]:
-    """Groups without the writes of one value. Rule 4."""
+    """Groups of a set or dictionary, which has no defaults, without the writes of one value."""
     out = []
-    for group in groups:
-        kept = {name: value for name, value in group[2].items() if value is not gone}
+    for time, origin, writes in groups:
+        kept = {name: value for name, value in writes.items() if value is not gone}
         if kept:
-            out.append([*group[:2], kept, *group[3:]])
+            out.append([time, origin, kept])
     return out
 
 

@@ -239,7 +239,7 @@ class QueryFields(Mapping[str, Any]):
                 return self._items(held, name)
             held = fields.get(obj.EMBEDDED, {}).get(name)
             if held is not None and obj.is_alive(held):
-                return self._embedded(held, (*self._path, obj.EMBEDDED, name))
+                return self._embedded(held[3], (*self._path, obj.EMBEDDED, name))
         value = register_value(fields, name)
         if type(value) is not Container:
             return value
@@ -252,7 +252,7 @@ class QueryFields(Mapping[str, Any]):
         elements = all_elements(held, self._parts, here)
         nested = _QueryView(self._fields, self._parts, self._path)
         return [
-            self._embedded([1, 1, [], elements.contents[i]], (*here, i))
+            self._embedded(elements.contents[i], (*here, i))
             if i in elements.contents
             else nested.value(elements.values[i][2], home_in(name, i))
             for i in Sequence(elements).visible
@@ -265,12 +265,11 @@ class QueryFields(Mapping[str, Any]):
         }
         for key, embedded in held[2].items():
             if obj.is_alive(embedded):
-                items[key] = self._embedded(embedded, (*self._path, obj.DICTIONARY, name, key))
+                items[key] = self._embedded(embedded[3], (*self._path, obj.DICTIONARY, name, key))
         return dict(sorted(items.items()))
 
-    def _embedded(self, state: obj.ObjectState, path: Path) -> EmbeddedValues:
-        inner = QueryFields(state[3], self._parts, path)
-        return EmbeddedValues(inner)
+    def _embedded(self, fields: obj.Fields, path: Path) -> EmbeddedValues:
+        return EmbeddedValues(QueryFields(fields, self._parts, path))
 
     def names(self) -> list[str]:
         """The names of all fields that are not text, in order."""
