@@ -33,6 +33,7 @@ from replication.storage.sqlite_catalog import (
     load_catalog,
 )
 from replication.storage.sqlite_errors import store_error
+from replication.storage.sqlite_order import Orders
 from replication.storage.sqlite_reader import SQLiteReader
 from replication.storage.sqlite_writer import SQLiteWriter
 
@@ -108,6 +109,7 @@ class SQLiteStore:
         #: What the last write transaction left, None where it may have changed something; nobody
         #: else writes, so the next one needs not look.
         self.written_catalog: Catalog | None = None
+        self.orders = Orders()
         #: For the writer: the next row of a table of objects, by its name.
         self.next_rows: dict[str, int] = {}
         self._connect = connect

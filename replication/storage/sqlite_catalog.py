@@ -110,10 +110,14 @@ class ClassTable:
         listed = "".join(f", {self.written[position]} = ?" for position in changed)
         return f"UPDATE {self.name} SET version = ?, head = ?{listed} WHERE id = ?"
 
-    def select(self, conditions: list[str]) -> str:
-        """Living rows past the row bound first, under conditions, as many as is bound last."""
+    def select(self, conditions: list[str], *, in_order: bool = False) -> str:
+        """Living rows past the row bound first, under conditions, as many as is bound last.
+
+        Args:
+            in_order: read row by row, whatever an index would find.
+        """
         return (
-            f"SELECT id, key, version, head FROM {self.name}"
+            f"SELECT id, key, version, head FROM {self.name}{' NOT INDEXED' if in_order else ''}"
             f" WHERE {' AND '.join(('alive', 'id > ?', *conditions))} ORDER BY id LIMIT ?"
         )
 

@@ -276,7 +276,12 @@ class SQLiteReader:
             return self._walk(("class", class_name), [], iter(()))
         conditions, bindings, left = _conditions(table, query, but_not, self._spread_of(table))
         most = -1 if limit is None or left else limit
-        cursor = self._start(table.select(conditions), [after_row, *bindings, most])
+        sql = table.select(conditions)
+        if after_row and conditions:
+            orders = self._store.orders
+            if orders.in_order(table, conditions, bindings, self._all):
+                sql = table.select(conditions, in_order=True)
+        cursor = self._start(sql, [after_row, *bindings, most])
         found: Iterator[StoredObject] = map(_stored, cursor)
         if left:
             found = islice(filter(self._judge(left, source), found), limit)
