@@ -12,8 +12,8 @@ from rules_leaks import CANARY, Search
 
 from replication.rules.sight import EVERYTHING
 from replication.server import exact, feed, staging
-from replication.server.changes import Touched
 from replication.server.shared import Shared
+from replication.server.touches import Touched
 from replication.server.view import View
 
 

@@ -16,17 +16,18 @@ from test_server_members import world_of
 
 from replication.crdt.view import QueryFields, query_values
 from replication.errors import StoreError
-from replication.model.encoding import pack, unpack_trusted
+from replication.model.encoding import unpack_trusted
 from replication.model.values import Link
 from replication.protocol.body import AuthorOp
 from replication.server import changes as reading
 from replication.server import namespace as publishing
-from replication.server.changes import Changes, Happened, Touched
+from replication.server.changes import Changes
 from replication.server.custom_data import CustomData
 from replication.server.handover import Handover
 from replication.server.lists import Lists
 from replication.server.namespace import Namespace
 from replication.server.tables import Ledger
+from replication.server.touches import Happened, Touched, fields_written
 from replication.storage.contract import Writer
 from replication.storage.memory import MemoryStore
 
@@ -66,8 +67,8 @@ def told(item: Touched) -> Any:
             expected = fields.get(name) if image.is_alive else None
             value = image.get(name)
             assert repr(value) == repr(expected)
-    if item._decoded is not None:
-        assert [pack(delta) for delta in item._decoded] == item._touches[1::3]
+    if item._written:
+        assert [*map(fields_written, map(unpack_trusted, item._deltas))] == [*item._written]
     heads = [image.head for image in (item.before, *item.between(), item.now)]
     return (item.class_name, item.key, item._touches, item.row, heads, item.gapless)
 

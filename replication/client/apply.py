@@ -408,8 +408,8 @@ def _deltas(
     work.received = max(work.received, latest_time(delta))
     if pending:
         _merge_base(work, class_name, key, version, clone(delta))
-    settled, parts = work.replica.settled(class_name, row, horizons.before(work, version))
-    state = merge(state_of(settled), delta, parts)
+    state, parts = work.replica.settled_view(class_name, row, horizons.before(work, version))
+    state = merge(state, delta, parts)
     lost = () if watch is None else watch.told(delta, Side(state, parts))
     head = pack(state)
     if pending and len(work.horizons) > 1:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from replication.client.records import BASE, BASE_PARTS, object_key
 from replication.crdt.container import Slot
 from replication.crdt.forget import forget
-from replication.crdt.object import ObjectState, absent, merge
+from replication.crdt.object import ObjectState, absent, may_have_parts, merge
 from replication.crdt.parts import Parts
 from replication.crdt.view import column_values
 from replication.errors import DecodeError
@@ -109,6 +109,16 @@ class Replica:
             return row, parts
         head = pack(forget(unpack_trusted(row.head), parts))
         return row._replace(version=horizon, head=head), parts
+
+    def settled_view(
+        self, class_name: str, row: StoredObject | None, horizon: int
+    ) -> tuple[ObjectState, Parts]:
+        """The same, decoded. Absent where there is no row."""
+        if row is None:
+            return absent(), Parts()
+        state = unpack_trusted(row.head)
+        parts = self.parts(class_name, row) if may_have_parts(state[3]) else Parts()
+        return (state if row.version >= horizon else forget(state, parts)), parts
 
     def settle(self, class_name: str, row: StoredObject, parts: Parts) -> None:
         """Write what `settled` gave."""

@@ -68,6 +68,15 @@ def is_alive(state: ObjectState) -> bool:
     return length == state[1] and length % 2 == 1
 
 
+#: Kinds of which nothing is ever spread over parts.
+_WITHOUT_PARTS: Final = frozenset({REGISTER, COUNTER, SET})
+
+
+def may_have_parts(fields: Fields) -> bool:
+    """Whether anything of an object with these fields may be spread over parts, or come to be."""
+    return not _WITHOUT_PARTS.issuperset(fields)
+
+
 def merge(state: ObjectState, delta: ObjectState, parts: Parts | None = None) -> ObjectState:
     """The merge function: Rules 1 to 4, for a top-level object.
 

@@ -30,7 +30,7 @@ from replication.model.types import KEY_NAME
 from replication.model.values import Key
 from replication.query import Query, parse
 from replication.query.canonical import name_text
-from replication.server.changes import Touched
+from replication.server.touches import Touched
 from replication.storage.contract import Reader, StoredObject, Writer
 
 

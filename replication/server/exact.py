@@ -14,15 +14,16 @@ Rule 2: of what only hidden fields changed nothing is sent, not even who changed
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from replication.crdt.view import shows
 from replication.model.encoding import key_bytes
 from replication.protocol.body import AuthorOp, DeltaOp, EvictOp, Operation, StateOp
-from replication.server.changes import Told, Touched
+from replication.server.changes import Told
 from replication.server.lists import present
 from replication.server.members import Members
 from replication.server.shared import Shared
 from replication.server.staging import cost, state_op
+from replication.server.touches import Touched
 from replication.server.view import View
 from replication.storage.contract import Reader, StoredObject
 
@@ -31,7 +32,6 @@ class StoreNeeded(Exception):  # noqa: N818 - a question, not an error
     """A state has parts, which only the store has."""
 
 
-@dataclass(frozen=True, slots=True)
 class Exact:
     """What one session, or all that see the same, are told.
 
@@ -44,11 +44,18 @@ class Exact:
             read.
     """
 
-    view: View
-    ident: int
-    shared: Shared
-    since: int
-    reader: Reader | None
+    __slots__ = ("_guarded", "_ident", "_readable", "_reader", "_shared", "_since", "_view")
+
+    def __init__(
+        self, view: View, ident: int, shared: Shared, since: int, reader: Reader | None
+    ) -> None:
+        self._view = view
+        # A view finds these anew each time.
+        self._readable, self._guarded = view.readable, view.guarded
+        self._ident = ident
+        self._shared = shared
+        self._since = since
+        self._reader = reader
 
     def operations(
         self, told: Iterable[Told], bytes_max: int, moved: Iterable[Operation] = ()
@@ -62,7 +69,7 @@ class Exact:
             StoreNeeded: without a reader.
         """
         out: list[Operation] = []
-        authors: set[AuthorOp] = set()
+        authors: dict[int, AuthorOp] = {}
         left = bytes_max
         for item in told:
             operation: Operation | None = None
@@ -72,18 +79,18 @@ class Exact:
                     return None
                 out.append(operation)
             if operation is not None and type(operation) is not EvictOp:
-                authors.update(self._authors(item.touched))
+                authors.update((each.version, each) for each in self._authors(item.touched))
         for operation in moved:
             left -= cost(operation)
             if left < 0 and out:
                 return None
             out.append(operation)
-        return [*sorted(authors), *out]
+        return [*(authors[version] for version in sorted(authors)), *out]
 
     def _about(self, told: Told) -> Iterator[Operation]:
         touched, was, sees = told
         class_name, key, row = touched.class_name, touched.key, touched.row
-        own = touched.is_by(self.ident)
+        own = touched.is_by(self._ident)
         deleted = was and not touched.is_alive
         deltas = None
         if was and (sees or deleted) and self._was_shown_throughout(touched):
@@ -92,30 +99,30 @@ class Exact:
             yield from deltas
         elif row is not None and (sees or deleted):
             known = own and touched.gapless and touched.was is None
-            if not known or touched.others(self.ident):
+            if not known or touched.others(self._ident):
                 yield self._state(touched, row)
         elif was or own:
             yield EvictOp(class_name, key)
 
     def _was_shown_throughout(self, touched: Touched) -> bool:
         """Rules 1 and 3."""
-        if not touched.gapless or touched.first <= self.since:
+        if not touched.gapless or touched.first <= self._since:
             return False
-        if touched.class_name not in self.view.guarded:
+        if touched.class_name not in self._guarded:
             return True
-        return all(self.view.sees(touched.class_name, image) for image in touched.between())
+        return all(self._view.sees(touched.class_name, image) for image in touched.between())
 
     def _deltas(self, touched: Touched) -> list[DeltaOp] | None:
         """Those of others, as they may be read; None where the state has to be sent."""
-        readable = self.view.readable.get(touched.class_name)
+        readable = self._readable.get(touched.class_name)
         if readable is None:
-            return touched.others(self.ident)
-        return touched.projected(self.ident, readable)
+            return touched.others(self._ident)
+        return touched.projected(self._ident, readable)
 
     def _authors(self, touched: Touched) -> list[AuthorOp]:
         """Who made what is told of an object. Rule 2."""
-        authors = touched.authors(self.ident)
-        if touched.class_name not in self.view.readable:
+        authors = list(touched.authors(self._ident))
+        if touched.class_name not in self._readable:
             return authors
         # Where only the state can tell what is hidden, nobody is named.
         versions = {delta.version for delta in self._deltas(touched) or ()}
@@ -124,24 +131,31 @@ class Exact:
     def _state(self, touched: Touched, row: StoredObject) -> StateOp:
         class_name = touched.class_name
         versions = [author.version for author in self._authors(touched)]
-        readable = self.view.readable.get(class_name)
+        readable = self._readable.get(class_name)
         if not touched.spread:
             head = row.head
             if readable is not None:
-                head = self.shared.projected(class_name, row, readable)
+                head = self._shared.projected(class_name, row, readable)
             return StateOp(class_name, row.key, row.version, head, [], versions)
-        if self.reader is None:
+        if self._reader is None:
             raise StoreNeeded
-        return state_op(self.reader, class_name, row, readable, self.shared, versions)
+        return state_op(self._reader, class_name, row, readable, self._shared, versions)
 
 
 def seen_by(
     view: View, touched: Iterable[Touched], before: Members, now: Members
 ) -> Iterator[Told]:
     """What was touched, beside a view that was asked, and its members at both ends."""
+    whole: dict[str, bool] = {}
     for item in touched:
-        was = view.sees(item.class_name, item.before)
-        sees = view.sees(item.class_name, item.now)
+        seen_whole = whole.get(item.class_name)
+        if seen_whole is None:
+            seen_whole = whole[item.class_name] = view.sees_all(item.class_name)
+        if seen_whole:  # no image has to be made, and kept
+            was, sees = shows(item.was), item.is_alive
+        else:
+            was = view.sees(item.class_name, item.before)
+            sees = view.sees(item.class_name, item.now)
         if before or now:
             name = (item.class_name, key_bytes(item.key))
             was, sees = was or name in before, sees or name in now

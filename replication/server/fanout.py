@@ -32,7 +32,8 @@ from replication.crdt.view import shows
 from replication.limits import DOWNLOAD_ENTRIES_MAX, SHARED_BYTES_MAX
 from replication.query.few import Few, each, joined, parted
 from replication.query.index import Indexed, MatchingIndex
-from replication.server.changes import Changes, Told, Touched
+from replication.server.changes import Changes, Told
+from replication.server.touches import Touched
 from replication.server.view import Image, View, classes_of
 
 

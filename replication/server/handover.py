@@ -20,9 +20,10 @@ import threading
 from typing import NamedTuple
 
 from replication.limits import SHARED_BYTES_MAX
-from replication.server.changes import Changes, Happened, Touched
+from replication.server.changes import Changes
 from replication.server.lists import Lists
 from replication.server.tables import Ledger
+from replication.server.touches import Happened, Touched, weight_of
 
 
 class _Noted(NamedTuple):
@@ -60,7 +61,7 @@ class Handover:
             before: the salt of the version before it.
             salt: its own.
         """
-        weight = entry.size + sum(touch.weight for touch in entry.touches)
+        weight = entry.size + sum(map(weight_of, entry.touches))
         with self._lock:
             noted = self._noted
             while noted and noted[-1].version >= entry.author.version:  # was rolled back

@@ -39,7 +39,6 @@ from replication.protocol.messages import Ack, Nack, clipped
 from replication.rules.roles import Roles
 from replication.server import tables
 from replication.server.authorship import check_authorship
-from replication.server.changes import After, Happened, Touch
 from replication.server.judge import Judge
 from replication.server.log_index import Indexing
 from replication.server.objects import Objects, Plan
@@ -47,6 +46,7 @@ from replication.server.permit import Permit
 from replication.server.refusals import ATOMIC, MORE, SCHEMA, Refusal
 from replication.server.tables import File, Remembered
 from replication.server.terms import Terms
+from replication.server.touches import Happened, Touch, fields_written, known_values
 from replication.server.types import Types
 from replication.storage.contract import StoredObject, Writer, int_key
 
@@ -288,8 +288,10 @@ class Integration:
         class_name, key, delta, _, unseen = plan.item
         was = None if plan.row is None else plan.row.head
         spread = self._objects.has_parts(class_name)
-        after = After(row, spread, delta, plan.before, plan.values)
-        return Touch(class_name, key, was, pack(delta), int(unseen), after)
+        written = fields_written(delta)
+        known = known_values(plan.before), known_values(plan.values)
+        after = (row.row, row.version, row.head, spread, written, *known)
+        return (class_name, key, was, pack(delta), int(unseen), after)
 
     def _remember(
         self, ident: int, file: File, judge: Judge, rewritten: bytes | None

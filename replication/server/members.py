@@ -35,9 +35,9 @@ from replication.query.ast import Branch, Follow
 from replication.query.ordering import arranged
 from replication.query.reach import is_window
 from replication.server import tables
-from replication.server.changes import Touched
 from replication.server.lists import Lists
 from replication.server.shared import Shared
+from replication.server.touches import Touched
 from replication.server.view import View
 from replication.server.windows import window_after
 from replication.storage.contract import Reader

@@ -15,9 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from replication.crdt import object as obj
 from replication.crdt.forget import forget
-from replication.crdt.object import ObjectState, absent, is_alive, merge
+from replication.crdt.object import ObjectState, absent, is_alive, may_have_parts, merge
 from replication.crdt.parts import Parts
 from replication.crdt.view import column_values, shows
 from replication.history.changeset import ObjectDelta
@@ -39,8 +38,6 @@ _PART_OVERHEAD = 16
 _LOOKED_MAX: Final = 512
 #: A head below this many bytes is too small to matter beside the parts.
 _HEAD_MATTERS = 64 * 1024
-#: Kinds that merge into nothing as they are: no list in them could have to be spread over parts.
-_SIMPLE = frozenset({obj.REGISTER, obj.COUNTER, obj.SET})
 
 
 class Plan(NamedTuple):
@@ -170,7 +167,7 @@ class Objects:
         if row is None:
             return _Found(None, absent(), None, 0)
         state = unpack_trusted(row.head)
-        parts = self._parts(item.class_name, row.row)
+        parts = self._parts(item.class_name, row.row) if may_have_parts(state[3]) else None
         if row.version < self._horizon:
             state = forget(state, parts)
         return _Found(row, state, parts, state[0])
@@ -185,11 +182,9 @@ class Objects:
         judged = judge.object(class_name, key, state, delta, parts)
         if judged is None:
             return None
-        if row is None and _SIMPLE.issuperset(judged[3]):
-            merged = judged
-        else:
-            parts = parts or Parts()
-            merged = merge(state, judged, parts)
+        if parts is None and may_have_parts(judged[3]):
+            parts = Parts()
+        merged = judged if row is None and parts is None else merge(state, judged, parts)
         head = pack(merged)
         parts_bytes = None
         if parts is not None and parts.changes():

@@ -259,6 +259,11 @@ class View:
         """Whether an object alone decides whether it is in it."""
         return self._kept is None
 
+    def sees_all(self, class_name: str) -> bool:
+        """Whether every object of a class that is alive is in it."""
+        query = self.local.get(class_name)
+        return query is not None and query.root is canonical.TRUE
+
     def sees(self, class_name: str, image: Image) -> bool:
         """Whether an object of a class is in it, members apart. Rule 1."""
         query = self.local.get(class_name)

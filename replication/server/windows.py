@@ -20,7 +20,7 @@ from replication.query import Query
 from replication.query.ast import Branch, Limit
 from replication.query.ordering import arranged
 from replication.query.paths import Get
-from replication.server.changes import Touched
+from replication.server.touches import Touched
 from replication.storage.graph import Graph
 
 
