@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import plain_text
 from reference import (
     CONTAINER,
     COUNTER,
@@ -30,8 +31,9 @@ from replication.model.values import Based, Container, _Erased
 Told = tuple[Any, str, bytes, bytes]
 
 
-#: What a write can lose; the rest says where things are.
-_LEAVES = {"length", "life", "write", "add", "value", "move"}
+#: What a write can lose; the rest says where things are. A removal is a write that a horizon has
+#: spent: it shows as long as nobody writes there.
+_LEAVES = {"length", "life", "write", "add", "value", "move", "typed", "removal"}
 
 
 class Known(_Reader):
@@ -135,6 +137,14 @@ class Known(_Reader):
             return None
         return pack([value.kind, value.ident, value.sequence])
 
+    def left_of(self, where: Where, update: bytes) -> str:
+        """The characters of an update that a text still shows, in the order of their making."""
+        together = plain_text.Text({}, set())
+        for (each,) in self._all(where, "typed"):
+            together = plain_text.merge(together, plain_text.read(each))
+        own = [together.units[here].content for here in sorted(plain_text.read(update).units)]
+        return plain_text.joined([unit for unit in own if isinstance(unit, str)])
+
     def stands(self, operation: Operation, is_ours: Callable[[Any], bool]) -> bool:
         """Whether an operation's content is what a reader comes by.
 
@@ -144,12 +154,16 @@ class Known(_Reader):
         where, what, *details = operation
         if self.way(where) is None:
             return False
+        if what == "removal":
+            return not self._writes(where)
+        if what == "typed":  # what others delete of it they have seen
+            return True
         if what == "length":
             return max(n for (n,) in self._all(where, "length")) == details[0]
         if what == "life":
             return self.current(where) == (details[0], details[1])
         if what == "write":
-            return self._writes(where)[-1][:2] == details[:2]
+            return [each[:2] for each in self._writes(where)[-1:]] == [details[:2]]
         if what == "add":
             writes = self._writes((*where[:-2], REGISTER, where[-1]))
             if not writes:
@@ -217,7 +231,11 @@ def _told(
         if way is not None and details[0] and _creates(operation, ours, time):
             yield way, "created", pack(None), pack(None)
         return
-    if what == "add":
+    if what == "typed":
+        text = was.left_of(where, details[0])
+        if text:
+            yield way, "typed", pack(text), pack(None)
+    elif what == "add":
         yield way, "added", pack(details[0]), pack(None)
     elif what == "move":
         here = details[0]

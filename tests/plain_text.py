@@ -263,7 +263,9 @@ def shows(text: Text) -> list[tuple[str, dict[str, Any]]]:
                 out.append(([], formats))
             spelled = now
             out[-1][0].append(content)
-    return [
-        ("".join(units).encode("utf-16-be", "surrogatepass").decode("utf-16-be", "replace"), held)
-        for units, held in out
-    ]
+    return [(joined(units), held) for units, held in out]
+
+
+def joined(units: list[str]) -> str:
+    """A string of code units; half of a pair that lost the other is shown as such."""
+    return "".join(units).encode("utf-16-be", "surrogatepass").decode("utf-16-be", "replace")

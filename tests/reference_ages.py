@@ -62,14 +62,22 @@ class Aged:
 def unspent(known: Iterable[list[Operation]]) -> list[Operation]:
     """The operations of an age and of those before it that later ones still ask."""
     facts = [fact for changeset in known for fact in changeset]
+    return without(facts, removed(facts))
+
+
+def removed(facts: list[Operation]) -> set[Where]:
+    """The members and keys whose last write removed them."""
     reader = _Reader([facts])
     writes = {where for where, what, *_ in facts if what == "write" and where[-2] == "key"}
-    removed = {where for where in writes if _is_removed(reader, where)}
+    return {where for where in writes if _is_removed(reader, where)}
+
+
+def without(facts: list[Operation], gone: set[Where]) -> list[Operation]:
+    """Operations but for those on members and keys that are gone."""
     return [
         fact
         for fact in facts
-        if fact[0] not in removed
-        and not (fact[1] == "key" and (*fact[0], "key", fact[2]) in removed)
+        if fact[0] not in gone and not (fact[1] == "key" and (*fact[0], "key", fact[2]) in gone)
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import test_convergence as at_random
 from lost_oracle import lost, operations
+from reference_ages import removed, without
 from test_lost import told
 from worlds import Device, World
 
@@ -66,7 +67,7 @@ def expected(device: Device, written: Written, entries: Any) -> dict[Any, list[A
     for version, origin, _, changeset in entries:
         for item in changeset.objects if origin != ident else ():
             before = known(device, written, entries, version, item)
-            facts = {name: operations(delta) for name, (delta, _) in before.items()}
+            facts = counting(before, entries, version)
             after = {**facts, "news": operations(item.delta)}
             for name, (_, time) in before.items():
                 if name[0] != ident or versions.get(name[1], 2**63) <= changeset.cursor:
@@ -100,6 +101,40 @@ def known(device: Device, written: Written, entries: Any, version: int, about: A
     return out
 
 
+def counting(before: Any, entries: Any, version: int) -> dict[Any, list[Any]]:
+    """The operations of changesets, without those that horizons before a version made spent."""
+    facts = {name: operations(delta) for name, (delta, _) in before.items()}
+    integrated = {(origin, number): each for each, origin, number, _ in entries}
+    for horizon in horizons(entries):
+        past = [name for name in facts if integrated.get(name, version) < horizon < version]
+        everything = [fact for name in past for fact in facts[name]]
+        gone = removed(everything)
+        last = {where: max(held) for where, held in writes_at(gone, everything).items()}
+        facts |= {name: without(facts[name], gone) + spent(facts[name], last) for name in past}
+    return facts
+
+
+def writes_at(places: Any, facts: list[Any]) -> dict[Any, list[Any]]:
+    out: dict[Any, list[Any]] = {where: [] for where in places}
+    for where, what, *details in facts:
+        if what == "write" and where in out:
+            out[where].append(details[:2])
+    return out
+
+
+def spent(facts: list[Any], last: Any) -> list[Any]:
+    """The removals among some operations that were the last write: they go on showing."""
+    return [
+        (where, "removal", *details)
+        for where, what, *details in facts
+        if what == "write" and last.get(where) == details[:2]
+    ]
+
+
+def horizons(entries: Any) -> list[int]:
+    return [version for version, _, _, changeset in entries if changeset.horizon == version]
+
+
 def journalled(device: Device) -> dict[Any, list[Any]]:
     """What the journal of a device says was overridden, as `expected`; not what it is unsure of."""
     out: dict[Any, list[Any]] = {}
@@ -110,10 +145,14 @@ def journalled(device: Device) -> dict[Any, list[Any]]:
     return {name: sorted(parts, key=repr) for name, parts in out.items() if parts}
 
 
-def wander(world: World, written: Written, r: random.Random, turns: int) -> None:
+def wander(
+    world: World, written: Written, r: random.Random, turns: int, *, forgets: bool = False
+) -> None:
     """Devices write offline and meet the server now and then, each taking in all it has first."""
     for _ in range(turns):
         world.ms += r.choice([0, 1, 10, 1000])
+        if forgets and r.random() < 0.1:
+            world.forget()
         device = r.choice(world.devices)
         if r.random() < 0.65:
             before = device.db.local.client_version
@@ -135,13 +174,15 @@ def meet(device: Device, r: random.Random) -> None:
         device.open()
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(60))
 def test_journals_say_what_was_lost_and_nothing_else(seed: int) -> None:
-    """JOURNAL-1 JOURNAL-2 JOURNAL-4 JOURNAL-5: for every device, entry by entry."""
+    """JOURNAL-1 JOURNAL-2 JOURNAL-4 JOURNAL-5: for every device, entry by entry; in two of three
+    worlds the server forgets now and then.
+    """
     r = random.Random(seed)
     world = prepared(r.choice([2, 3]), seed)
     written = Written()
-    wander(world, written, r, 40)
+    wander(world, written, r, 40, forgets=seed % 3 > 0)
     for _ in range(3):
         for device in world.devices:
             device.download()
@@ -155,12 +196,15 @@ def test_journals_say_what_was_lost_and_nothing_else(seed: int) -> None:
     }
     for device in world.devices:
         found, told_of = journalled(device), expected(device, written, entries)
-        for name in refused(device):
+        for name in refused(device) | blind(device, written):
             # It died twice between two visits: nothing came of that, so the refusal tells it.
+            # What a blind create lost is told once it is folded, which the oracle knows nothing of.
             found.pop(name, None), told_of.pop(name, None)
         for name in [name for name in found.keys() | told_of.keys() if name[:2] in again]:
-            # What comes back comes as a state: of what happened in between the last is told.
-            assert marks(found.pop(name, [])) <= marks(told_of.pop(name, []))
+            # What comes back comes as a state: of what happened in between the last is told, and
+            # of several versions nobody can say which brought it back.
+            unsure = marks([((), "deleted", None, None)])
+            assert marks(found.pop(name, [])) <= marks(told_of.pop(name, [])) | unsure
         assert found == told_of, f"device {device.db.local.ident}"
 
 
@@ -174,6 +218,103 @@ def refused(device: Device) -> set[Any]:
         for entry in device.db.journal
         if entry.is_refusal and entry.path == ()
     }
+
+
+def blind(device: Device, written: Written) -> set[Any]:
+    return {
+        (item.class_name, item.key, number)
+        for (ident, number), changeset in written.changesets.items()
+        for item in changeset.objects
+        if ident == device.db.local.ident and item.blind
+    }
+
+
+def losses(device: Device) -> list[Any]:
+    """What a device's journal says, without who and when."""
+    return [(entry.rule, *part) for entry in device.db.journal for part in entry.lost]
+
+
+def on_book(device: Device, act: Any) -> None:
+    """A transaction on the first book, a second after what was before."""
+    device.world.ms += 1000
+    with device.db.write() as tx:
+        act(tx.edit("Book", 1).scope())
+
+
+def test_what_is_pending_goes_on_showing_past_horizons() -> None:
+    """JOURNAL-1: a removal that is pending is not forgotten while others' writes merge below it."""
+    world = prepared(2, 1)
+    other, device = world.devices
+    on_book(other, lambda scope: scope.set_member("tags", "a", present=True))
+    on_book(device, lambda scope: scope.set_member("tags", "a", present=False))
+    world.forget()
+    other.sync()
+    world.forget()
+    device.sync()
+    assert "a" not in world.view()[1]["tags"]
+    assert losses(device) == []
+    assert losses(other) == []
+    other.sync()
+    assert losses(other) == [("later write", ("tags",), "inserted", "a", None)]
+
+
+def test_past_horizons_each_delta_is_judged_by_what_was_before_it() -> None:
+    """JOURNAL-1: what somebody overrides who has seen it is no loss, whatever comes behind that."""
+    world = prepared(3, 1)
+    device, other, third = world.devices
+    on_book(device, lambda scope: scope.set("title", "first"))
+    device.sync()
+    other.sync()
+    on_book(device, lambda scope: scope.set("year", 5))
+    on_book(other, lambda scope: scope.set("title", "second"))
+    on_book(third, lambda scope: scope.set("title", "third"))
+    world.forget()
+    other.sync()
+    third.sync()
+    device.sync()
+    assert device.view()[1]["title"] == "third"
+    assert losses(device) == []
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_a_removal_that_was_forgotten_is_lost_to_what_comes_late(touched: bool) -> None:
+    """JOURNAL-1: it showed, and does not any more, whether its record was there yet or not."""
+    world = prepared(2, 1)
+    device, other = world.devices
+    on_book(device, lambda scope: scope.set_member("tags", "a", present=True))
+    world.settle()
+    on_book(other, lambda scope: scope.set_member("tags", "a", present=True))
+    on_book(device, lambda scope: scope.set_member("tags", "a", present=False))
+    device.sync()
+    world.forget()
+    device.sync()
+    if touched:
+        on_book(device, lambda scope: scope.set("year", 5))
+        device.sync()
+    other.sync()
+    device.sync()
+    assert device.view()[1]["tags"] == ["a"]
+    assert losses(device) == [("later write", ("tags",), "removed", None, "a")]
+
+
+def test_who_deletes_too_and_creates_later_takes_nothing_away() -> None:
+    """JOURNAL-1: nor where the object comes back with what was written into it since."""
+    world = prepared(2, 1)
+    device, other = world.devices
+    for each in (device, other):
+        world.ms += 1000
+        with each.db.write() as tx:
+            tx.delete("Book", 1)
+    on_book_again = (("title", "a"), ("year", 1))
+    with other.db.write() as tx:
+        tx.create("Book", 1)
+    for name, value in on_book_again:
+        on_book(other, lambda scope, name=name, value=value: scope.set(name, value))
+    device.sync()
+    other.sync()
+    device.sync()
+    assert device.view()[1] == {"title": "a", "year": 1}
+    assert losses(device) == []
 
 
 def test_entries_name_who_when_and_by_which_rule() -> None:

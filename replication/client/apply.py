@@ -404,18 +404,20 @@ def _deltas(
         return
     version = news[-1][0].version
     delta = merge_all([delta for _, delta in news])
-    watch = overridden.by_deltas([operation for operation, _ in news], delta, row)
     work.received = max(work.received, latest_time(delta))
+    passing = horizons.view(work, name, key, version) if pending else None
+    watch = overridden.by_deltas([operation for operation, _ in news], delta, row, passing)
     if pending:
         _merge_base(work, class_name, key, version, clone(delta))
+    if passing is not None:  # the view is computed again at the end
+        shown = Side(merge(clone(passing), delta), None)
+        lost = () if watch is None else watch.told(delta, shown)
+        work.changes.append(Change(class_name, key, head_of(row), head_of(row), overridden=lost))
+        return
     state, parts = work.replica.settled_view(class_name, row, horizons.before(work, version))
     state = merge(state, delta, parts)
     lost = () if watch is None else watch.told(delta, Side(state, parts))
     head = pack(state)
-    if pending and len(work.horizons) > 1:
-        # The view is computed again at the end.
-        work.changes.append(Change(class_name, key, head_of(row), head_of(row), overridden=lost))
-        return
     if pending:  # the view may be spread over other parts than the base
         work.replica.keep_base_parts(class_name, key, row, parts.changes())
     work.replica.put_head(class_name, key, version, state, head, parts)

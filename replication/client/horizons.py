@@ -19,7 +19,7 @@ from typing import Any
 from replication.client.entities import ObjectName
 from replication.client.integration import Integration
 from replication.client.records import PENDING
-from replication.crdt.object import ObjectState, absent
+from replication.crdt.object import ObjectState, absent, merge
 from replication.crdt.rebase import Rebase
 from replication.crdt.whole import joined
 from replication.errors import DecodeError
@@ -78,6 +78,21 @@ def before(work: Integration, version: int) -> int:
     if version <= passed[0]:
         raise DecodeError(f"a delta of version {version}, which is forgotten up to {passed[0]}")
     return passed[0] if len(passed) == 1 else max(each for each in passed if each < version)
+
+
+def view(work: Integration, name: ObjectName, key: Key, version: int) -> ObjectState | None:
+    """What an object with pending deltas would show before a delta of a version merges, joined.
+
+    None where no horizon is passed: then the view is kept up to date.
+    """
+    if len(work.horizons) == 1:
+        return None
+    row = work.replica.row(name[0], key)
+    _, state, parts = work.replica.settled_base(name[0], key, row, before(work, version))
+    state = joined(state, parts)
+    for delta in work.deltas(name, work.pending[name]):
+        state = merge(state, delta)
+    return state
 
 
 def end(work: Integration, was: dict[ObjectName, ObjectState], mark: int) -> dict[ObjectName, Key]:

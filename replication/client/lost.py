@@ -356,7 +356,7 @@ class _Walk:
         own, news, old, new = here
         now = (new or _NO_KEYS)[1]
         for group, key, value in _writes(own[1], None if at.cause else _names(news[1])):
-            if not _holds(old[1], group, key, value) or _holds(now, group, key, value):
+            if not _shows(old[1], group, key, value) or _shows(now, group, key, value):
                 continue
             winner = find(now, key)
             held = None if winner is None else winner[2][key]
@@ -543,6 +543,12 @@ def _holds(groups: Groups, write: Group, name: Any, value: Any) -> bool:
     """Whether a write is the one that stands at a name."""
     held = find(groups, name)
     return held is not None and order_of(held) == order_of(write) and _same(held[2][name], value)
+
+
+def _shows(groups: Groups, write: Group, key: Any, value: Any) -> bool:
+    """The same for members and keys, where a removal shows on once it is forgotten."""
+    forgotten = (value is False or value is ERASED) and find(groups, key) is None
+    return forgotten or _holds(groups, write, key, value)
 
 
 def _won(loser: Group, winner: Group | None) -> Cause:

@@ -67,12 +67,17 @@ class Overridden:
         self._own.keep(client_version, changeset, item)
 
     def by_deltas(
-        self, operations: list[DeltaOp], news: ObjectState, row: StoredObject | None
+        self,
+        operations: list[DeltaOp],
+        news: ObjectState,
+        row: StoredObject | None,
+        passing: ObjectState | None,
     ) -> Watch | None:
         """Watch an object while deltas merge; None where nothing of ours can be lost.
 
         Args:
             news: the deltas, merged.
+            passing: what it shows, joined, where ``row`` is not kept up to date.
         """
         class_name, key = operations[0][:2]
         name = (class_name, key_bytes(key))
@@ -86,7 +91,8 @@ class Overridden:
         ]
         if not own:
             return None
-        return Watch(self, own, self._before(class_name, row), operations, row)
+        before = self._before(class_name, row) if passing is None else Side(passing, None)
+        return Watch(self, own, before, operations, row)
 
     def seen_by(self, operation: DeltaOp) -> int:
         """What the author of a delta had seen of its object; -1: nobody says."""
@@ -155,10 +161,11 @@ class Overridden:
         return _Blame(author.origin, author.time, author.version, seen)
 
     def stamp_of(self, operation: DeltaOp | StateOp) -> Stamp | None:
-        """The stamp of what comes, where it is one write that is told of."""
+        """The least stamp of what comes, where all of it is told of."""
         versions = operation.touched if isinstance(operation, StateOp) else [operation.version]
-        author = self._authors.get(versions[0]) if len(versions) == 1 else None
-        return None if author is None else (author.time, author.origin)
+        authors = [self._authors.get(each) for each in versions]
+        stamps = [(each.time, each.origin) for each in authors if each is not None]
+        return min(stamps) if stamps and len(stamps) == len(versions) else None
 
     def of_state(
         self, operation: StateOp, own: Own, cause: Cause, *, returns: bool
