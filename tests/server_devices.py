@@ -141,6 +141,9 @@ class Device:
         #: Who made the versions it was told of.
         self.authors: dict[int, AuthorOp] = {}
         self.failed: list[int] = []
+        #: The last set that failed.
+        self.not_served: dict[int, dict[str, str]] = {}
+        self.served_again: list[int] = []
         self.ended: ErrorCode | None = None
         self.session: ClientSession | None = None
         self.pump: Pump | None = None
@@ -268,7 +271,10 @@ class Device:
                     self.download(download)
                 case session.QueryFailed(version, _, _):
                     self.failed.append(version)
-                    self.wanted.pop(version, None)
+                    self.not_served = {version: self.wanted.pop(version, {})}
+                case session.QueryServed(version):
+                    self.served_again.append(version)
+                    self.wanted.update(self.not_served)
                 case session.Passed(request):
                     self.passed.append(request)
                 case session.Ended(code, _):

@@ -52,6 +52,13 @@ async def test_waiting_for_a_set_that_is_refused_or_never_served() -> None:
                 await second.wait_for_subscriptions()
             assert caught.value.version == 1
             assert two.subscriptions.active.version == 0
+        seen: list[State] = []
+        stop = two.subscriptions.on_change(lambda: seen.append(two.subscriptions.latest.state))
+        async with connected(place, two) as [second]:
+            with pytest.raises(SubscriptionError, match="title"):
+                await second.wait_for_subscriptions()
+            assert seen == [State.PENDING, State.ERROR], "SUB-16: the server may know more by now"
+            stop()
             with two.subscriptions.edit() as edit:
                 edit.clear()
                 edit.add("Book")

@@ -190,21 +190,72 @@ def test_a_bad_query_names_field_and_reason() -> None:
     assert sorted(reader.view()) == [3, 4, 5]
 
 
-def test_a_field_is_added_while_serving() -> None:
-    """QUERYABLE-6: whoever asked before asks again; nobody else notices."""
-    world = served(named("year"))
-    writer, reader = world.devices
-    reader.subscribe("title == 't1'")
-    reader.sync()
+@pytest.mark.parametrize("before", [None, "year < 2"])
+@pytest.mark.parametrize("how", ["connected", "reconnecting", "reopening", "restarted"])
+def test_a_field_is_added_while_serving(
+    how: str, before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QUERYABLE-6 SUB-15 SUB-16: whoever could not have it gets it, and its application does
+    nothing; nobody else notices."""
+    world = served(named("year"), devices=3)
+    writer, reader, other = world.devices
+    for query in filter(None, [before, "title == 't1'"]):
+        reader.subscribe(query)
+        reader.sync()
+    other.subscribe("title == 't2'")
+    other.sync()
+    other.subscribe("year > 3")  # another set took over what was refused
+    other.sync()
     assert told(reader)[0] is State.ERROR
+    if how in ("reconnecting", "reopening"):
+        reader.cut()
     reconfigure(world, named("year", Book=["title"]))
-    with reader.db.subscriptions.edit():
-        pass  # the same again
-    reader.sync()
+    if how == "restarted":
+        world.restart()
+    if how == "reopening":
+        reader.open()
+    tap = Tap(other, monkeypatch)
+    for device in world.devices:
+        device.sync()
     assert told(reader) == (State.COMPLETE, "")
     assert sorted(reader.view()) == [1, 4]
-    writer.sync()
-    assert told(writer) == (State.COMPLETE, "")
+    assert [type(each).__name__ for each in tap.received if "Mark" not in str(each)] == []
+    assert (told(writer), told(other)) == ((State.COMPLETE, ""), (State.COMPLETE, ""))
+    check_converged(world)
+
+
+def test_a_set_is_asked_for_anew_behind_what_was_written_since() -> None:
+    """SUB-15 SUB-3: like any other set; and refused once more, for another reason."""
+    world = served(named("year"))
+    _, reader = world.devices
+    reader.subscribe("title == 't1' AND tags == 'a'")
+    reader.sync()
+    assert "Book.tags is not queryable" in told(reader)[1]
+    reconfigure(world, named("year", "tags"))
+    reader.sync()
+    assert told(reader)[0] is State.ERROR
+    put(reader, 9, title="t1")
+    reconfigure(world, named("year", "tags", "title"))
+    reader.sync()
+    assert told(reader) == (State.COMPLETE, "")
+    assert world.view()[9]["title"] == "t1"
+    check_converged(world)
+
+
+def test_a_set_that_was_refused_in_the_middle_of_its_bootstrap_is_asked_for_anew() -> None:
+    """SUB-15: it goes on where it was."""
+    world = served(named("year", "title"), books=12, bytes_target=1)
+    _, reader = world.devices
+    reader.subscribe("title >= 't0'")
+    while reader.db.synced.staged_count < 4:
+        reader.step()
+    reconfigure(world, named("year"))
+    reader.sync()
+    assert told(reader)[0] is State.ERROR
+    reconfigure(world, named("year", "title"))
+    reader.sync()
+    assert told(reader) == (State.COMPLETE, "")
+    assert len(reader.view()) == 12
     check_converged(world)
 
 

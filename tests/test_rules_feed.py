@@ -143,6 +143,20 @@ def test_a_query_on_a_hidden_field_is_refused() -> None:
     library.check()
 
 
+def test_a_query_on_a_field_that_may_be_read_later_is_served_then() -> None:
+    """SUB-15: and for no other change of the rules."""
+    library = Library(role("r", fields={"r": {"read": True}}), query="secret == 'x'")
+    library.write(1, r=1, secret="x")
+    assert (library.ann.failed, library.ann.query_version) == ([1], 0)
+    library.now(role("r", fields={"r": {"read": True}, "s": {"read": True}}))
+    library.ann.run()
+    assert library.ann.served_again == []
+    library.now(role("r", fields={"secret": {"read": True}}))
+    library.ann.run()
+    assert library.ann.served_again == [1]
+    assert library.ann.holds() == library.may_read("ann", "secret == 'x'") != {}
+
+
 def test_without_a_role_nothing_is_read() -> None:
     """R3 [RULES-ROLE-2]: an error, not a crash; the session goes on."""
     library = Library()

@@ -464,5 +464,11 @@ def test_query_failures_marks_and_tokens() -> None:
     failed = session.receive(QueryState(3, 1, ErrorCode.BAD_QUERY, "no field 'x'"))
     assert failed == [client.QueryFailed(1, ErrorCode.BAD_QUERY, "no field 'x'")]
     assert session.mark(4) == [client.Send(Mark(3, 4))]
+    assert session.receive(QueryState(3, 1, 0, "")) == [client.QueryServed(1)]
+    assert session.query_version == 0, "to be sent again"
+    assert session.query(1, {}, 0, b"") == [client.Send(Query(3, 1, {}, 0, b""))]
+    session.query(2, {}, 0, b"")
+    assert session.receive(QueryState(3, 1, 0, "")) == [client.QueryServed(1)]
+    assert session.query_version == 2, "another one has taken its place"
     assert session.receive(Mark(3, 4)) == [client.Passed(4)]
     assert session.token("fresh") == [client.Send(Token(3, "fresh"))]

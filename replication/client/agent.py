@@ -8,6 +8,8 @@ Rule 1: uploads go out in order, up to the next unsent subscription set; the set
 Rule 2: after a subscription set's objects are here, a MARK makes sure of it: then it is COMPLETE.
 Rule 3: what an error asks of the data (a new ident, stamps anew) is done here; what it asks of
         the connection is left to the shell, see `ended`.
+Rule 4: a set in the state ERROR that is active, or was committed last, is asked for anew by every
+        session, and when the server says that it can be served. [SUB-10] [SUB-15]
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ class Agent:
         uploads_max: changesets that one UPLOAD may hold.
 
     Attributes:
+        started: whether it has begun: from then on sets that could not be served are asked anew.
         ended: None while the session lives, then (code or None, message).
     """
 
@@ -58,6 +61,7 @@ class Agent:
     ) -> None:
         self.db = db
         self.namespace = namespace
+        self.started = False
         self.ended: tuple[ErrorCode | None, str] | None = None
         self._session = ClientSession(number)
         self._token = token
@@ -93,7 +97,9 @@ class Agent:
             with self.db.integrating() as work:
                 apply.discard_staged(work)
         self.db.partition.keep_up()
-        self._served_again(synced.query_version)  # or the server says that it still is not
+        for version in {synced.query_version, self.db.subscriptions.latest.version}:
+            self._served_again(version)  # or the server says that it still is not
+        self.started = True
         return self._perform(self._session.start(self.namespace, self._token, self._position()))
 
     def receive(self, message: Message) -> list[Message]:
@@ -184,9 +190,14 @@ class Agent:
             self._set_state(version, SubscriptionState.COMPLETE)
 
     def _served_again(self, version: int) -> None:
-        active = self.db.subscriptions.active
-        if active.version == version and active.state is SubscriptionState.ERROR:
+        """The active set is served; another one can be, and is asked for anew. Rule 4."""
+        subscriptions = self.db.subscriptions
+        if subscriptions.get(version).state is not SubscriptionState.ERROR:
+            return
+        if version == subscriptions.active.version:
             self._set_state(version, SubscriptionState.AWAITING_MARK)
+        elif version == subscriptions.latest.version:
+            self._set_state(version, SubscriptionState.PENDING)
 
     def _set_state(self, version: int, state: SubscriptionState, message: str = "") -> None:
         with self.db.integrating() as work:

@@ -5,7 +5,7 @@ Rule 1: a set is edited whole, atomically: an edit makes a new version; versions
         [SUB-5]
 Rule 2: states: PENDING (committed, not served yet), BOOTSTRAPPING (the first staged message came),
         AWAITING_MARK (its objects are here), COMPLETE, ERROR (the server can't serve it; the set
-        before stays active), SUPERSEDED (a later one is active). [SUB-2]
+        before stays active, and it is asked for anew), SUPERSEDED (a later one is active). [SUB-2]
 Rule 3: writes made before an edit are judged under the old set: the query is sent behind them,
         and nothing newer is sent before it. [SUB-3]
 Rule 4: a file that never had a set is its device's own: anything may be written to it. Once it has
@@ -70,6 +70,11 @@ class Subscriptions:
             if item.version == version:
                 return item
         return SubscriptionSet(version, state=SubscriptionState.SUPERSEDED)
+
+    def is_asked_anew(self, version: int) -> bool:
+        """Whether the next session asks for a set again that could not be served."""
+        last = (self.latest.version, self._db.synced.query_version)
+        return version in last and self.get(version).state is SubscriptionState.ERROR
 
     def __iter__(self) -> Iterator[Subscription]:
         return iter(self.latest.subscriptions)
@@ -227,7 +232,7 @@ def renumber(writer: Writer, shift: int) -> None:
 def set_state(writer: Writer, version: int, state: SubscriptionState, message: str = "") -> None:
     """Move a set to another state; one that has its objects drops all before it."""
     for item in list(load_sets(writer)):
-        if item.version == version and item.state is not state:
+        if item.version == version and (item.state, item.message) != (state, message):
             item.state, item.message = state, message
             store_set(writer, item)
         elif item.version < version and state is SubscriptionState.AWAITING_MARK:

@@ -174,6 +174,8 @@ class SyncSession:
             until: COMPLETE means that everything that matched when the server took the set up is
                 here; a later set may take over at any time.
 
+        Of a set that an earlier session could not have, the server is asked anew first.
+
         Returns:
             The set in the state it has come to, SUPERSEDED if a later one took over.
 
@@ -188,13 +190,19 @@ class SyncSession:
             raise UsageError(f"there is no subscription set {wanted} yet")
         waiter = _Waiter(lambda _agent, _done: None)
 
+        def is_over() -> bool:
+            asked = self._current is not None and self._current[0].started
+            if not asked and subscriptions.is_asked_anew(wanted):
+                return False
+            return subscriptions.get(wanted).state.value >= until.value
+
         def look() -> None:
-            if subscriptions.get(wanted).state.value >= until.value:
+            if is_over():
                 waiter.tell()
 
         stop = subscriptions.on_change(look)
         try:
-            if subscriptions.get(wanted).state.value < until.value:
+            if not is_over():
                 await self._wait(waiter)
         finally:
             stop()

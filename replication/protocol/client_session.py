@@ -307,6 +307,8 @@ class ClientSession:
                 f"active and {self.query_version} was sent"
             )
         if message.code == 0:
+            if self._active < message.query_version == self.query_version:
+                self.query_version -= 1  # it is to be sent again
             return [QueryServed(message.query_version)]
         return [QueryFailed(message.query_version, error_of(message), message.message)]
 

@@ -33,11 +33,14 @@ Rule 10: a set that asks for a field that is not queryable any more is withdrawn
 Rule 11: where a user may read something else than before, the difference is staged as for another
          subscription set, under the version of the set there is. What was staged before is begun
          anew. [RULES-CHANGE-1]
+Rule 12: the last set that was refused is kept in mind: when schema, queryable fields or roles
+         change so that it can be served, the session is told; its client asks anew. [SUB-15]
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +52,7 @@ from replication.model.values import Key
 from replication.protocol.body import EvictOp, ForgetOp, Operation, SchemaOp, encode_operations
 from replication.protocol.messages import Download, Ident, Query, QueryState, clipped
 from replication.query import parse
+from replication.rules.roles import Roles
 from replication.rules.sight import EVERYTHING, Sight
 from replication.server import tables
 from replication.server.changes import Changes, objects_in
@@ -80,6 +84,17 @@ class _Target:
 
     query_version: int
     view: View
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A subscription set that could not be served."""
+
+    query_version: int
+    texts: Mapping[str, str]
+    #: By what it was judged.
+    types: Types | None
+    roles: Roles | None
 
 
 class Feed:
@@ -140,6 +155,8 @@ class Feed:
         #: Whether the active set can't be served. Rule 10.
         self.withdrawn = False
         self._notices: list[QueryState] = []
+        #: The last set, where it could not be served. Rule 12.
+        self._refused: _Refused | None = None
         self._reassigned()
         self._check_served()
         if message.position and message.base == self._base and not self._fresh:
@@ -218,21 +235,18 @@ class Feed:
         namespace = self._namespace
         types = namespace.types(writer)
         assigned = self._assigned
+        self._refused = None
         try:
-            check_queries(
-                query.queries, types, development=namespace.development, roles=assigned.roles
-            )
-            reason = self._strange(query.queries)
-            if reason is not None:
-                raise QueryError(reason)
+            self._check(query.queries, types)
             view = View(query.queries, types, assigned.sight)
             if namespace.development:
                 fields = {name: each.fields - {KEY_NAME} for name, each in view.queries.items()}
                 namespace.queried(writer, fields)
-        except NotReadableError as error:
-            return self._refusal(query.query_version, str(error), ErrorCode.PERMISSION_DENIED)
         except (QueryError, SchemaError) as error:
-            return self._refusal(query.query_version, str(error))
+            self._keep_refused(query.query_version, query.queries, types)
+            denied = isinstance(error, NotReadableError)
+            code = ErrorCode.PERMISSION_DENIED if denied else ErrorCode.BAD_QUERY
+            return self._refusal(query.query_version, str(error), code)
         if types is None or namespace.development:
             declare_columns(writer, view, types)
         ask(writer, read_of(view))
@@ -247,6 +261,34 @@ class Feed:
                 view, query.base, self._cursor, position=query.position, latest=latest
             )
         return None
+
+    def _check(self, texts: Mapping[str, str], types: Types | None) -> None:
+        """Raise QueryError unless a set can be served."""
+        namespace = self._namespace
+        check_queries(texts, types, development=namespace.development, roles=self._assigned.roles)
+        reason = self._strange(texts)
+        if reason is not None:
+            raise QueryError(reason)
+
+    def _keep_refused(
+        self, query_version: int, texts: Mapping[str, str], types: Types | None
+    ) -> None:
+        self._refused = _Refused(query_version, texts, types, self._assigned.roles)
+
+    def _look_at_refused(self) -> None:
+        """Rule 12."""
+        refused = self._refused
+        if refused is None:
+            return
+        with self._namespace.store.read() as reader:
+            types = self._namespace.types(reader)
+        if refused.types is types and refused.roles is self._assigned.roles:
+            return
+        self._keep_refused(refused.query_version, refused.texts, types)
+        with suppress(QueryError):
+            self._check(refused.texts, types)
+            self._refused = None
+            self._notices.append(QueryState(self._session, refused.query_version, 0, ""))
 
     def _refusal(
         self, query_version: int, message: str, code: ErrorCode = ErrorCode.BAD_QUERY
@@ -275,6 +317,7 @@ class Feed:
         if target is not None and target.query_version > self._query_version:
             reason = self._unservable(target.view)
             if reason is not None:
+                self._keep_refused(target.query_version, target.view.texts, self._types)
                 self._notices.append(self._refusal(target.query_version, reason))
                 self._target = self._staging = None
         reason = self._unservable(self._view)
@@ -328,6 +371,7 @@ class Feed:
         if self._types is not None and self._types.queryable is not self._namespace.queryable:
             with self._namespace.store.read() as reader:
                 self._reread_views(reader)
+        self._look_at_refused()
         fanout = self._namespace.fanout
         fanout.sit(self._seat, self._wanted)
         if self.withdrawn and self._target is None:

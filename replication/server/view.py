@@ -347,7 +347,7 @@ def _unknown(texts: Mapping[str, str], types: Types) -> str:
     return (
         f"the server's schema has no class {', '.join(names[:_NAMED_MAX])}{more}: edit the set and "
         "remove what asks for it, or add it to that schema (`replication serve --schema`, or "
-        "development mode) and edit the set again"
+        "development mode), and the set is served"
     )
 
 
