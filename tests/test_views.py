@@ -16,14 +16,14 @@ from replication.query.few import count, each, joined, parted
 from replication.rules.sight import EVERYTHING
 from replication.server import view as views
 from replication.server.types import Types
-from replication.server.view import Image, View, classes_of
+from replication.server.view import Image, View, classes_of, no_parts
 
 #: More views than there is room for what is made of them.
 FAR = 2 * (views._parts_of.cache_info().maxsize or 0)
 
 
 def image(**fields: Any) -> Image:
-    return Image(1, pack([1, 1, [], {0: [[1, 2, dict(sorted(fields.items()))]]}]))
+    return Image(1, pack([1, 1, [], {0: [[1, 2, dict(sorted(fields.items()))]]}]), no_parts)
 
 
 def test_a_view_that_was_long_not_looked_at_shows_the_same() -> None:
