@@ -67,6 +67,14 @@ def refused(verify: Callable[[str], object], token: str, *words: str) -> Session
     return caught.value
 
 
+def test_a_header_that_demands_what_is_not_known() -> None:
+    """IDENTITY-9"""
+    for demanded in (["b64"], ["exp"], [], "b64", None):
+        token = jwt.encode(claims(), SECRET, "HS256", headers={"crit": demanded, "b64": True})
+        refused(secret_tokens(), token)
+    assert secret_tokens()(signed())
+
+
 # -- development tokens ----------------------------------------------------------------------------
 def test_development_tokens_need_the_development_mode() -> None:
     """IDENTITY-1"""

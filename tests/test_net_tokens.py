@@ -266,3 +266,12 @@ async def test_files_are_looked_at_again_and_again(
         await pass_time()
         assert seen == [4, 5]
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("anonymous", [True, False])
+def test_no_other_token_names_an_anonymous_user(anonymous: bool) -> None:
+    """[IDENTITY-4]: such a name is no secret, and an issuer may let its users choose theirs."""
+    victim = Tokens(anonymous=True)(anonymous_token()).id
+    vouching = Tokens(anonymous=anonymous, other=lambda _token: User(victim))
+    refused(vouching, "header.claims.signature", "only its secret lets in")
+    assert Tokens(other=lambda _token: User("anonymousse"))("x").id == "anonymousse"

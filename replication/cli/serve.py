@@ -70,6 +70,14 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="How many connections there may be. [default: 10000]",
 )
 @click.option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let web pages of this origin connect, https://app.example; * for all. [default: pages of "
+    "this machine]",
+)
+@click.option(
     "--queryable",
     type=_FILE,
     help="What subscriptions may ask for, in JSON; read again whenever it changes.",
@@ -142,6 +150,7 @@ class Settings:
     tls_key: Path | None
     schema: Path | None
     connections: int | None
+    origins: tuple[str, ...]
     queryable: Path | None
     partitions: Path | None
     strict_view: bool
@@ -359,6 +368,7 @@ async def _until_told(
 
     from replication.limits import CONNECTIONS_MAX
     from replication.net.control import serve_control
+    from replication.net.origins import Origins
     from replication.net.server import serve
     from replication.net.watched import watch
 
@@ -369,6 +379,7 @@ async def _until_told(
         port=settings.port,
         ssl_context=tls,
         connections_max=settings.connections or CONNECTIONS_MAX,
+        origins=Origins(settings.origins),
     )
     failure: UsageError | None = None
     async with trio.open_nursery() as nursery:

@@ -9,8 +9,8 @@
 
 Rule 1: nothing is accepted that was not asked for; where nothing was, there is no `Tokens`.
         [IDENTITY-1]
-Rule 2: an anonymous user is named by a digest of the secret: the name tells nobody the secret.
-        [IDENTITY-4]
+Rule 2: an anonymous user is named by a digest of the secret: the name tells nobody the secret, and
+        no other token lets anybody in under it. [IDENTITY-4]
 Rule 3: whatever can be revoked is looked at again whenever a session begins, gets a fresh token,
         or the operator's files change (see `net.watched`): `revoked` is what a `Host` is given
         beside this.
@@ -86,7 +86,10 @@ class Tokens:
             return self._api_keys(token)
         if self._other is None:
             raise invalid(f"only {self._accepted()} are accepted here")
-        return self._other(token)
+        user = self._other(token)
+        if user.id.startswith(ANONYMOUS_PREFIX):
+            raise invalid(f"{user.id!r} is an anonymous user's name; only its secret lets in")
+        return user
 
     def revoked(self, user: User) -> str | None:
         """Why a user who was let in is not welcome any more; None: they are. Rule 3."""

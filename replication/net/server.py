@@ -29,6 +29,7 @@ from replication.limits import (
     HANDSHAKE_TIMEOUT_S,
     SHUTDOWN_GRACE_S,
 )
+from replication.net.origins import HERE, Origins
 from replication.net.serving import Connection, Shell
 from replication.net.websocket import DisconnectedError, WebSocket, accept
 from replication.server.host import Host
@@ -52,10 +53,14 @@ class Server:
 
     Args:
         connections_max: how many connections there may be.
+        origins: the web pages that may connect.
     """
 
-    def __init__(self, shell: Shell, connections_max: int = CONNECTIONS_MAX) -> None:
+    def __init__(
+        self, shell: Shell, connections_max: int = CONNECTIONS_MAX, origins: Origins = HERE
+    ) -> None:
         self._shell = shell
+        self._origins = origins
         self._connections_max = connections_max
         self._open = 0
         #: Of connections where nobody was let in yet, in the order they came.
@@ -94,7 +99,7 @@ class Server:
         try:
             socket = None
             with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
-                socket = await accept(stream)
+                socket = await accept(stream, self._origins)
             if socket is not None:
                 await self._converse(socket, _peer(stream), let_in)
         except DisconnectedError as error:
@@ -126,6 +131,7 @@ async def open_server(
     host: Host,
     *,
     connections_max: int = CONNECTIONS_MAX,
+    origins: Origins = HERE,
     wall: Callable[[], float] = time.time,
 ) -> AsyncIterator[Server]:
     """A server whose streams the caller brings, with its commit thread.
@@ -133,11 +139,13 @@ async def open_server(
     Args:
         host: the namespaces; closed by the caller, afterwards.
         connections_max: how many connections there may be.
+        origins: the web pages that may connect; those of this machine by default.
         wall: the clock that tokens are held against, in Unix seconds.
     """
     committing = CommitThread(host)
     try:
-        yield Server(Shell(host, committing.submit, agent=AGENT, wall=wall), connections_max)
+        shell = Shell(host, committing.submit, agent=AGENT, wall=wall)
+        yield Server(shell, connections_max, origins)
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(committing.close)
@@ -150,6 +158,7 @@ async def serve(
     port: int,
     ssl_context: ssl.SSLContext | None = None,
     connections_max: int = CONNECTIONS_MAX,
+    origins: Origins = HERE,
     wall: Callable[[], float] = time.time,
     task_status: trio.TaskStatus[list[Place]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -161,6 +170,7 @@ async def serve(
         port: 0 for any that is free.
         ssl_context: serve wss instead of ws.
         connections_max: how many connections there may be.
+        origins: the web pages that may connect; those of this machine by default.
         wall: the clock that tokens are held against, in Unix seconds.
         task_status: told where it listens, once it does.
 
@@ -173,7 +183,7 @@ async def serve(
         raise UsageError(f"can't listen on {listen_host or '*'}:{port}: {error}") from None
     leave = trio.Event()
     async with (
-        open_server(host, connections_max=connections_max, wall=wall) as server,
+        open_server(host, connections_max=connections_max, origins=origins, wall=wall) as server,
         trio.open_nursery() as nursery,
     ):
         await nursery.start(_serve_listeners, server, listeners, ssl_context, leave)

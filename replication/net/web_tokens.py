@@ -5,7 +5,7 @@ Rule 1: the key decides the algorithm, and the token's header must name it: a to
 Rule 2: `exp` and `sub` are required; `sub` is the user. `aud` and `iss` must be the configured
         ones; a token for some audience is refused where none is configured. [IDENTITY-3]
 Rule 3: nothing of a token is looked at before its signature was verified, but the header that
-        says which key to try.
+        says which key to try; one that demands more than this file knows (`crit`) is refused.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ class WebTokens:
         jwt = self._jwt
         try:
             header = jwt.get_unverified_header(token)
+            if "crit" in header:
+                raise invalid(f"its header demands {header['crit']!r:.60}, which is not known here")
             algorithm, kid = header.get("alg"), header.get("kid")
             keys = self._keys.find(algorithm, kid)
             if not keys:

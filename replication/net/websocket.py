@@ -30,6 +30,7 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from replication.errors import ReplicationError, UsageError
 from replication.limits import CLOSE_TIMEOUT_S, CONNECT_TIMEOUT_S, FRAME_BYTES_MAX
+from replication.net.origins import HERE, Origins
 
 SUBPROTOCOL: Final = Subprotocol("replication.v1")
 #: Bytes asked of the operating system at a time.
@@ -277,11 +278,14 @@ class WebSocket:
 
 
 # -- the server's handshake ------------------------------------------------------------------------
-async def accept(stream: trio.abc.Stream) -> WebSocket | None:
+async def accept(stream: trio.abc.Stream, origins: Origins = HERE) -> WebSocket | None:
     """Answer the HTTP request on a new stream; None if it was no WebSocket's.
 
     `GET /health` is answered with 200; any other request that is no upgrade with 426 at `/`, with
     404 elsewhere. An upgrade is welcome at any path, for the sake of proxies.
+
+    Args:
+        origins: the web pages that may connect; others are answered with 403.
 
     Raises:
         DisconnectedError: the peer went away or speaks no HTTP.
@@ -304,7 +308,7 @@ async def accept(stream: trio.abc.Stream) -> WebSocket | None:
         raise DisconnectedError("handshake", "the peer sent no WebSocket handshake")
     request = events[0]
     assert isinstance(request, Request)
-    response = _answer(protocol, request)
+    response = _answer(protocol, request, origins)
     protocol.send_response(response)
     if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
         await socket.close()
@@ -313,8 +317,10 @@ async def accept(stream: trio.abc.Stream) -> WebSocket | None:
     return socket
 
 
-def _answer(protocol: ServerProtocol, request: Request) -> Response:
+def _answer(protocol: ServerProtocol, request: Request, origins: Origins) -> Response:
     if "Upgrade" in request.headers:
+        if not origins.welcome(request.headers.get_all("Origin")):
+            return protocol.reject(HTTPStatus.FORBIDDEN, "not from a page of this origin\n")
         return protocol.accept(request)
     path = request.path.partition("?")[0]
     if request.method not in ("GET", "HEAD"):
