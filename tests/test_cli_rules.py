@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from command_line import ok, refused, run
+from replicas import Edit
 from server_files import SCHEMA, ClientFile, new_namespace
+from test_rules_roles import role
 from test_rules_writes import FIELDWISE, filtered, setting
 
 from replication.cli.rules import load_rules
@@ -107,6 +109,7 @@ def test_explain_names_role_and_clause(tmp_path: Path, store: Path) -> None:
         "allowed": True,
         "role": "writer",
         "reasons": ["role 'writer' of default_roles[0] allows it"],
+        "rulings": [{"role": "writer", "rule_path": "default_roles[0]", "clause": ""}],
         "readable": sorted(SCHEMA.classes["Book"].properties),
         "writable": sorted(SCHEMA.classes["Book"].properties),
     }
@@ -133,12 +136,97 @@ def test_explain_fields(tmp_path: Path, store: Path) -> None:
     assert out.startswith("refused\n  Book 1 may not be written by role 'reader': default_roles[0]")
 
 
+INSIDE = role(
+    "clerk",
+    document_filters={"read": True, "write": {"home.city": "Rome"}},
+    fields={
+        "home": {"fields": {"city": {"write": True}}},
+        "stops": {"fields": {"city": {"write": True}}},
+        "rooms": {"read": True},
+        "notes": {"write": True},
+        "extra": {"read": True},
+        "tags": {"write": True},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "clause"),
+    [
+        ('home.city="Rome"', ""),
+        ('home.city="Oslo"', "document_filters.write"),
+        ('home={"$embedded": {}}', "fields.home.fields"),
+        ("home=null", "fields.home.fields"),
+        ('stops[0].city="x"', ""),
+        ('stops[LAST].city="x"', ""),
+        ("stops[0].marks[0]=1", "fields.stops.fields"),
+        ('stops[1]={"$embedded": {}}', "fields.stops.fields"),
+        ('rooms.a.city="x"', "fields.rooms.write"),
+        ('rooms.b={"$embedded": {}}', "fields.rooms.write"),
+        ("notes[0]=9", ""),
+        ("notes[2]=9", ""),
+        ("notes[0]=true", ""),  # no rule: it is a list of int
+        ("extra['a key']=1", "fields.extra.write"),
+        ('tags="x"', ""),
+        ("year=5", "additional_fields.write"),
+    ],
+)
+def test_explain_what_is_inside(tmp_path: Path, store: Path, asked: str, clause: str) -> None:
+    """R19: embedded objects, keys and elements, by the paths of queries."""
+    held = SQLiteStore(store, query_values)
+
+    def fill(edit: Edit) -> None:
+        scope = edit.scope()
+        scope.create_embedded("home", 0).set("city", "Rome")
+        editor = edit.editor(scope, "stops")
+        (here,) = scope.list_insert("stops", editor, 0, [None])
+        scope.element("stops", editor, here).set("city", "Bern")
+        scope.create_item("rooms", "a", 0).set("city", "Bonn")
+        scope.list_insert("notes", edit.editor(scope, "notes"), 0, [1, 2])
+
+    space = new_namespace(held, schema=SCHEMA)
+    ClientFile(space, "owner").write(fill)
+    held.close()
+    found = explain(rules_file(tmp_path, INSIDE), store, 1, "edit", "--set", asked)
+    assert found["allowed"] is (clause == "" and "true" not in asked), found
+    if clause:
+        assert found["rulings"] == [
+            {"role": "clerk", "rule_path": "default_roles[0]", "clause": clause}
+        ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("home.city=1", "Book.home is null"),
+        ("rooms=1", "name a key of Book.rooms"),
+        ("rooms.a.city=1", "there is no object at 'a' of Book.rooms"),
+        ("notes=1", "name an element of Book.notes, from [0] to [0], which is a new one"),
+        ("notes[1]=1", "name an element of Book.notes"),
+        ("stops[0].city=1", "there is no object at 0 of Book.stops"),
+        ("year.x=1", "nothing inside of Book.year"),
+        ("shelf.x=1", "nobody knows what 'shelf' is"),
+        ("a b=1", "is no path"),
+        ("ANY notes=1", "is no path to a property"),
+        ("notes.@count=1", "is no path to a property"),
+        ("home.@links.Book.x=1", "leads to nothing that can be written"),
+    ],
+)
+def test_explain_what_leads_nowhere(tmp_path: Path, store: Path, asked: str, said: str) -> None:
+    file = rules_file(tmp_path, role("all", write=True))
+    assert said in refused(
+        "rules", "explain", file, "--store", store, "--user", "ann", "--class", "Book", "--key", 1,
+        "--operation", "edit", "--set", asked,
+    )  # fmt: skip
+
+
 def test_explain_without_a_role(tmp_path: Path, store: Path) -> None:
     admins = {**filtered(), "apply_when": {"%%user.custom_data.admin": True}}
     file = rules_file(tmp_path, admins)
     assert explain(file, store, 1, "read") == {
         "allowed": False, "role": None, "readable": [], "writable": [],
         "reasons": ["Book 1: no role in default_roles applies to you"],
+        "rulings": [{"role": "", "rule_path": "default_roles", "clause": ""}],
     }  # fmt: skip
     assert explain(file, store, 1, "read", "--custom-data", '{"admin": true}')["allowed"]
 

@@ -109,7 +109,13 @@ def import_legacy(file: Path) -> None:
 @click.option("--class", "class_name", required=True, metavar="CLASS")
 @click.option("--key", required=True, help="The primary key of the object.")
 @click.option("--operation", required=True, type=click.Choice(["read", "edit", "insert", "delete"]))
-@click.option("--set", "sets", multiple=True, metavar="FIELD=JSON", help="What is written.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="PATH=JSON",
+    help="What is written: a property, or a path as in queries: home.city, notes[0], extra['key'].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def explain_command(file: Path, store: Path, as_json: bool, **asked: Any) -> int:
     """Say whether the rules of FILE let a user do something, and which role and clause decide.
@@ -176,7 +182,7 @@ def _value(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     try:
         if not (name and equals):
-            raise ValueError("FIELD=JSON is expected")
+            raise ValueError("PATH=JSON is expected")
         return name, from_json(json.loads(value))
     except (ValueError, RecursionError, WrongTypeError) as error:
         raise UsageError(f"--set {text!r:.60}: {error}") from None
@@ -189,6 +195,7 @@ def _tell(found: Explanation, as_json: bool) -> None:
                 "allowed": found.allowed,
                 "role": found.role,
                 "reasons": found.reasons,
+                "rulings": [each._asdict() for each in found.rulings],
                 "readable": found.readable,
                 "writable": found.writable,
             }
