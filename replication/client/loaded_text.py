@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from replication.crdt.text import Text
 from replication.crdt.union import causal, is_whole, union
-from replication.crdt.units import UnitId, Update, joined
+from replication.crdt.units import Run, UnitId, Update, joined
 from replication.crdt.updates import EMPTY, read_update
 from replication.limits import TEXT_CLOCK_MAX
 
@@ -67,15 +67,15 @@ class LoadedText:
             return None
         if _splits(update, self._halves):
             return None
-        self.made(update)
+        self.made(update.runs)
         following = causal(update, known)
         self._whole = is_whole(following, update, known)
         self._tail, self._parts = tail, parts
         return following
 
-    def made(self, update: Update) -> None:
+    def made(self, units: Mapping[int, list[Run]]) -> None:
         """Units are about to be shown, or are already: they were made in what is shown."""
-        for client, runs in update.runs.items():
+        for client, runs in units.items():
             for run in runs:
                 if isinstance(run[4], str) and not run[4].isascii():
                     for pair in _PAIR.finditer(run[4]):

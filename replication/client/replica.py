@@ -105,7 +105,7 @@ class Replica:
         Nothing is written: the parts have what is to be.
         """
         parts = self.parts(class_name, row)
-        if row is None or row.version >= horizon:
+        if row is None or is_settled(row, horizon):
             return row, parts
         head = pack(forget(unpack_trusted(row.head), parts))
         return row._replace(version=horizon, head=head), parts
@@ -340,6 +340,11 @@ class Replica:
         head = pack(state)
         self.put_head(class_name, key, version, state, head, parts)
         return head, fields_of(parts.changes())
+
+
+def is_settled(row: StoredObject | None, horizon: int) -> bool:
+    """Whether what was dead as of a horizon is forgotten in a row already. Rule 4."""
+    return row is None or row.version >= horizon
 
 
 def fields_of(parts: Iterable[bytes]) -> frozenset[Slot]:

@@ -6,6 +6,8 @@ Rule 2: an edit writes one canonical update.
 Rule 3: whoever opens a file draws a client id at random. Where units that were made under it are
         gone from a text (refused, restored, reset), that text is written under another. [TEXT-20]
 Rule 4: indexes count code points of what is shown.
+Rule 5: an object that was typed into stays as that transaction left it: the next one takes it up,
+        as long as the same bytes are stored.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ from replication.crdt.delta import Delta, Pieces
 from replication.crdt.text import Text as State
 from replication.crdt.text import end_of
 from replication.crdt.unit_sequence import UnitSequence
-from replication.crdt.units import UnitId, Update, joined, normalise
-from replication.crdt.updates import write_update
+from replication.crdt.units import Run, UnitId, Update, joined, normalise
+from replication.crdt.updates import write_run, write_update
 from replication.errors import UsageError
 from replication.limits import TEXT_CLIENT_MAX, TEXT_CLOCK_MAX
 
 if TYPE_CHECKING:
-    from replication.client.entities import Steps
+    from replication.client.entities import ObjectName, Steps
+    from replication.client.transaction import ObjectEdit
     from replication.crdt.edit import Scope
 
 #: The object, the path to the fields, the field.
@@ -98,7 +101,7 @@ class TextEditor:
         self._check(index)
         units = self._units
         if formats is None or not (formats or units.formats):
-            return self._tell(Update({self.client: [units.type(self.client, index, text)]}))
+            return self._typed(units.type(self.client, index, text))
         return self._tell(formatting.insert(units, self.client, index, text, formats))
 
     def erase(self, index: int, count: int) -> list[Written]:
@@ -146,12 +149,20 @@ class TextEditor:
         """The clock after the last unit of each client."""
         return self._units.ends
 
+    def _typed(self, run: Run) -> list[Written]:
+        """What typing wrote: a run is canonical as it is."""
+        self.edited = True
+        self._loaded.made({self.client: [run]})
+        written = Written(write_run(self.client, run), {self.client: run[0] + run[1]})
+        self._made.append(written.update)
+        return [written]
+
     def _tell(self, update: Update) -> list[Written]:
         """What was written, in canonical form."""
         self.edited = True
         if update.is_empty:
             return []
-        self._loaded.made(update)
+        self._loaded.made(update.runs)
         update.deleted = {client: joined(ranges) for client, ranges in update.deleted.items()}
         normalise(update)
         ends = {client: update.end(client) for client in update.runs}
@@ -179,6 +190,8 @@ class Texts:
         self._open: OrderedDict[TextName, TextEditor] = OrderedDict()
         #: The client id and the clock after the last unit that was made in a text. Rule 3.
         self._made: dict[TextName, tuple[int, int]] = {}
+        #: Objects that were typed into, and their heads then. Rule 5.
+        self._kept: OrderedDict[ObjectName, tuple[bytes, ObjectEdit]] = OrderedDict()
 
     def open(self, name: TextName, state: State, load: Load) -> TextEditor:
         """A text for editing.
@@ -217,8 +230,23 @@ class Texts:
         """Whether there are random numbers to write texts with."""
         return self._entropy is not None
 
+    def keep(self, name: ObjectName, head: bytes, edit: ObjectEdit) -> None:
+        """A transaction wrote nothing to an object but its texts: the next one may go on with it.
+
+        Args:
+            head: as it is about to be committed.
+        """
+        self._kept[name] = (head, edit)
+        if len(self._kept) > _OPEN_MAX:
+            self._kept.popitem(last=False)
+
+    def take(self, name: ObjectName) -> tuple[bytes, ObjectEdit] | None:
+        """What was kept of an object: it is the caller's."""
+        return self._kept.pop(name, None)
+
     def renounce(self, name: TextName) -> None:
         """Units that were made in a text are gone: make no others under that client id. Rule 3."""
+        self._kept.pop(name[0], None)
         self._made[name] = (self._client, TEXT_CLOCK_MAX + 1)
 
     def written(self, name: TextName, editor: TextEditor, state: State, load: Load) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from replication.client.entities import Entity, ObjectName, Steps, inside
 from replication.client.loaded_text import Load
 from replication.client.open_lists import OpenLists
-from replication.client.replica import Change, Replica, fields_of, head_of, state_of
+from replication.client.replica import Change, Replica, fields_of, head_of, is_settled, state_of
 from replication.client.text_editor import TextEditor, Texts
 from replication.crdt import object as obj
 from replication.crdt.container import Slot, collection_of, list_path
@@ -31,7 +31,7 @@ from replication.errors import NoSuchObjectError, NoTransactionError, ObjectExis
 from replication.history.changeset import ATOMIC, Changeset, ObjectDelta
 from replication.model.encoding import key_bytes, pack
 from replication.model.values import Key
-from replication.storage.contract import Writer
+from replication.storage.contract import StoredObject, Writer
 
 
 class ObjectEdit:
@@ -45,8 +45,8 @@ class ObjectEdit:
     """
 
     __slots__ = ("_open_lists", "_opened_texts", "_parts", "_replica", "_starts", "_texts",
-                 "author", "class_name", "delta", "editors", "key", "name", "replaced", "row",
-                 "settled", "start", "view")  # fmt: skip
+                 "author", "class_name", "delta", "editors", "key", "name", "only_texts",
+                 "replaced", "row", "settled", "start", "view")  # fmt: skip
 
     def __init__(
         self,
@@ -64,10 +64,11 @@ class ObjectEdit:
         self.name = name
         self.class_name = class_name = name[0]
         self.key = key
-        stored = replica.row(class_name, key)
-        self.row, parts = replica.settled(class_name, stored, replica.horizon)
+        self.row = stored = replica.row(class_name, key)
         #: The parts as they are after forgetting, where that is still to be written.
-        self.settled = parts if self.row is not stored else None
+        self.settled: Parts | None = None
+        if not is_settled(stored, replica.horizon):
+            self.row, self.settled = replica.settled(class_name, stored, replica.horizon)
         self._parts: Parts | None = None
         self.author = author
         self.view = state_of(self.row)
@@ -76,6 +77,15 @@ class ObjectEdit:
         self.replaced = False
         self._starts: dict[Steps, int] = {}
         self.editors: dict[tuple[Steps, Slot], ListEditor] = {}
+        #: Whether nothing but texts was written: then the view is what is stored.
+        self.only_texts = False
+
+    def again(self, replica: Replica, author: Author, row: StoredObject) -> None:
+        """Edit it in another transaction, of which ``row`` has the same head."""
+        self._replica, self.author, self.row = replica, author, row
+        self._parts = self.settled = None
+        self.only_texts = False
+        self.delta = [0, self.view[1], [], {}]
 
     # -- existence ---------------------------------------------------------------------------
     def create(self) -> None:
@@ -263,7 +273,13 @@ class ObjectEdit:
             self._texts_written(after)
             return after
         self._merge_texts(delta[3].get(obj.TEXT, {}))
-        return [*self.view[:3], seal(self.view[3])]
+        fields = self.view[3]
+        if delta[3].keys() == {obj.TEXT} and not delta[0]:  # all else is as it was stored
+            fields[obj.TEXT] = dict(sorted(fields[obj.TEXT].items()))
+            self.view[3] = dict(sorted(fields.items()))
+            self.only_texts = True
+            return self.view
+        return [*self.view[:3], seal(fields)]
 
     def _merge_texts(self, written: dict[str, Any]) -> None:
         """Take what was typed over into the view, which shows it already: all is at the top."""
@@ -359,9 +375,21 @@ class Transaction:
             )
         edit = self._edits.get(name)
         if edit is None:
-            edit = self._edits[name] = ObjectEdit(
+            edit = self._edits[name] = self._opened_again(name, key) or ObjectEdit(
                 self._replica, name, key, self.author, self._open_lists, self._texts
             )
+        return edit
+
+    def _opened_again(self, name: ObjectName, key: Key) -> ObjectEdit | None:
+        """An object as the last transaction that typed into it left it, if it is still so."""
+        kept = self._texts.take(name)
+        if kept is None:
+            return None
+        head, edit = kept
+        row = self._replica.row(name[0], key)
+        if row is None or row.head != head or not is_settled(row, self._replica.horizon):
+            return None
+        edit.again(self._replica, self.author, row)
         return edit
 
     def create(self, class_name: str, key: Key) -> ObjectEdit:
@@ -435,4 +463,6 @@ class Transaction:
         elif changing:
             self._replica.keep_base_parts(class_name, key, row, changing)
         self._replica.put_head(class_name, key, version, after, head, parts)
+        if edit.only_texts:
+            self._texts.keep(edit.name, head, edit)
         return Change(class_name, key, head_of(row), head, fields_of(changing))

@@ -25,7 +25,8 @@ _RUN_ON: Final = re.compile(
 
 def typed_on(update: bytes, more: bytes) -> bytes | None:
     """The union of two canonical updates, if both are ASCII typed in one run; None if not so."""
-    first, second = _RUN.match(update), _RUN_ON.match(more)
+    second = _RUN_ON.match(more)
+    first = None if second is None else _RUN.match(update)
     if first is None or second is None:
         return None
     client, clock, right = first[1], first[2], first[3] or first[4]
@@ -36,7 +37,7 @@ def typed_on(update: bytes, more: bytes) -> bytes | None:
         return None
     end = read_number(clock, 0)[0] + len(text)
     left = read_number(second[4] or second[6], 0)[0]
-    if read_number(second[2], 0)[0] != end or left != end - 1:
+    if left != end - 1 or read_number(second[2], 0)[0] != end:
         return None
     out = bytearray(update[: first.start(5)])
     write_number(out, len(text) + len(rest))

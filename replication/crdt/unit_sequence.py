@@ -331,7 +331,13 @@ class UnitSequence:
 
     def type(self, client: int, index: int, text: str) -> Run:
         """Insert before the character at ``index``, right behind the one before it: Rule 3."""
-        return self.put(client, units_of(text), self.before(index))
+        left = self.before(index)
+        run = self.put(client, units_of(text), left)
+        near = self._near
+        if near is not None and near[2] is left and near[3] + left.shown == index:
+            assert left.following is not None, "what was put there"
+            self._near = (near[0], near[1], left.following, index)
+        return run
 
     def erase(self, index: int, count: int) -> dict[int, Ranges]:
         """Delete ``count`` characters from ``index`` on; returns the deletions by client."""

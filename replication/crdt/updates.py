@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import lru_cache
 from typing import Any, Final
 
 from replication.crdt.units import (
@@ -229,7 +230,10 @@ def _is_portable(value: Any) -> bool:
 
 def read_number(data: bytes, at: int) -> tuple[int, int]:
     """A number that this process wrote, and where it ends."""
-    value = data[at] & 0x7F
+    value = data[at]
+    if value < 0x80:
+        return value, at + 1
+    value &= 0x7F
     shift = 7
     while data[at] & 0x80:
         at += 1
@@ -245,6 +249,14 @@ def write_number(out: bytearray, value: int) -> None:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
+
+
+@lru_cache(maxsize=256)
+def _client(client: int) -> bytes:
+    # They are as long as numbers can be, few, and written again and again.
+    out = bytearray()
+    write_number(out, client)
+    return bytes(out)
 
 
 def write_string(out: bytearray, text: str) -> None:
@@ -271,17 +283,27 @@ def write_update(update: Update) -> bytes:
             _write_run(body, run)
             at = run[0] + run[1]
         write_number(out, count)
-        write_number(out, client)
+        out += _client(client)
         write_number(out, runs[0][0])
         out += body
     write_number(out, len(update.deleted))
     for client in sorted(update.deleted, reverse=True):
         ranges = update.deleted[client]
-        write_number(out, client)
+        out += _client(client)
         write_number(out, len(ranges))
         for start, end in ranges:
             write_number(out, start)
             write_number(out, end - start)
+    return bytes(out)
+
+
+def write_run(client: int, run: Run) -> bytes:
+    """The canonical bytes of an update that is one run."""
+    out = bytearray(b"\1\1")
+    out += _client(client)
+    write_number(out, run[0])
+    _write_run(out, run)
+    out.append(0)
     return bytes(out)
 
 
@@ -291,10 +313,10 @@ def _write_run(out: bytearray, run: Run) -> None:
     info = (0 if left is None else _HAS_LEFT) | (0 if right is None else _HAS_RIGHT)
     out.append(info | kind)
     if left is not None:
-        write_number(out, left[0])
+        out += _client(left[0])
         write_number(out, left[1])
     if right is not None:
-        write_number(out, right[0])
+        out += _client(right[0])
         write_number(out, right[1])
     if not info:
         out += _ROOT

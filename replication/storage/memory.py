@@ -38,15 +38,16 @@ _Entry: TypeAlias = tuple[StoredObject, _Columns | None]
 class _Class:
     """The rows of one class."""
 
-    __slots__ = ("columns", "keys", "last_row", "parts", "rows", "staged")
+    __slots__ = ("_private_keys", "columns", "keys", "last_row", "parts", "rows", "staged")
 
     def __init__(self) -> None:
         self.columns: frozenset[str] = frozenset()
         #: The greatest row there ever was.
         self.last_row = 0
         self.rows: SortedMap[int, _Entry] = SortedMap()
-        #: The same entries by primary key: a map for each Python type of plain key.
-        self.keys: dict[type, SortedMap[PlainKey, _Entry]] = {}
+        #: Their numbers by primary key: a map for each Python type of plain key.
+        self.keys: dict[type, SortedMap[PlainKey, int]] = {}
+        self._private_keys = True
         self.parts: SortedMap[tuple[int, bytes], StoredPart] = SortedMap()
         #: Rows that are to be those of this class.
         self.staged: _Class | None = None
@@ -56,37 +57,39 @@ class _Class:
         copy.columns = self.columns
         copy.last_row = self.last_row
         copy.rows = self.rows.fork()
-        copy.keys = {kind: entries.fork() for kind, entries in self.keys.items()}
+        copy.keys = self.keys
+        copy._private_keys = False
         copy.parts = self.parts.fork()
         copy.staged = None if self.staged is None else self.staged.fork()
         return copy
 
     def entry(self, key: Key) -> _Entry | None:
         plain = plain_key(key)
-        entries = self.keys.get(type(plain))
-        return None if entries is None else entries.get(plain)
+        rows = self.keys.get(type(plain))
+        row = None if rows is None else rows.get(plain)
+        return None if row is None else self.rows.get(row)
+
+    def _own_keys(self, kind: type) -> SortedMap[PlainKey, int]:
+        if not self._private_keys:
+            self.keys = {kind: rows.fork() for kind, rows in self.keys.items()}
+            self._private_keys = True
+        return self.keys.setdefault(kind, SortedMap())
 
     def add(self, key: Key, version: int, head: bytes, values: _Columns | None) -> int:
         """Insert or replace; returns the row."""
         before = self.entry(key)
         if before is None:
             self.last_row = row = self.last_row + 1
+            plain = plain_key(key)
+            self._own_keys(type(plain)).set(plain, row)
         else:
             row = before[0].row
-        self.put((StoredObject(row, key, version, head), values))
+        self.rows.set(row, (StoredObject(row, key, version, head), values))
         return row
-
-    def put(self, entry: _Entry) -> None:
-        plain = plain_key(entry[0].key)
-        entries = self.keys.get(type(plain))
-        if entries is None:
-            entries = self.keys[type(plain)] = SortedMap()
-        entries.set(plain, entry)
-        self.rows.set(entry[0].row, entry)
 
     def drop(self, stored: StoredObject) -> None:
         plain = plain_key(stored.key)
-        self.keys[type(plain)].delete(plain)
+        self._own_keys(type(plain)).delete(plain)
         self.rows.delete(stored.row)
         for name, _part in list(self.parts_of(stored.row)):
             self.parts.delete(name)
@@ -388,7 +391,7 @@ class _Writer(_Reader):
         for _row, (stored, values) in list(held.rows.items()):
             if values is not None:
                 values = _column_values(self._read_head(stored.head), held.columns)
-                held.put((stored, values))
+                held.rows.set(stored.row, (stored, values))
 
     def put_object(
         self,
@@ -434,7 +437,8 @@ class _Writer(_Reader):
         held = self._own_class(class_name)
         staged, held.staged = held.staged, None
         assert staged is not None
-        held.rows, held.keys, held.last_row = staged.rows, staged.keys, staged.last_row
+        held.rows, held.last_row = staged.rows, staged.last_row
+        held.keys, held._private_keys = staged.keys, staged._private_keys
         return True
 
     def drop_staged(self) -> None:

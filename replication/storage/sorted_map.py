@@ -29,22 +29,23 @@ V = TypeVar("V")
 class SortedMap(Generic[K, V]):
     """Keys of one ordered type, each with a value that is not None."""
 
-    __slots__ = ("_chunks", "_firsts", "_owned", "_private")
+    __slots__ = ("_chunks", "_firsts", "_owned", "_private", "_private_firsts")
 
     def __init__(self) -> None:
         self._firsts: list[K] = []
         self._chunks: list[dict[K, V]] = []
-        #: For each chunk whether this fork alone has it, and so may write to it.
-        self._owned: list[bool] = []
-        self._private = True
+        #: The `id` of each chunk that this fork alone has, and so may write to.
+        self._owned: set[int] = set()
+        #: Whether this fork alone has the list of chunks, and that of their bounds.
+        self._private = self._private_firsts = True
 
     def fork(self) -> SortedMap[K, V]:
         """A map with the same content, to be written to in place of this one."""
         copy: SortedMap[K, V] = SortedMap.__new__(SortedMap)
         copy._firsts = self._firsts
         copy._chunks = self._chunks
-        copy._owned = self._owned
-        copy._private = False
+        copy._owned = set()
+        copy._private = copy._private_firsts = False
         return copy
 
     def get(self, key: K) -> V | None:
@@ -57,7 +58,6 @@ class SortedMap(Generic[K, V]):
     def set(self, key: K, value: V) -> None:
         """Insert or replace."""
         if not self._chunks:
-            self._own_lists()
             self._insert_chunk(0, key, {key: value})
             return
         index = max(bisect_right(self._firsts, key) - 1, 0)
@@ -76,7 +76,9 @@ class SortedMap(Generic[K, V]):
         chunk = self._own(index)
         del chunk[key]
         if not chunk:
-            del self._chunks[index], self._firsts[index], self._owned[index]
+            self._own_lists()
+            self._owned.discard(id(chunk))
+            del self._chunks[index], self._firsts[index]
 
     def items(
         self, first: K | None = None, last: K | None = None, *, reverse: bool = False
@@ -103,23 +105,27 @@ class SortedMap(Generic[K, V]):
 
     def _own_lists(self) -> None:
         if not self._private:
-            self._firsts = self._firsts.copy()
             self._chunks = self._chunks.copy()
-            self._owned = [False] * len(self._chunks)
             self._private = True
+        if not self._private_firsts:
+            self._firsts = self._firsts.copy()
+            self._private_firsts = True
 
     def _own(self, index: int) -> dict[K, V]:
-        if not self._private:
-            self._own_lists()
-        if not self._owned[index]:
-            self._chunks[index] = self._chunks[index].copy()
-            self._owned[index] = True
-        return self._chunks[index]
+        chunk = self._chunks[index]
+        if id(chunk) not in self._owned:
+            if not self._private:
+                self._chunks = self._chunks.copy()
+                self._private = True
+            self._chunks[index] = chunk = chunk.copy()
+            self._owned.add(id(chunk))
+        return chunk
 
     def _insert_chunk(self, index: int, first: K, chunk: dict[K, V]) -> None:
+        self._own_lists()
         self._firsts.insert(index, first)
         self._chunks.insert(index, chunk)
-        self._owned.insert(index, True)
+        self._owned.add(id(chunk))
 
     def _split(self, index: int, new: K) -> None:
         # Keys that only ever grow fill their chunks: a new last key starts the next one.
@@ -129,5 +135,8 @@ class SortedMap(Generic[K, V]):
             return
         ordered = sorted(chunk)
         half = len(ordered) // 2
-        self._chunks[index] = {key: chunk[key] for key in islice(ordered, half)}
+        rest = {key: chunk[key] for key in islice(ordered, half)}
+        self._owned.discard(id(chunk))
+        self._chunks[index] = rest
+        self._owned.add(id(rest))
         self._insert_chunk(index + 1, ordered[half], {key: chunk[key] for key in ordered[half:]})
