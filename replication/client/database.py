@@ -44,7 +44,7 @@ from replication.history.changeset import (
     encode,
 )
 from replication.model.declare import Declaration
-from replication.model.encoding import key_bytes, pack, unpack_trusted
+from replication.model.encoding import pack, unpack_trusted
 from replication.model.schema import ClassSchema, Schema
 from replication.protocol.refusals import Refusal
 from replication.storage.contract import Reader, Store, Writer, int_from_key, int_key
@@ -298,7 +298,7 @@ class Database:
             for edit in transaction.touched():
                 self.open_lists.keep(edit.name, edit.editors, replaced=edit.replaced)
             if finished is not None:
-                self._committed(local, *finished)
+                self._committed(local, transaction.names, finished[1])
 
     def _check_writable(self) -> None:
         if self.read_only:
@@ -344,10 +344,9 @@ class Database:
         writer.put_record(records.PENDING, int_key(local.client_version), record)
         return local
 
-    def _committed(self, local: Local, changeset: Changeset, changes: list[Change]) -> None:
+    def _committed(self, local: Local, names: list[ObjectName], changes: list[Change]) -> None:
         self.local = local
-        for item in changeset.objects:
-            name = (item.class_name, key_bytes(item.key))
+        for name in names:
             self.pending.setdefault(name, []).append(local.client_version)
         self.changed(changes)
         self.outgoing()

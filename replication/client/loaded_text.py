@@ -32,11 +32,13 @@ _PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 class LoadedText:
     """What is loaded of one text."""
 
-    __slots__ = ("_halves", "_parts", "_tail", "_whole")
+    __slots__ = ("_following", "_halves", "_parts", "_tail", "_whole")
 
     def __init__(self) -> None:
         self._tail: list[bytes] = []
         self._parts: dict[_Entry, bytes] = {}
+        #: The next part number when they were looked at last.
+        self._following = 0
         #: Second halves of surrogate pairs. Rule 3.
         self._halves: set[UnitId] = set()
         #: Whether all that was loaded is shown.
@@ -71,6 +73,7 @@ class LoadedText:
         following = causal(update, known)
         self._whole = is_whole(following, update, known)
         self._tail, self._parts = tail, parts
+        self._following = 0 if len(state) == 2 else state[3]
         return following
 
     def made(self, units: Mapping[int, list[Run]]) -> None:
@@ -82,13 +85,16 @@ class LoadedText:
                         self._halves.add((client, run[0] + pair.start() + 1))
 
     def shows(self, state: Text, load: Load) -> None:
-        """A state is what is shown already: it was edited there."""
+        """A state is what is shown already: what was loaded, and what was edited there."""
+        if len(state) == 4 and state[3] == self._following:  # the parts are the same
+            self._tail = state[1]
+            return
         self._tail, entries = _layout(state)
+        self._following = 0 if len(state) == 2 else state[3]
         parts = self._parts
-        if entries != list(parts):
-            self._parts = {
-                entry: parts[entry] if entry in parts else load(entry[0]) for entry in entries
-            }
+        self._parts = {
+            entry: parts[entry] if entry in parts else load(entry[0]) for entry in entries
+        }
 
 
 def _splits(update: Update, halves: set[UnitId]) -> bool:

@@ -59,8 +59,10 @@ class OpenLists:
         Args:
             replaced: it may have replaced what other lists of the object were in.
         """
-        thread = threading.get_ident()
         held = self._held.get(name)
+        if held is None and not editors:
+            return
+        thread = threading.get_ident()
         if held is not None and (replaced or held[0] != thread):
             del self._held[name]
             held = None

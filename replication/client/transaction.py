@@ -350,6 +350,8 @@ class Transaction:
         #: How often an object appeared or disappeared in it.
         self.existence = 0
         self._edits: dict[ObjectName, ObjectEdit] = {}
+        #: The objects it wrote to, once it is finished.
+        self.names: list[ObjectName] = []
 
     @property
     def writer(self) -> Writer:
@@ -440,6 +442,7 @@ class Transaction:
             if sealed is None:
                 continue
             deltas.append(sealed)
+            self.names.append(edit.name)
             changes.append(self._write(edit, sealed.delta))
         if not deltas and not self.schema:
             return None

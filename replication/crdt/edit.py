@@ -495,7 +495,7 @@ def seal(fields: obj.Fields) -> obj.Fields:
     Elements become chunks; a view's lists, which stayed as they were, are taken as they are.
     """
     out: obj.Fields = {}
-    for kind, held in sorted(fields.items()):
+    for kind, held in sorted(fields.items()) if len(fields) > 1 else fields.items():
         if not held:
             continue
         if kind == obj.REGISTER:

@@ -6,7 +6,7 @@ greatest kind that shows something wins. The client engine reads by schema inste
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from replication.crdt import object as obj
@@ -171,7 +171,7 @@ class NestedView:
 
 
 def column_values(
-    state: obj.ObjectState, names: Iterable[str], spread: Spread | None = None
+    state: obj.ObjectState, names: Collection[str], spread: Spread | None = None
 ) -> dict[str, Any] | None:
     """The queryable fields ``names`` of an object as a store keeps them; None if not alive.
 
@@ -180,6 +180,8 @@ def column_values(
     """
     if not obj.is_alive(state):
         return None
+    if not names:
+        return {}
     fields = state[3]
     groups = fields.get(obj.REGISTER)
     if groups and len(fields) == 1:  # nothing but registers
