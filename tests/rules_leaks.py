@@ -9,6 +9,10 @@ value of a plain field, and what was written to it while they might read it, eve
 anything that was ever put into a collection, whose state remembers what was removed; the key of an
 object.
 
+Every other seed has a schema, and objects that link to one another: there the user asks for what
+others decide, by conditions behind links, windows, FOLLOW. Whatever they hold in the end has to be
+what their set finds among all that they may read: anything else would tell of what they may not.
+
     python tests/rules_leaks.py FIRST COUNT       the campaign: one line for each seed that leaks
 """
 
@@ -24,25 +28,56 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
+from members_oracle import brought, restricted
 from replicas import Edit
 from server_devices import Device, World
 from test_rules_roles import role
 
 from replication.crdt.object import is_alive
 from replication.crdt.view import object_view, queryable
+from replication.model.property import Property
+from replication.model.schema import ClassSchema, Schema
+from replication.model.values import Link
 from replication.protocol.body import decompressed
 from replication.protocol.messages import Download, Message
 from replication.protocol.messages import encode as encoded
+from replication.query import parse
 from replication.rules.read import read_rules
 from replication.rules.roles import Granted, Rules
 from replication.server.policy import described
 from replication.server.users import User
+from replication.server.view import hidden
 
 CANARY = re.compile(rb"canary-\d+-")
-PLAIN = ("owner", "r", "n")
+LINKS = ("ref", "vault")
+PLAIN = ("owner", "r", "n", *LINKS)
 COLLECTIONS = ("s", "d", "l")
 FIELDS = (*PLAIN, *COLLECTIONS)
 CLASSES = ("Book", "Vault")
+TYPES = {"owner": "string?", "r": "string?", "n": "int?", "s": "set<string>", "d": "dict<string>",
+         "l": "list<string>", "ref": "link:Book", "vault": "link:Vault"}  # fmt: skip
+SCHEMA = Schema(
+    [
+        ClassSchema(
+            name,
+            [Property.of(field, kind, queryable=field != "d") for field, kind in TYPES.items()],
+            key="string",
+        )
+        for name in CLASSES
+    ]
+)
+#: Found where a user holds what what they may read does not bring.
+PROBED = b"something that may not be read decides what is held"
+
+
+#: What is asked of other objects, too.
+BEYOND = [
+    "vault.r BEGINSWITH 'canary'", "vault.n > 1 OR ref.n == 0", "ref.vault.n > 0",
+    "TRUEPREDICATE FOLLOW(vault)", "n != 0 FOLLOW(*)", "TRUEPREDICATE FOLLOW(ref.vault)",
+    "TRUEPREDICATE SORT(n DESC) LIMIT(1)", "TRUEPREDICATE SORT(vault.r DESC) LIMIT(1) FOLLOW(*)",
+    "TRUEPREDICATE DISTINCT(owner)", "TRUEPREDICATE DISTINCT(vault.owner)",
+    "ref.owner == 'ann' UNION n > 1 LIMIT(1) FOLLOW(ref, 2)", "vault.s.@count > 0",
+]  # fmt: skip
 
 
 class Listener(Device):
@@ -70,9 +105,11 @@ class Search:
 
     def __init__(self, seed: int) -> None:
         self.rng = rng = Random(seed)
+        self.linked = seed % 2 == 1
         self.count = 0
         self.rules = self.some_rules()
         self.world = World(
+            schema=SCHEMA if self.linked else None,
             rules=lambda _name: self.rules,
             bytes_target=rng.choice([1, 10**6, 10**6]),
             entries_max=rng.choice([3, 1000, 1000]),
@@ -87,6 +124,8 @@ class Search:
         self.owner.subscribe(Book="TRUEPREDICATE", Vault="TRUEPREDICATE")
         self.owner.run()
         self.keys = [(name, self.canary()) for name in ("Book", "Book", "Vault")]
+        if self.linked:
+            self.keys += [(name, self.canary()) for name in CLASSES]
         self.ann = Listener(self.world, "ann")
         self.subscribe()
 
@@ -109,12 +148,16 @@ class Search:
         def some(name: str) -> dict[str, Any]:
             more: dict[str, Any] = {}
             if rng.random() < 0.7:
-                shown = rng.sample(FIELDS, 3)
+                shown = rng.sample(FIELDS, 5 if self.linked else 3)
                 more["fields"] = {f: {"read": True, "write": rng.random() < 0.4} for f in shown}
             both = {"read": rng.choice(filters), "write": rng.choice(filters)}
             return role(name, True, document_filters=both, **more)
 
-        vault = [everything] if rng.random() < 0.8 else [everything, some("visitor")]
+        vault = (
+            [everything]
+            if rng.random() < (0.4 if self.linked else 0.8)
+            else [everything, some("visitor")]
+        )
         content = {"default_roles": [everything, some("reader")], "rules": {"Vault": vault}}
         return read_rules(json.dumps(content))
 
@@ -146,7 +189,8 @@ class Search:
     # -- what happens ----------------------------------------------------------------------------
     def fill(self, device: Device, name: tuple[str, Any]) -> None:
         rng = self.rng
-        names = rng.sample(FIELDS, rng.randint(1, 3))
+        names = rng.sample(FIELDS if self.linked else PLAIN[:3] + COLLECTIONS, rng.randint(1, 3))
+        names += [rng.choice(LINKS)] if self.linked else []
         drawn = {f: self.canary() for f in sorted({*names, rng.choice(["owner", "r"])})}
         for field, text in drawn.items():
             for held in (self.put, self.fresh):
@@ -162,6 +206,10 @@ class Search:
             for field, text in drawn.items():
                 if field == "owner":
                     scope.set("owner", rng.choice(["ann", "bob"]))
+                elif field in LINKS:
+                    wanted = "Book" if field == "ref" else "Vault"
+                    keys = [key for name, key in self.keys if name == wanted]
+                    scope.set(field, Link(wanted, rng.choice(keys)))
                 elif field == "n":
                     scope.set("n", rng.randint(0, 3))
                 elif field == "r":
@@ -180,6 +228,7 @@ class Search:
     def subscribe(self) -> None:
         pool = ["TRUEPREDICATE"] * 4
         pool += ["n > 0", "r != 'x'", "owner == 'ann'", "n == 2 OR s.@count > 0"]
+        pool = BEYOND if self.linked and self.rng.random() < 0.8 else pool
         queries = {"Book": self.rng.choice(pool)}
         if self.rng.random() < 0.3:  # refused, where there is no role for it
             queries["Vault"] = "TRUEPREDICATE"
@@ -241,7 +290,21 @@ class Search:
         if self.ann.session is None:
             self.ann.connect()
         self.ann.run()
-        return self.leaks
+        return self.leaks | self.probed()
+
+    def probed(self) -> set[bytes]:
+        """Whether the user holds anything else than what they may read brings."""
+        if not self.linked or self.ann.session is None:
+            return set()
+        roles = self.rules.bind(described(User("ann")))
+        held, states = restricted(self.world.states(), roles)
+        texts = {}
+        for name, text in self.ann.active.items():
+            granted = roles.of(name)
+            if isinstance(granted, Granted) and not hidden(parse(text), granted.readable):
+                texts[name] = text
+        wanted = brought(held, texts, SCHEMA)
+        return set() if self.ann.holds() == {name: states[name] for name in wanted} else {PROBED}
 
 
 def main(first: int, count: int) -> None:

@@ -34,7 +34,8 @@ def test_a_view_is_the_query_and_the_filter() -> None:
     assert view.sees("Book", image(owner="ann", year=2))
     assert not view.sees("Book", image(owner="bob", year=2))
     assert not view.sees("Book", image(owner="ann", year=1))
-    assert view.readable == {}
+    assert view.access("Book") is None
+    assert view.guards("Book")
 
 
 def test_a_class_without_a_role_is_not_in_it() -> None:
@@ -53,7 +54,8 @@ def test_views_are_equal_where_they_show_the_same() -> None:
     assert View(texts, None, everything).key == View(texts, None).key
     less = View(texts, None, bound(rules(HIDING)).sight)
     assert less.key != View(texts, None).key
-    assert set(less.readable) == {"Book"}
+    assert less.access("Book") is not None
+    assert not less.guards("Book")
 
 
 def test_a_query_that_asks_for_a_hidden_field_is_refused() -> None:

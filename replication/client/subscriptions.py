@@ -185,7 +185,7 @@ class Subscriptions:
         assert known.key is not None
         types[known.key.name] = known.key.spelling
         query = parse(item.query).check(types, self._db.schema)
-        reason = unsubscribable(query, known=True, ruled=False)
+        reason = unsubscribable(query, known=True)
         if reason is not None:
             raise QueryError(f"{item.class_name}: {reason}")
 

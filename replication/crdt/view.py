@@ -206,13 +206,17 @@ class QueryFields(Mapping[str, Any]):
     An embedded object is `EmbeddedValues`, a list or set a list, a dictionary a dict, and what is
     in a mixed value a `NestedList` or `NestedDict`. A list that is spread over parts reads as
     null where there are no parts at hand; text always does.
+
+    Attributes:
+        held: the fields as the state has them.
+        parts: what lies beside the head.
     """
 
-    __slots__ = ("_fields", "_parts", "_path")
+    __slots__ = ("_path", "held", "parts")
 
     def __init__(self, fields: obj.Fields, parts: Parts | None = None, path: Path = ()) -> None:
-        self._fields = fields
-        self._parts = parts
+        self.held = fields
+        self.parts = parts
         self._path = path
 
     def __getitem__(self, name: str) -> Any:
@@ -228,10 +232,10 @@ class QueryFields(Mapping[str, Any]):
 
     def get(self, name: str, _default: Any = None) -> Any:
         """The value of one field; None for null and for an unknown name."""
-        fields = self._fields
+        fields = self.held
         if len(fields) > 1 or obj.REGISTER not in fields:
             held = fields.get(obj.LIST, {}).get(name)
-            if held is not None and (self._parts is not None or len(held) == 2):
+            if held is not None and (self.parts is not None or len(held) == 2):
                 return self._elements(held, name)
             held = fields.get(obj.SET, {}).get(name)
             if held is not None:
@@ -247,12 +251,12 @@ class QueryFields(Mapping[str, Any]):
             return value
         inner = property_container(fields, name)
         assert inner is not None
-        return _QueryView(fields, self._parts, self._path).inside(inner, [obj.REGISTER, name])
+        return _QueryView(fields, self.parts, self._path).inside(inner, [obj.REGISTER, name])
 
     def _elements(self, held: Any, name: str) -> list[Any]:
         here = (*self._path, obj.LIST, name)
-        elements = all_elements(held, self._parts, here)
-        nested = _QueryView(self._fields, self._parts, self._path)
+        elements = all_elements(held, self.parts, here)
+        nested = _QueryView(self.held, self.parts, self._path)
         return [
             self._embedded(elements.contents[i], (*here, i))
             if i in elements.contents
@@ -261,7 +265,7 @@ class QueryFields(Mapping[str, Any]):
         ]
 
     def _items(self, held: Any, name: str) -> dict[str, Any]:
-        nested = _QueryView(self._fields, self._parts, self._path)
+        nested = _QueryView(self.held, self.parts, self._path)
         items = {
             key: nested.value(value, home_in(name, key)) for key, value in plain_items(held).items()
         }
@@ -271,15 +275,15 @@ class QueryFields(Mapping[str, Any]):
         return dict(sorted(items.items()))
 
     def _embedded(self, fields: obj.Fields, path: Path) -> EmbeddedValues:
-        return EmbeddedValues(QueryFields(fields, self._parts, path))
+        return EmbeddedValues(QueryFields(fields, self.parts, path))
 
     def names(self) -> list[str]:
         """The names of all fields that are not text, in order."""
-        found = set(self._fields.get(obj.COUNTER, ()))
-        for group in self._fields.get(obj.REGISTER, ()):
+        found = set(self.held.get(obj.COUNTER, ()))
+        for group in self.held.get(obj.REGISTER, ()):
             found.update(group[2])
         for kind in (obj.SET, obj.LIST, obj.DICTIONARY, obj.EMBEDDED):
-            found.update(self._fields.get(kind, ()))
+            found.update(self.held.get(kind, ()))
         return sorted(found)
 
 
@@ -289,7 +293,7 @@ class _HeadFields(QueryFields):
     __slots__ = ()
 
     def get(self, name: str, _default: Any = None) -> Any:
-        held = self._fields.get(obj.LIST, {}).get(name)
+        held = self.held.get(obj.LIST, {}).get(name)
         return SPREAD if held is not None and len(held) != 2 else super().get(name)
 
 

@@ -19,17 +19,14 @@ from replication.query.query import Query, operands_of
 ALL: Final = "*"
 
 
-def unsubscribable(query: Query, *, known: bool, ruled: bool) -> str | None:
+def unsubscribable(query: Query, *, known: bool) -> str | None:
     """Why a query, checked where there is a schema, can't be subscribed to; None if it can.
 
     Args:
         known: whether there is a schema.
-        ruled: whether roles decide what may be read.
     """
     if query.is_local:
         return None
-    if ruled:
-        return "it looks at other objects than those it asks for, which may not be readable"
     for part in query.branches:
         for operand in operands_of(part):
             if isinstance(operand, Subquery) and Query.of(part.root).reaches:

@@ -17,7 +17,9 @@ from typing import Any
 
 from replication.crdt import object as obj
 from replication.crdt.object import Fields, ObjectState
+from replication.crdt.parts import Parts
 from replication.crdt.register import Groups
+from replication.crdt.view import QueryFields
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import ERASED
 from replication.rules.access import Access
@@ -61,6 +63,17 @@ def is_hidden(delta: bytes, access: Access, now: ObjectState) -> bool:
 def projected(state: ObjectState, access: Access, now: ObjectState) -> ObjectState:
     """A decoded state or delta with the readable fields alone; `now`: as there."""
     return [*state[:3], _fields(state[3], access, now[3])]
+
+
+def seen_fields(fields: QueryFields, access: Access) -> QueryFields:
+    """What queries see of an object of which some fields may be read; the others are null."""
+    held, parts = fields.held, fields.parts
+
+    def read(name: bytes) -> bytes | None:
+        data = None if parts is None else parts.read(name)
+        return None if data is None else _part(unpack_trusted(name)[0], data, access, held)
+
+    return QueryFields(_fields(held, access, held), Parts(read))
 
 
 def projected_parts(parts: list[list[Any]], access: Access, state: ObjectState) -> list[list[Any]]:

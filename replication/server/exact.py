@@ -44,14 +44,12 @@ class Exact:
             read.
     """
 
-    __slots__ = ("_guarded", "_ident", "_readable", "_reader", "_shared", "_since", "_view")
+    __slots__ = ("_ident", "_reader", "_shared", "_since", "_view")
 
     def __init__(
         self, view: View, ident: int, shared: Shared, since: int, reader: Reader | None
     ) -> None:
         self._view = view
-        # A view finds these anew each time.
-        self._readable, self._guarded = view.readable, view.guarded
         self._ident = ident
         self._shared = shared
         self._since = since
@@ -108,13 +106,13 @@ class Exact:
         """Rules 1 and 3."""
         if not touched.gapless or touched.first <= self._since:
             return False
-        if touched.class_name not in self._guarded:
+        if not self._view.guards(touched.class_name):
             return True
         return all(self._view.sees(touched.class_name, image) for image in touched.between())
 
     def _deltas(self, touched: Touched) -> list[DeltaOp] | None:
         """Those of others, as they may be read; None where the state has to be sent."""
-        readable = self._readable.get(touched.class_name)
+        readable = self._view.access(touched.class_name)
         if readable is None:
             return touched.others(self._ident)
         return touched.projected(self._ident, readable)
@@ -122,7 +120,7 @@ class Exact:
     def _authors(self, touched: Touched) -> list[AuthorOp]:
         """Who made what is told of an object. Rule 2."""
         authors = list(touched.authors(self._ident))
-        if touched.class_name not in self._readable:
+        if self._view.access(touched.class_name) is None:
             return authors
         # Where only the state can tell what is hidden, nobody is named.
         versions = {delta.version for delta in self._deltas(touched) or ()}
@@ -131,7 +129,7 @@ class Exact:
     def _state(self, touched: Touched, row: StoredObject) -> StateOp:
         class_name = touched.class_name
         versions = [author.version for author in self._authors(touched)]
-        readable = self._readable.get(class_name)
+        readable = self._view.access(class_name)
         if not touched.spread:
             head = row.head
             if readable is not None:
@@ -179,7 +177,7 @@ def moved(
         if row is None or view.sees(name[0], present(reader, name[0], row.key, row)):
             continue
         if name in now:
-            yield state_op(reader, name[0], row, view.readable.get(name[0]), shared)
+            yield state_op(reader, name[0], row, view.access(name[0]), shared)
         else:
             yield EvictOp(name[0], row.key)
 

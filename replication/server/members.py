@@ -13,6 +13,7 @@ Rule 4: FOLLOW brings what the objects of its branch link to, as long as one of 
         its path. What the links lead to needs no query of its own. [QUERY-153]
 Rule 5: of one object QUERY_FOLLOWED_SERVER_MAX links are followed to judge it; further ones read
         null. [QUERY-154]
+Rule 7: where rules say what a user may read, it is as if nothing else existed. [RULES-READ-3]
 Rule 6: where each object is judged by itself and what it links to, a stretch of the log concerns
         what it touched and what links there, and nothing else is judged again. Windows by the
         objects' own fields move along as `windows` says.
@@ -62,7 +63,7 @@ def members_at(shared: Shared, view: View, reader: Reader, version: int, latest:
     found = shared.members.get(key)
     if found is None:
         images = _images(reader, version, latest)
-        graph = Graph(reader, images, followed_max=QUERY_FOLLOWED_SERVER_MAX)
+        graph = _graph(view, reader, images)
         found = _members(view, graph)
         shared.members.put(key, found, 200 + 100 * len(found))
     return found
@@ -85,7 +86,7 @@ def members_after(
         return found
     if not view.steps_once or len(touched) > _STEPS_MAX:
         return members_at(shared, view, reader, latest, latest)
-    graph = Graph(reader, followed_max=QUERY_FOLLOWED_SERVER_MAX)
+    graph = _graph(view, reader)
     out = dict(before)
     for class_name, branches in view.beyond.items():
         if is_window(branches):
@@ -105,6 +106,12 @@ def members_after(
                 out.pop(name, None)
     shared.members.put((view.key, latest), out, 200 + 100 * len(out))
     return out
+
+
+def _graph(
+    view: View, reader: Reader, images: Mapping[Name, tuple[Key, Fields]] | None = None
+) -> Graph:
+    return Graph(reader, images, followed_max=QUERY_FOLLOWED_SERVER_MAX, lens=view.lens)
 
 
 def keep_members(shared: Shared, view: View, version: int, latest: int) -> None:
@@ -178,7 +185,7 @@ def _add(out: dict[Name, Key], nodes: Iterable[Node]) -> None:
 
 
 def _follow(graph: Graph, rows: list[Node], follow: Follow, out: dict[Name, Key]) -> None:
-    frontier = rows
+    frontier = [seen for seen in map(graph.seen, rows) if seen is not None]
     for _ in range(follow.depth):
         for name in follow.names:
             reached = {

@@ -28,6 +28,8 @@ Rule 7: what only hidden fields changed of is neither sent again, nor told whose
 Rule 8: members of a view (see `members`) are sent, and evicted, as of the version at which phase 1
         began; the last message brings what came and went since. Where that is too much, it all
         begins again at the version reached.
+Rule 9: nor are members of the new view worked out as of a version before the user might read what
+        it shows, whatever a position says.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ from replication.server.members import Members, members_at
 from replication.server.shared import Shared
 from replication.server.view import Image, View
 from replication.storage.contract import Reader, StoredObject
+from replication.storage.graph import Name
 
 #: Stands for the members of a view in a plan, among the names of classes.
 _MEMBERS: Final = ""
@@ -243,7 +246,7 @@ class Staging:
                 if stored.version <= self._start:  # what changed since is for phase 2 to tell
                     yield EvictOp(class_name, stored.key), stored.row
             return
-        readable = self._new.readable.get(class_name)
+        readable = self._new.access(class_name)
         bare = readable is None and not tables.has_parts(reader, class_name)
         but_not = None if self._is_resent(class_name) else old
         for stored in reader.scan(
@@ -260,7 +263,10 @@ class Staging:
         old = self._members(reader, self._old, self._start)
         new = self._members(reader, self._new, self._began)
         here, there = (new, old) if side == 0 else (old, new)
-        for number, name in enumerate(sorted(here.keys() - there.keys()), start=1):
+        moving = here.keys() - there.keys()
+        if side == 0:
+            moving |= self._resent(old, new)
+        for number, name in enumerate(sorted(moving), start=1):
             if number <= row:
                 continue
             stored = reader.get_object(name[0], here[name])
@@ -271,12 +277,18 @@ class Staging:
             elif not self._new.sees(name[0], present(reader, name[0], stored.key, stored)):
                 yield EvictOp(name[0], stored.key), number
 
+    def _resent(self, old: Members, new: Members) -> set[Name]:
+        """The members at both ends of which other fields are shown than before."""
+        return {name for name in old.keys() & new.keys() if self._is_resent(name[0])}
+
     def _whole(self, reader: Reader, class_name: str, stored: StoredObject) -> StateOp:
-        readable = self._new.readable.get(class_name)
+        readable = self._new.access(class_name)
         return state_op(reader, class_name, stored, readable, self._shared)
 
     def _members(self, reader: Reader, view: View, version: int | None) -> Members:
         assert version is not None, "it began with the first message"
+        if view is self._new:
+            version = max(version, self._since)  # Rule 9
         return members_at(self._shared, view, reader, version, self._latest)
 
     def _settle(self, reader: Reader, out: _Batch) -> bool:
@@ -308,7 +320,7 @@ class Staging:
 
     def _is_resent(self, class_name: str) -> bool:
         """Whether other fields of a class are shown than before."""
-        return self._old.readable.get(class_name) != self._new.readable.get(class_name)
+        return self._old.access(class_name) != self._new.access(class_name)
 
     def _progress(self, reader: Reader) -> float:
         if self._total is None:
@@ -318,9 +330,11 @@ class Staging:
 
     def _count(self, reader: Reader, class_name: str, side: int) -> int:
         if class_name == _MEMBERS:
-            held = self._members(reader, self._old, self._start).keys()
-            wanted = self._members(reader, self._new, self._began).keys()
-            return len(wanted - held if side == 0 else held - wanted)
+            held = self._members(reader, self._old, self._start)
+            wanted = self._members(reader, self._new, self._began)
+            if side == 1:
+                return len(held.keys() - wanted.keys())
+            return len(wanted.keys() - held.keys() | self._resent(held, wanted))
         old, new = self._old.local.get(class_name), self._new.local.get(class_name)
         query, but_not = (new, old) if side == 0 else (old, new)
         if side == 0 and self._is_resent(class_name):
@@ -381,7 +395,7 @@ class Staging:
         stored = reader.get_object(class_name, key)
         now = present(reader, class_name, key, stored)
         old, new = self._old, self._new
-        readable = new.readable.get(class_name)
+        readable = new.access(class_name)
         name = (class_name, key_bytes(key))
         held = not old.is_local and name in self._members(reader, old, self._start)
         member = not new.is_local and name in self._members(reader, new, self._began)
@@ -415,7 +429,7 @@ class Staging:
         return len(_hidden(touched, stored.head, readable)) == len(touched.touches)
 
     def _state(self, reader: Reader, touched: _Touched, stored: StoredObject) -> StateOp:
-        readable = self._new.readable.get(touched.class_name)
+        readable = self._new.access(touched.class_name)
         if readable is not None:
             hidden = _hidden(touched, stored.head, readable)
             touched.authors = [each for each in touched.authors if each.version not in hidden]
@@ -430,7 +444,7 @@ class Staging:
 def _shows(view: View, class_name: str) -> tuple[str | None, Access | None]:
     """What a view shows of a class."""
     query = view.local.get(class_name)
-    return None if query is None else query.text, view.readable.get(class_name)
+    return None if query is None else query.text, view.access(class_name)
 
 
 class _Touch(NamedTuple):

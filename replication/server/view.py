@@ -11,6 +11,9 @@ Rule 3: a query is read as the schema says. What comes into the schema later cha
         the objects there were, so a view is read again whenever the schema has grown.
 Rule 4: a class for which the user has no role is not in it, nor is one whose query asks for a field
         that the role may not read: who is in view and who is not would tell its value.
+Rule 5: what a query asks of other objects is asked as if only those existed that the user may read,
+        with the fields that the user may read: who is in view tells nothing of the others.
+        [RULES-READ-3]
 """
 
 from __future__ import annotations
@@ -23,21 +26,23 @@ from sys import intern
 from typing import Any, Final, TypeAlias
 
 from replication.crdt.parts import Parts
-from replication.crdt.view import queryable, shows
+from replication.crdt.view import QueryFields, queryable, shows
 from replication.errors import QueryError
 from replication.limits import QUERIED_COLUMNS_MAX, QUERY_BYTES_MAX
 from replication.model.encoding import unpack_trusted
 from replication.model.schema import ClassSchema
 from replication.model.types import KEY_NAME, broken_class_name
-from replication.model.values import SPREAD, Key
+from replication.model.values import SPREAD, Key, Link
 from replication.query import Query, canonical, parse
 from replication.query.ast import Branch
 from replication.query.reach import depends_on, is_window, read_by, steps_once, unsubscribable
 from replication.rules.access import Access
+from replication.rules.project import seen_fields
 from replication.rules.roles import Denied, Granted, Roles
 from replication.rules.sight import EVERYTHING, NOTHING, Sight
 from replication.server.types import Types
 from replication.storage.contract import Writer
+from replication.storage.graph import Lens
 
 
 class NotReadableError(QueryError):
@@ -105,24 +110,20 @@ class Image:
 class _Parts:
     """A view's queries, taken apart; see `View`."""
 
-    __slots__ = ("beyond", "guarded", "local", "queries", "readable", "relevant", "steps_once")
+    __slots__ = ("beyond", "lens", "local", "queries", "readable", "relevant", "steps_once")
 
     def __init__(self, texts: _Texts, types: Types | None, sight: Sight) -> None:
         self.queries: dict[str, Query] = {}
         parts: dict[str, Query] = {}
         beyond: dict[str, tuple[Branch, ...]] = {}
         readable: dict[str, Access] = {}
-        guarded: set[str] = set()
         for name, text in _by_class(texts).items():
             query = as_read(_parsed(name, text), name, types)
             seen = sight.of(name)
             if seen.fields.is_none or hidden(query, seen.fields):
                 continue
-            if sight is not EVERYTHING and not query.is_local:
-                continue
             if seen.objects.root is not canonical.TRUE:
                 query = query.narrowed(as_filter(seen.objects, name, types))
-                guarded.add(name)
             if not seen.fields.is_all:
                 readable[name] = seen.fields
             self.queries[name] = query
@@ -134,7 +135,7 @@ class _Parts:
         self.local = parts if beyond else self.queries
         self.beyond: Mapping[str, tuple[Branch, ...]] = beyond
         self.readable: Mapping[str, Access] = readable
-        self.guarded = frozenset(guarded)
+        self.lens = lens_of(sight, types) if beyond else None
         self.relevant = _having_a_say(beyond, types)
         self.steps_once = types is not None and all(
             is_window(branches) or steps_once(name, branches, types.schema)
@@ -203,7 +204,9 @@ class View:
         self._kept = parts if parts.beyond else None
         # Its classes in order, each followed by its query; and which fields are shown, unless all.
         read = [item for name in sorted(parts.queries) for item in (name, parts.queries[name].text)]
-        if parts.readable:
+        if parts.lens is not None:  # what is behind links may be of any class
+            read.append(repr(sight.key))
+        elif parts.readable:
             shown = sorted((name, each.key) for name, each in parts.readable.items())
             read.append(repr(shown))
         self.key = texts if texts == (*read,) else (*read,)
@@ -229,18 +232,22 @@ class View:
 
     @property
     def beyond(self) -> Mapping[str, tuple[Branch, ...]]:
-        """The other parts; see `members`. Where rules say what may be read there are none."""
+        """The other parts; see `members`."""
         return self._parts.beyond
 
     @property
-    def readable(self) -> Mapping[str, Access]:
-        """The fields that are shown, for classes of which some are not."""
-        return self._parts.readable
+    def lens(self) -> Lens | None:
+        """What is seen of an object that a link leads to; None for all of it. Rule 5."""
+        return self._parts.lens
 
-    @property
-    def guarded(self) -> frozenset[str]:
-        """The classes of which rules hide objects."""
-        return self._parts.guarded
+    def access(self, class_name: str) -> Access | None:
+        """The fields of a class that are shown; None for all."""
+        fields = self.sight.of(class_name).fields
+        return None if fields.is_all else fields
+
+    def guards(self, class_name: str) -> bool:
+        """Whether rules hide objects of a class."""
+        return self.sight.of(class_name).objects.root is not canonical.TRUE
 
     @property
     def steps_once(self) -> bool:
@@ -277,6 +284,22 @@ def classes_of(key: tuple[str, ...]) -> tuple[str, ...]:
 
 def _by_class(texts: _Texts) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def lens_of(sight: Sight, types: Types | None) -> Lens | None:
+    """What a user sees of an object that a link leads to. Rule 5."""
+    if sight is EVERYTHING:
+        return None
+
+    def lens(link: Link, fields: QueryFields) -> QueryFields | None:
+        seen = sight.of(link.class_name)
+        held = as_filter(seen.objects, link.class_name, types)
+        get = fields.get
+        if not held.matches(lambda name: link.key if name == KEY_NAME else get(name)):
+            return None
+        return fields if seen.fields.is_all else seen_fields(fields, seen.fields)
+
+    return lens
 
 
 def read_of(view: View) -> dict[str, set[str]]:
@@ -335,7 +358,7 @@ def check_queries(
             if not development and types.schema.get(name) is None:
                 raise QueryError(_unknown(texts, types))
             query = _checked(query, name, types, development)
-        reason = unsubscribable(query, known=types is not None, ruled=roles is not None)
+        reason = unsubscribable(query, known=types is not None)
         if reason is not None:
             raise QueryError(f"the query on {name}: {reason}")
 

@@ -5,11 +5,13 @@ Rule 1: an object that is deleted, or not there, is not found; what is laid over
 Rule 2: what links to an object is looked for in one walk over the class that links, the first time
         it is asked for, and kept for the rest of the snapshot.
 Rule 3: the links followed for one row are bounded by QUERY_FOLLOWED_MAX, whatever the query.
+Rule 4: where there is a lens, whatever a link leads to, in either direction, is seen through it. A
+        row that is to be judged is not: its query says itself what may be asked of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from replication.crdt.parts import Parts
@@ -25,7 +27,9 @@ from replication.storage.contract import Reader, StoredObject
 #: Class and key, in bytes that tell keys of all types apart.
 Name: TypeAlias = tuple[str, bytes]
 #: What an object holds, by name; None for one that is not there.
-Fields: TypeAlias = Mapping[str, Any] | None
+Fields: TypeAlias = QueryFields | None
+#: What is seen of an object by who comes to it over a link; None: nothing, as if it were not there.
+Lens: TypeAlias = Callable[[Link, QueryFields], QueryFields | None]
 
 
 class Graph:
@@ -35,6 +39,7 @@ class Graph:
         reader: the snapshot.
         overlay: objects that differ from it: key and fields by name.
         followed_max: bounds the links of one row; further ones lead nowhere. Without it, Rule 3.
+        lens: Rule 4.
     """
 
     def __init__(
@@ -43,12 +48,14 @@ class Graph:
         overlay: Mapping[Name, tuple[Key, Fields]] | None = None,
         *,
         followed_max: int | None = None,
+        lens: Lens | None = None,
     ) -> None:
         self._reader = reader
         self._overlay = overlay or {}
         self._found: dict[Name, Node | None] = {}
         self._linking: dict[tuple[str, str], dict[bytes, list[Link]]] = {}
         self._followed_max = followed_max
+        self._lens = lens
         self._left = 0
         self._begin()
 
@@ -85,23 +92,34 @@ class Graph:
     def judged(self, link: Link) -> Node | None:
         """An object that is to be judged. Rule 3 counts from here."""
         self._begin()
-        return self.find(link)
+        if self._lens is None:
+            return self.find(link)
+        fields = self._load((link.class_name, key_bytes(link.key)), link)
+        return None if fields is None else Node(self, link, fields)
+
+    def seen(self, node: Node) -> Node | None:
+        """A row that was judged, as who comes to it over a link sees it. Rule 4."""
+        return node if self._lens is None else self.find(node.link)
 
     def find(self, link: Link) -> Node | None:
-        """One object. Rule 1."""
+        """One object. Rules 1 and 4."""
         name = (link.class_name, key_bytes(link.key))
         if name not in self._found:
-            self._found[name] = self._load(name, link)
+            self._found[name] = self._node(link, self._load(name, link))
         return self._found[name]
 
-    def _load(self, name: Name, link: Link) -> Node | None:
-        if name in self._overlay:
-            fields = self._overlay[name][1]
-        else:
-            stored = self._reader.get_object(link.class_name, link.key)
-            alive = stored is not None and shows(stored.head)
-            fields = self._fields(link.class_name, stored) if alive and stored else None
+    def _node(self, link: Link, fields: Fields) -> Node | None:
+        if fields is not None and self._lens is not None:
+            fields = self._lens(link, fields)
         return None if fields is None else Node(self, link, fields)
+
+    def _load(self, name: Name, link: Link) -> Fields:
+        if name in self._overlay:
+            return self._overlay[name][1]
+        stored = self._reader.get_object(link.class_name, link.key)
+        if stored is None or not shows(stored.head):
+            return None
+        return self._fields(link.class_name, stored)
 
     def _fields(self, class_name: str, stored: StoredObject) -> QueryFields:
         def read(name: bytes) -> bytes | None:
@@ -111,17 +129,22 @@ class Graph:
         return QueryFields(unpack_trusted(stored.head)[3], Parts(read))
 
     def nodes(self, class_name: str) -> Iterator[Node]:
-        """All objects of a class: the rows in order, then what only the overlay has."""
+        """All objects of a class, as links lead to them: the rows, then what the overlay has."""
         rest = dict(self.laid_over(class_name))
         for stored in self._reader.scan(class_name):
             key = key_bytes(stored.key)
             if (class_name, key) in self._overlay:
-                node = rest.pop(key)
-                if node is not None:
-                    yield node
+                found = rest.pop(key)
             else:
-                yield Node(self, Link(class_name, stored.key), self._fields(class_name, stored))
-        yield from (node for node in rest.values() if node is not None)
+                found = Node(self, Link(class_name, stored.key), self._fields(class_name, stored))
+            yield from self._shown(found)
+        for node in rest.values():
+            yield from self._shown(node)
+
+    def _shown(self, node: Node | None) -> Iterator[Node]:
+        found = None if node is None else self._node(node.link, node.fields)
+        if found is not None:
+            yield found
 
     def linking(self, to: Link, class_name: str, name: str) -> list[Link]:
         """What links to an object, once for each link. Rule 2."""
@@ -151,7 +174,7 @@ class Node:
 
     __slots__ = ("_graph", "fields", "link")
 
-    def __init__(self, graph: Graph, link: Link, fields: Mapping[str, Any]) -> None:
+    def __init__(self, graph: Graph, link: Link, fields: QueryFields) -> None:
         self._graph = graph
         self.link = link
         self.fields = fields
