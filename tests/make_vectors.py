@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bootstrap_vectors import bootstraps
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 from forgetting_vectors import forgetting
@@ -914,6 +915,7 @@ FILES = {
     "text": texts,
     "subscriptions": subscriptions,
     "partitions": partitions,
+    "bootstrap": bootstraps,
 }
 
 
