@@ -356,6 +356,8 @@ def _merged_collections() -> list[Vector]:
                items(6, {}, also)),
         _merge("embedded at a removed key", ["MERGE-DICT-2"], CREATED, items(5, {}, born),
                items(6, {}, gone), items(7, {}, also)),
+        _merge("a plain value where an object was", ["MERGE-DICT-2"], CREATED,
+               items(4, {"k": 7}, born), items(6, {}, gone)),
         _merge("a dictionary cleared", ["MERGE-INC-1"], CREATED, items(5, {"a": 1}, born),
                items(8, {}, None, anew), items(9, {"b": 1})),
     ]  # fmt: skip
@@ -395,7 +397,7 @@ def _merged_lists() -> list[Vector]:
         _merge("erased and set", ["MERGE-LIST-3", "STATE-29"], CREATED, abc, erase, set_b),
         _merge("two records of one place", ["MERGE-LIST-1", "STATE-28"], CREATED, abc, lesser),
         _merge("a value before its place", ["MERGE-LIST-4"], CREATED, set_b),
-        _merge("elements that are objects", ["MERGE-LIST-2", "MERGE-3"], CREATED, content, inside),
+        _merge("elements that are objects", ["MERGE-LIST-5", "MERGE-3"], CREATED, content, inside),
         _merge("a list cleared", ["MERGE-INC-1"], CREATED, abc, anew, front),
     ]  # fmt: skip
 

@@ -97,6 +97,23 @@ def test_an_outline_has_the_bytes_of_each_delta(changeset: Changeset, past: int)
     assert outline.marks == {at: mark for at, mark in enumerate(marks) if mark}
 
 
+def test_an_outline_says_which_objects_are_marked() -> None:
+    """[CHG-11] [CHG-13] And the horizon, where there is one."""
+    delta: Any = [1, 1, [], {}]
+    objects = [
+        ObjectDelta("A", 1, delta),
+        ObjectDelta("A", 2, delta, True),
+        ObjectDelta("B", 1, [0, 1, [], {}], False, True),
+    ]
+    plain, past = (Changeset(9, 4, objects, flags=at, horizon=7 * at) for at in (0, 1))
+    assert (plain.atomic, past.atomic) == (False, True)
+    for changeset in (plain, past):
+        outline = outline_trusted(encode(changeset))
+        assert outline[:3] == (9, 4, changeset.horizon)
+        assert outline.objects == [(each[0], each[1], pack(each.delta)) for each in objects]
+        assert outline.marks == {1: 1, 2: 2}
+
+
 @given(drawn(), st.randoms(use_true_random=False))
 def test_equal_changesets_are_equal_bytes(changeset: Changeset, rng: Random) -> None:
     """[CHG-1] In whatever order the transaction touched its objects."""

@@ -19,7 +19,7 @@ from replication.crdt.forget import forget_fields
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Elements, contract, has_place
 from replication.crdt.lookup import Here
-from replication.crdt.object import merge
+from replication.crdt.object import may_have_parts, merge, merge_all
 from replication.crdt.parts import Parts, part_name
 from replication.crdt.stamps import latest_time
 from replication.crdt.view import column_values, object_view, shows
@@ -324,6 +324,19 @@ def test_a_text_written_once_and_in_one_piece() -> None:
     fields = seal(scope.delta)
     assert fields == {obj.TEXT: {"t": [[[5, 2, 5]], update]}}
     assert check_parts(alive(fields), Parts()) == set()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8])
+def test_many_deltas_are_merged_as_one(count: int) -> None:
+    deltas = [alive({obj.COUNTER: {"n": 1, f"n{at}": at + 1}}) for at in range(count)]
+    names = {f"n{at}": at + 1 for at in range(count)}
+    assert merge_all(deltas) == alive({obj.COUNTER: {"n": count, **names}})
+
+
+def test_what_may_lie_beside_a_head() -> None:
+    plain = {obj.REGISTER: [[9, 2, {"a": 1}]], obj.COUNTER: {"n": 1}, obj.SET: {"s": [[], []]}}
+    assert not may_have_parts(plain)
+    assert may_have_parts({**plain, obj.EMBEDDED: {"e": [1, 1, [], {}]}})
 
 
 # -- history ----------------------------------------------------------------------------------

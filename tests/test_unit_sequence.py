@@ -51,6 +51,18 @@ def test_what_editors_wrote_is_in_the_order_of_yjs(seed: int) -> None:
         editor.close()
 
 
+def test_where_a_unit_is_shown() -> None:
+    """By its id; what shows nothing, or is not here, is nowhere."""
+    units = sequence(typed(5, 0, None, None, "abc"), typed(6, 0, (5, 0), (5, 1), "xy"))
+    assert str(units) == "axybc"
+    assert [units.place_of((5, clock)) for clock in range(4)] == [0, 3, 4, None]
+    assert units.place_of((6, 1)) == 2
+    assert units.place_of((7, 0)) is None
+    units.take(causal(read_update(erased(5, [(0, 1)])), units.ends))
+    assert units.place_of((5, 0)) is None
+    assert units.place_of((5, 1)) == 2
+
+
 def test_what_stands_between_anything_is_in_the_order_of_yjs() -> None:
     for seed in range(400):
         data = write_update(nonsense(Random(seed)))

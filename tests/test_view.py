@@ -81,6 +81,8 @@ def test_queries_see_everything_but_text() -> None:
     assert dict(query_values(pack([1, 1, [], FIELDS]))) == seen
     spread = {obj.LIST: {"l": [[], [[0, 0, 0]], 1]}}
     assert queryable([1, 1, [], spread]).get("l") is None
+    with pytest.raises(KeyError, match="nothing of this name"):
+        queryable([1, 1, [], FIELDS])["nothing of this name"]
 
 
 def test_columns_are_the_fields_asked_for() -> None:
