@@ -223,6 +223,7 @@ def test_a_loop_over_indexes_is_not_quadratic(db: Database) -> None:
 
 
 def test_hidden_links_and_indexes(db: Database) -> None:
+    """[STATE-LINK-1]"""
     book: Any
     with db.write():
         people = [db.create(Author, _id=key) for key in range(6)]

@@ -492,6 +492,7 @@ def test_counters_and_additions(db: Database) -> None:
 
 
 def test_links_to_what_is_not_here(db: Database) -> None:
+    """[STATE-LINK-1]"""
     book: Any
     with db.write():
         ann, bob = (db.create(Author, _id=key, name="x") for key in (1, 2))
@@ -526,6 +527,7 @@ def test_links_to_what_is_not_here(db: Database) -> None:
 
 
 def test_links_tell_deleted_from_not_here(db: Database) -> None:
+    """[STATE-LINK-1]"""
     alive, gone, never = (LinkState.ALIVE, LinkState.DELETED, LinkState.NOT_HERE)
     one, two, three = (Link("Author", key) for key in (1, 2, 3))
     with db.write():

@@ -111,7 +111,7 @@ class Horizons(RuleBasedStateMachine):
 
 
 Horizons.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=80,
     stateful_step_count=30,
     phases=[phase for phase in Phase if phase is not Phase.explain],  # which takes minutes here
 )

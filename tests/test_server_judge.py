@@ -97,6 +97,7 @@ def test_an_edit_of_the_living_incarnation_is_taken() -> None:
 
 
 def test_an_edit_of_a_deleted_object_is_refused() -> None:
+    """[JUDGE-3]"""
     first, second = two_files()
     seen = second.state()
     first.write(delete)
@@ -117,6 +118,7 @@ def test_an_edit_of_an_incarnation_before_the_last_is_refused() -> None:
 
 
 def test_an_edit_of_what_was_never_created_here_depends() -> None:
+    """[JUDGE-3]"""
     _, second = two_files()
     assert reasons(forged(second, [0, 3, [], {}])) == [([], DEPENDS)]
     assert reasons(forged(second, [0, 1, [], {}], key=9)) == [([], DEPENDS)]
@@ -148,6 +150,7 @@ def test_a_create_below_a_newer_deletion_is_refused() -> None:
     ],
 )  # fmt: skip
 def test_a_length_rises_by_two_at_most(before: int, length: int, reason: str | None) -> None:
+    """[JUDGE-2]"""
     first, second = two_files()
     for number in range(before):
         first.write([delete, create][number % 2 == 0], key=5)
@@ -163,6 +166,7 @@ def cursor_now(file: ClientFile) -> int:
 
 
 def test_a_blind_create_of_a_living_object_is_an_update_of_it() -> None:
+    """[JUDGE-1]"""
     first, second = two_files()
     first.write(setting("title", "old"))
     ack = second.write(created_with("anything", 1), blind=True, cursor=cursor_now(second))
@@ -173,6 +177,7 @@ def test_a_blind_create_of_a_living_object_is_an_update_of_it() -> None:
 
 
 def test_a_blind_create_of_what_was_dead_at_its_cursor_is_the_next_life() -> None:
+    """[JUDGE-1]"""
     first, second = two_files()
     first.write(delete)
     ack = second.write(created_with("title", "again"), blind=True, cursor=cursor_now(second))
@@ -245,6 +250,7 @@ COLLECTIONS: list[tuple[int, str, Act]] = [
 def test_an_edit_of_a_collection_that_was_cleared_is_refused(
     kind: int, name: str, act: Act
 ) -> None:
+    """[JUDGE-4]"""
     first, second = two_files()
     seen = second.state()
     first.write(clear(kind, name))
@@ -259,6 +265,7 @@ def test_an_edit_of_a_collection_that_was_cleared_is_refused(
 def test_a_later_clear_wins_and_edits_of_one_that_never_came_depend(
     kind: int, name: str, act: Act
 ) -> None:
+    """[JUDGE-4]"""
     first, second = two_files()
     first.write(act)
     assert not second.write(clear(kind, name)).refusals
@@ -307,6 +314,7 @@ def notes(file: ClientFile) -> list[Any]:
 
 @pytest.mark.parametrize("size", [3, 700])
 def test_writes_to_an_erased_element_are_refused_and_erasing_it_again_is_not(size: int) -> None:
+    """[JUDGE-6]"""
     first, second = two_files()
     first.write(insert(*range(size)))
     seen = second.state()
@@ -339,6 +347,7 @@ def stamp(file: ClientFile) -> tuple[int, int]:
 
 
 def test_places_hang_on_what_is_known() -> None:
+    """[JUDGE-5]"""
     first, second = two_files()
     first.write(insert(1))
     here, me = stamp(second), second.ident
@@ -368,6 +377,7 @@ def test_places_in_a_circle_hang_on_nothing() -> None:
 
 
 def test_moves_go_to_known_places_and_writes_to_known_elements() -> None:
+    """[JUDGE-6]"""
     first, second = two_files()
     first.write(insert(1, 2))
     here, me = stamp(second), second.ident
@@ -385,6 +395,7 @@ def test_moves_go_to_known_places_and_writes_to_known_elements() -> None:
 
 
 def test_a_refused_insert_leaves_its_place() -> None:
+    """[JUDGE-5]"""
     first, second = two_files()
     ack = second.write(insert(1, "two", 3))
     assert reasons(ack) == [(["notes", [second.ident, 2]], WRONG_TYPE)]
@@ -522,7 +533,7 @@ def test_what_the_schema_allows_is_taken_as_it_is(act: Act) -> None:
 
 @pytest.mark.parametrize(("act", "path", "reason"), BAD)
 def test_what_the_schema_forbids_is_refused_alone(act: Act, path: list[Any], reason: str) -> None:
-    """UP-5"""
+    """[JUDGE-8] UP-5"""
     first, second = two_files()
 
     def both(edit: Edit) -> None:
@@ -555,6 +566,7 @@ def test_elements_of_the_wrong_kind_are_refused() -> None:
 
 
 def test_objects_of_unknown_classes_and_keys_are_refused() -> None:
+    """[JUDGE-8]"""
     first, second = two_files()
     for class_name, key, reason in [
         ("Nothing", 1, UNKNOWN_CLASS), ("Place", 1, WRONG_TYPE), ("Book", "one", WRONG_TYPE),
@@ -668,6 +680,7 @@ def test_refusals_past_the_limit_are_counted() -> None:
 
 
 def test_an_object_stays_within_what_one_message_carries() -> None:
+    """[JUDGE-9]"""
     _, second = two_files()
     third = OBJECT_BYTES_MAX // 3
     assert not second.write(setting("anything", b"x" * third)).refusals

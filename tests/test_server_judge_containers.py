@@ -57,6 +57,7 @@ def test_containers_and_edits_inside_of_them_are_taken() -> None:
 
 
 def test_an_edit_of_a_container_that_was_replaced_is_refused() -> None:
+    """[JUDGE-7]"""
     first, second = two_files()
     first.write(nest("anything", {"a": {"b": {}}}))
     seen = second.state()
@@ -73,6 +74,7 @@ def test_an_edit_of_a_container_that_was_replaced_is_refused() -> None:
 
 
 def test_an_edit_of_a_container_that_never_came_depends() -> None:
+    """[JUDGE-7]"""
     first, second = two_files()
     edit = first.edit(nest("anything", {"a": 1}))
     seen = merge(first.state(), edit.delta)
@@ -82,6 +84,7 @@ def test_an_edit_of_a_container_that_never_came_depends() -> None:
 
 
 def test_containers_go_with_the_write_that_was_refused() -> None:
+    """[JUDGE-7]"""
     first, second = two_files()
     ack = second.write(nest("year", [[1], {"a": []}]))
     assert reasons(ack) == [(["year"], WRONG_TYPE)], "the write alone is told"
@@ -121,6 +124,7 @@ def test_a_default_shares_the_container_of_others_and_not_what_replaced_it() -> 
 
 
 def test_objects_in_containers_and_what_is_too_deep_are_refused() -> None:
+    """[JUDGE-7]"""
     first, second = two_files()
     edit = second.edit(nest("anything", {"a": 1}))
     (content,) = edit.delta[3][obj.CONTAINER].values()
