@@ -30,9 +30,11 @@ from replication.storage.sorted_map import SortedMap
 from replication.storage.walks import Walk, Walked, Walks, ended
 
 _T = TypeVar("_T")
-_Columns: TypeAlias = dict[str, Value | list[Value]]
-#: A row and the values of its class's columns, None where it is not alive.
-_Entry: TypeAlias = tuple[StoredObject, _Columns | None]
+#: The values of a class's columns, in their order.
+_Values: TypeAlias = tuple[Value | list[Value], ...]
+#: The items of a `StoredObject`, and the values of its class's columns, None where it is not alive.
+#: (Tuples of numbers and bytes are nothing to Python's garbage collector, however many there are.)
+_Entry: TypeAlias = tuple[int, Key, int, bytes, _Values | None]
 
 
 class _Class:
@@ -41,7 +43,7 @@ class _Class:
     __slots__ = ("_private_keys", "columns", "keys", "last_row", "parts", "rows", "staged")
 
     def __init__(self) -> None:
-        self.columns: frozenset[str] = frozenset()
+        self.columns: tuple[str, ...] = ()
         #: The greatest row there ever was.
         self.last_row = 0
         self.rows: SortedMap[int, _Entry] = SortedMap()
@@ -75,7 +77,7 @@ class _Class:
             self._private_keys = True
         return self.keys.setdefault(kind, SortedMap())
 
-    def add(self, key: Key, version: int, head: bytes, values: _Columns | None) -> int:
+    def add(self, key: Key, version: int, head: bytes, values: _Values | None) -> int:
         """Insert or replace; returns the row."""
         before = self.entry(key)
         if before is None:
@@ -83,15 +85,16 @@ class _Class:
             plain = plain_key(key)
             self._own_keys(type(plain)).set(plain, row)
         else:
-            row = before[0].row
-        self.rows.set(row, (StoredObject(row, key, version, head), values))
+            row = before[0]
+        self.rows.set(row, (row, key, version, head, values))
         return row
 
-    def drop(self, stored: StoredObject) -> None:
-        plain = plain_key(stored.key)
+    def drop(self, entry: _Entry) -> None:
+        row, key, *_ = entry
+        plain = plain_key(key)
         self._own_keys(type(plain)).delete(plain)
-        self.rows.delete(stored.row)
-        for name, _part in list(self.parts_of(stored.row)):
+        self.rows.delete(row)
+        for name, _part in list(self.parts_of(row)):
             self.parts.delete(name)
 
     def parts_of(self, row: int) -> Iterator[tuple[tuple[int, bytes], StoredPart]]:
@@ -181,12 +184,12 @@ class _Reader:
 
     def columns(self, class_name: str) -> list[str]:
         held = self._classes.get(class_name)
-        return [] if held is None else sorted(held.columns)
+        return [] if held is None else list(held.columns)
 
     def get_object(self, class_name: str, key: Key) -> StoredObject | None:
         held = self._classes.get(class_name)
         entry = None if held is None else held.entry(key)
-        return None if entry is None else entry[0]
+        return None if entry is None else StoredObject(*entry[:4])
 
     def parts(self, class_name: str, row: int, *, newer_than: int = -1) -> list[StoredPart]:
         held = self._classes.get(class_name)
@@ -224,7 +227,8 @@ class _Reader:
     ) -> Iterator[StoredObject]:
         wanted = None if query is None else self._predicate(query, held.columns, source)
         unwanted = None if but_not is None else self._predicate(but_not, held.columns, source)
-        for _row, (stored, values) in held.rows.items(after_row + 1):
+        for _row, entry in held.rows.items(after_row + 1):
+            stored, values = StoredObject(*entry[:4]), entry[4]
             if (
                 values is not None
                 and (wanted is None or wanted(stored, values))
@@ -233,15 +237,16 @@ class _Reader:
                 yield stored
 
     def _predicate(
-        self, query: Query, columns: frozenset[str], source: SourceOf | None
-    ) -> Callable[[StoredObject, _Columns], bool]:
+        self, query: Query, columns: tuple[str, ...], source: SourceOf | None
+    ) -> Callable[[StoredObject, _Values], bool]:
         if source is not None:
             read = source
             return lambda stored, _values: query.matches(read(stored))
-        if query.fields <= columns:
-            return lambda _stored, values: query.matches(lambda name: told(values.get(name)))
+        if query.fields.issubset(columns):
+            places = {name: place for place, name in enumerate(columns)}
+            return lambda _stored, values: query.matches(lambda name: told(values[places[name]]))
 
-        def judge(stored: StoredObject, _values: _Columns) -> bool:
+        def judge(stored: StoredObject, _values: _Values) -> bool:
             values = self._read_head(stored.head)
             return query.matches(
                 lambda name: stored.key if name == KEY_NAME else told(values.get(name))
@@ -252,7 +257,7 @@ class _Reader:
     def all_objects(self, class_name: str, *, after_row: int = 0) -> Iterator[StoredObject]:
         held = self._classes.get(class_name)
         rows = iter(()) if held is None else held.rows.items(after_row + 1)
-        found = (stored for _row, (stored, _values) in rows)
+        found = (StoredObject(*entry[:4]) for _row, entry in rows)
         return self._walk(("class", class_name), found)
 
     def count(
@@ -276,7 +281,8 @@ class _Reader:
         held = self._classes.get(class_name)
         staged = None if held is None else held.staged
         rows = iter(()) if staged is None else staged.rows.items()
-        return self._walk(("staged", class_name), (stored for _row, (stored, _values) in rows))
+        found = (StoredObject(*entry[:4]) for _row, entry in rows)
+        return self._walk(("staged", class_name), found)
 
 
 class _Savepoint:
@@ -377,21 +383,21 @@ class _Writer(_Reader):
         if class_name not in self._classes:
             self._classes[class_name] = _Class()
             self._owned_classes.add(class_name)
-        added = frozenset(columns) - self._classes[class_name].columns
+        added = set(columns).difference(self._classes[class_name].columns)
         if not added:
             return
         self._walks.interrupt(("staged", class_name))
         held = self._own_rows(class_name)
         for rows in (held, held.staged):
             if rows is not None:
-                rows.columns |= added
+                rows.columns = (*sorted({*rows.columns, *added}),)
                 self._fill(rows)
 
     def _fill(self, held: _Class) -> None:
-        for _row, (stored, values) in list(held.rows.items()):
+        for _row, (row, key, version, head, values) in list(held.rows.items()):
             if values is not None:
-                values = _column_values(self._read_head(stored.head), held.columns)
-                held.rows.set(stored.row, (stored, values))
+                values = _column_values(self._read_head(head), held.columns)
+                held.rows.set(row, (row, key, version, head, values))
 
     def put_object(
         self,
@@ -409,7 +415,7 @@ class _Writer(_Reader):
         held = self._classes.get(class_name)
         entry = None if held is None else held.entry(key)
         if entry is not None:
-            self._own_rows(class_name).drop(entry[0])
+            self._own_rows(class_name).drop(entry)
 
     def stage_objects(self, class_name: str, rows: Iterable[StagedRow]) -> None:
         held = self._own_class(class_name)
@@ -419,11 +425,11 @@ class _Writer(_Reader):
             staged = held.staged = _Class()
             staged.columns = held.columns
             staged.last_row = held.last_row
-        names = sorted(held.columns)
         for key, version, head, items in rows:
             values = None
             if items is not None:
-                values = _column_values(dict(zip(names, items, strict=True)), held.columns)
+                named = dict(zip(held.columns, items, strict=True))
+                values = _column_values(named, held.columns)
             staged.add(key, version, head, values)
 
     def adopt_staged(self, class_name: str) -> bool:
@@ -455,10 +461,12 @@ class _Writer(_Reader):
             self._own_class(class_name).parts.delete((row, name))
 
 
-def _column_values(values: Mapping[str, Value | list[Value]], columns: frozenset[str]) -> _Columns:
+def _column_values(values: Mapping[str, Value | list[Value]], columns: tuple[str, ...]) -> _Values:
+    if not columns:
+        return ()
     # Lists are copied: the caller's may change afterwards.
-    found = {name: values.get(name) for name in columns}
-    return {name: list(item) if type(item) is list else item for name, item in found.items()}
+    found = [values.get(name) for name in columns]
+    return tuple([list(item) if type(item) is list else item for item in found])
 
 
 class MemoryStore:
