@@ -31,7 +31,46 @@ class Paper(Object):
     body: Text
 
 
+#: Characters of a long text and of a short one, of one and of two units of UTF-16.
+_LONG, _SHORT = 200_000, 2_000
+_WIDE = "漢é😀 "
+
+
 def text(runs: int, *, quick: bool) -> list[Figure]:
+    """A real history, and edits anywhere in texts of other alphabets."""
+    return [*_history(runs, quick=quick), *_anywhere(runs, quick=quick)]
+
+
+def _anywhere(runs: int, *, quick: bool) -> list[Figure]:
+    """Edits at random places of a long text that is not ASCII, beside a short one."""
+    edits = 300 if quick else 3000
+    long, short = [], []
+    for _ in range(runs):
+        short.append(_edited(_SHORT, edits) / edits * 1e6)
+        long.append(_edited(_LONG, edits) / edits * 1e6)
+    name = f"one edit anywhere in a text of {_LONG:,} wide characters, of CPU"
+    return [figure(name, "us", long, short, target=f"beside one of {_SHORT:,}")]
+
+
+def _edited(length: int, edits: int) -> float:
+    r = random.Random(1)
+    db, body = _paper()
+    with db.write():
+        for at in range(0, length, 400):
+            body.insert(r.randint(0, at), _WIDE * 100)
+    places = [r.randint(0, length - 9) for _ in range(edits)]
+    started = process_time()
+    for at in places:
+        with db.write():
+            body.insert(at, "é")
+        with db.write():
+            body.erase(at + 3, 1)
+    took = process_time() - started
+    db.close()
+    return took / 2
+
+
+def _history(runs: int, *, quick: bool) -> list[Figure]:
     """`automerge-paper` into a text field of a memory store; nothing where it is not at hand."""
     if not _TRACE.is_file():
         print(f"{_TRACE} is not here: set REPLICATION_DATA to the folder it is in")
@@ -61,7 +100,7 @@ def _bare(edits: list[Any]) -> tuple[float, str]:
     return process_time() - started, str(body)
 
 
-def _ours(edits: list[Any]) -> tuple[float, str]:
+def _paper() -> tuple[Database, Any]:
     r = random.Random(1)
     db = Database(
         MemoryStore(query_values),
@@ -70,7 +109,11 @@ def _ours(edits: list[Any]) -> tuple[float, str]:
         entropy=lambda: r.getrandbits(53),
     )
     with db.write():
-        body: Any = db.create(Paper, _id=1).body
+        return db, db.create(Paper, _id=1).body
+
+
+def _ours(edits: list[Any]) -> tuple[float, str]:
+    db, body = _paper()
     started = process_time()
     for transaction in edits:
         with db.write():

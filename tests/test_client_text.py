@@ -13,7 +13,7 @@ from worlds import World
 from replication.client.database import Database
 from replication.client.text_editor import Texts
 from replication.crdt.view import query_values
-from replication.errors import DecodeError, UsageError, WrongTypeError
+from replication.errors import DecodeError, LimitExceededError, UsageError, WrongTypeError
 from replication.model.declare import EmbeddedObject, Object, Text, declaration_of
 from replication.storage.memory import MemoryStore
 
@@ -199,6 +199,57 @@ def test_a_transaction_that_fails_leaves_no_trace() -> None:
     with db.write():
         held.body.append("!")
     assert held.body == "abc!"
+
+
+def test_a_commit_that_fails_at_its_end_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was typed stays open for the next transaction, but not what was never committed."""
+    db = database()
+    held = note(db, body="one two")
+    with db.write():
+        held.body.append(" three")
+
+    def fail() -> None:
+        with db.write():
+            held.body.erase(0, 4)
+            held.body.append("!")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("replication.client.database.check_room", _no_room)
+        with pytest.raises(LimitExceededError):
+            fail()
+    assert str(held.body) == "one two three"
+    with db.write():
+        assert str(held.body) == "one two three"
+        held.body.insert(0, "> ")
+        assert str(held.body) == "> one two three"
+    assert str(held.body) == "> one two three"
+
+
+def _no_room(*_: object) -> None:
+    raise LimitExceededError("no room")
+
+
+def test_what_others_wrote_between_two_transactions_is_typed_into() -> None:
+    """Another text of the object, another property, and the object itself."""
+    db = database()
+    held = note(db, body="one", page={"head": "a"})
+    for number in range(3):
+        with db.write():
+            held.body.append(str(number))
+        with db.write():
+            held.page.head.append(str(number))
+            assert str(held.body) == "one" + "012"[: number + 1]
+        with db.write():
+            held.page = {"head": f"{held.page.head}"}
+    assert str(held.page.head) == "a012"
+    with db.write():
+        held.body.append("!")
+    with db.write():
+        db.delete(held)
+    again = note(db, body="new")
+    with db.write():
+        again.body.append("!")
+    assert str(again.body) == "new!"
 
 
 def test_changes_of_a_text_are_told() -> None:

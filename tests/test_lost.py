@@ -14,8 +14,8 @@ from replicas import WALL_MS, Edit, Replica, wander
 from test_merge_pages import HISTORIES, named, rows
 
 from replication.client import lost as losing
-from replication.client.losses import FORMATTED, RULES
-from replication.client.lost import Side, lost_parts
+from replication.client.losses import FORMATTED, RULES, Side
+from replication.client.lost import lost_parts
 from replication.crdt.incarnation import clone
 from replication.crdt.object import absent, merge
 from replication.crdt.text import empty_text, text_of

@@ -26,7 +26,7 @@ from replication.client.integration import Integration
 from replication.client.journal import Entry
 from replication.client.kept import Own
 from replication.client.left import LeftView
-from replication.client.lost import Side
+from replication.client.losses import Side
 from replication.client.overridden import Overridden
 from replication.client.progress import DownloadProgress, advanced
 from replication.client.records import PENDING, STAGED

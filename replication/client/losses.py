@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from replication.crdt.object import ObjectState
+from replication.crdt.parts import Parts
 from replication.crdt.register import Stamp
 
 #: What a write did, as entries of the journal say it.
@@ -54,3 +56,10 @@ class Cause(NamedTuple):
 
     rule: str
     stamp: Stamp | None
+
+
+class Side(NamedTuple):
+    """A state of the object, and where its parts are."""
+
+    state: ObjectState
+    parts: Parts | None

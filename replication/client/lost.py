@@ -16,7 +16,6 @@ Rule 4: deletions, nulls and increments have no stamps. A deletion shows while i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from replication.client.losses import (
@@ -26,7 +25,6 @@ from replication.client.losses import (
     DELETED,
     DELETION,
     ERASURE,
-    EXPLICIT,
     FORMAT,
     FORMATTED,
     INSERTED,
@@ -39,45 +37,49 @@ from replication.client.losses import (
     TYPED,
     Cause,
     Lost,
+    Side,
     Way,
 )
+from replication.client.lost_containers import Reading, replaced, way_of
 from replication.client.lost_text import formats_of, has_content, reformatted, typed_in
+from replication.client.lost_writes import (
+    names_of,
+    same,
+    same_write,
+    stamp_of,
+    stands,
+    still_shows,
+    unbased,
+    won_by,
+    writes_of,
+)
 from replication.crdt import object as obj
 from replication.crdt.container import (
     Home,
     Slot,
     collection_of,
     home_in,
-    list_path,
     property_container,
-    referred,
     trail,
 )
 from replication.crdt.list import Elements, Id, all_elements, expand
 from replication.crdt.lookup import Here
 from replication.crdt.object import ObjectState, absent, is_alive
 from replication.crdt.parts import Parts, Path
-from replication.crdt.register import Group, Groups, Stamp, find, order_of
+from replication.crdt.register import Groups, Stamp, find
 from replication.crdt.sequence import Sequence
 from replication.crdt.text import all_updates
 from replication.crdt.union import union
 from replication.crdt.units import Update
 from replication.crdt.updates import read_update
 from replication.crdt.view import NestedView
-from replication.model.encoding import pack, unpack_trusted
-from replication.model.values import ERASED, Based, Container
+from replication.model.encoding import unpack_trusted
+from replication.model.values import ERASED, Container
 
 #: A set or dictionary without content.
 _NO_KEYS: Final[list[Any]] = [[], [], {}]
 #: The server left it out.
 _LEFT_OUT: Final = Cause("", None)
-
-
-class Side(NamedTuple):
-    """A state of the object, and where its parts are."""
-
-    state: ObjectState
-    parts: Parts | None
 
 
 def lost_parts(
@@ -112,7 +114,7 @@ def may_lose(own: ObjectState, news: ObjectState) -> bool:
     mine, theirs = own[3], news[3]
     if obj.CONTAINER in mine:
         return True
-    written = _names(theirs.get(obj.REGISTER, ()))
+    written = names_of(theirs.get(obj.REGISTER, ()))
     for kind, held in mine.items():
         if kind == obj.REGISTER:
             if any(not written.isdisjoint(group[2]) for group in held):
@@ -200,7 +202,7 @@ class _Walk:
         self.found.append((cause, Lost(way, did, old, new)))
 
     def _differ(self, ours: Any, theirs: Any) -> bool:
-        return self._perhaps or not _same(ours, theirs)
+        return self._perhaps or not same(ours, theirs)
 
     # -- objects -----------------------------------------------------------------------------
     def object(self, own: ObjectState, news: Any, old: Any, new: Any, at: _At) -> None:
@@ -255,22 +257,22 @@ class _Walk:
 
     def _registers(self, own: Groups, news: obj.Fields, owner: _Owner, at: _At) -> None:
         was, now = owner.old.get(obj.REGISTER, []), owner.new.get(obj.REGISTER, [])
-        names = None if at.cause else _names(news.get(obj.REGISTER, ()))
-        for group, name, value in _writes(own, names):
-            if not _holds(was, group, name, value) or _holds(now, group, name, value):
+        names = None if at.cause else names_of(news.get(obj.REGISTER, ()))
+        for group, name, value in writes_of(own, names):
+            if not stands(was, group, name, value) or stands(now, group, name, value):
                 continue
-            stored, winner = _unbased(value), find(now, name)
+            stored, winner = unbased(value), find(now, name)
             if type(stored) is Container and not stored.sequence:
                 continue  # it is that of all such defaults: what is in it has entries of its own
-            ours, theirs = stored, None if winner is None else _unbased(winner[2][name])
+            ours, theirs = stored, None if winner is None else unbased(winner[2][name])
             if type(ours) is Container or type(theirs) is Container:
                 ours = self._property(self._before, owner.old, at.path, name, ours)
                 theirs = self._property(self._after, owner.new, at.path, name, theirs)
             if self._differ(ours, theirs):
-                self._tell(at.cause or _won(group, winner), (*at.way, name), SET, ours, theirs)
+                self._tell(at.cause or won_by(group, winner), (*at.way, name), SET, ours, theirs)
 
     def _increments(self, own: dict[str, int], news: obj.Fields, owner: _Owner, at: _At) -> None:
-        written = _names(news.get(obj.REGISTER, ()))
+        written = names_of(news.get(obj.REGISTER, ()))
         for name, amount in own.items():
             if not self._counts(owner.old, name):
                 continue
@@ -282,10 +284,10 @@ class _Walk:
             elif name in written:
                 winner = find(owner.new[obj.REGISTER], name)
                 assert winner is not None, "what was written stays written"
-                theirs = _unbased(winner[2][name])
+                theirs = unbased(winner[2][name])
                 if self._perhaps or type(theirs) is not int:
                     theirs = self._property(self._after, owner.new, at.path, name, theirs)
-                    why = Cause(NO_NUMBER, _stamp(winner))
+                    why = Cause(NO_NUMBER, stamp_of(winner))
                     self._tell(why, (*at.way, name), ADDED, amount, theirs)
 
     def _counts(self, fields: obj.Fields, name: str) -> bool:
@@ -293,9 +295,9 @@ class _Walk:
         group = find(fields.get(obj.REGISTER, []), name)
         if group is None:
             return True
-        time, origin = _stamp(group)
+        time, origin = stamp_of(group)
         is_later = origin == self._stamp[1] and time > self._stamp[0]
-        return type(_unbased(group[2][name])) is int and not is_later
+        return type(unbased(group[2][name])) is int and not is_later
 
     def _text(self, own: Any, news: Any, old: Any, new: Any, at: _At) -> None:
         """A text; see `lost_text.py`."""
@@ -355,12 +357,12 @@ class _Walk:
         """The members of a set, the plain values of a dictionary."""
         own, news, old, new = here
         now = (new or _NO_KEYS)[1]
-        for group, key, value in _writes(own[1], None if at.cause else _names(news[1])):
-            if not _shows(old[1], group, key, value) or _shows(now, group, key, value):
+        for group, key, value in writes_of(own[1], None if at.cause else names_of(news[1])):
+            if not still_shows(old[1], group, key, value) or still_shows(now, group, key, value):
                 continue
             winner = find(now, key)
             held = None if winner is None else winner[2][key]
-            why = at.cause or _won(group, winner)
+            why = at.cause or won_by(group, winner)
             if kind == obj.SET:
                 if self._perhaps or bool(held) is not value:
                     member = unpack_trusted(key)
@@ -405,7 +407,7 @@ class _Walk:
         """The value of an element."""
         mine = sides[0]
         written, was, now = (each.values.get(here) for each in sides)
-        if written is None or not _same_write(was, written):
+        if written is None or not same_write(was, written):
             return
         ours = self._value(self._before, owner.old, owner.path, home, written[2])
         did = INSERTED if here in mine.places else SET
@@ -415,7 +417,7 @@ class _Walk:
             self._tell(_LEFT_OUT, at.way, did, ours)
         elif now is not None:
             theirs = self._value(self._after, owner.new, owner.path, home, now[2])
-            if not _same_write(now, written) and self._differ(ours, theirs):
+            if not same_write(now, written) and self._differ(ours, theirs):
                 self._tell(Cause(LATER, (now[0], now[1])), at.way, did, ours, theirs)
 
     def _moved(
@@ -436,8 +438,8 @@ class _Walk:
     # -- values that nest --------------------------------------------------------------------
     def _containers(self, own: dict[bytes, Any], news: obj.Fields, owner: _Owner, at: _At) -> None:
         theirs = news.get(obj.CONTAINER, {})
-        before = _Reading(self._before, owner.old, at.path)
-        after = _Reading(self._after, owner.new, at.path)
+        before = Reading(self._before, owner.old, at.path)
+        after = Reading(self._after, owner.new, at.path)
         for slot, (home, held) in own.items():
             if home and len(unpack_trusted(slot)) == 3:
                 continue  # its loss is that of the write that refers to it
@@ -446,7 +448,7 @@ class _Walk:
                 continue
             cause = at.cause
             if not cause and trail(owner.new, slot, after.element) is None:
-                cause = _replaced(steps, before, after)
+                cause = replaced(steps, before, after)
             kind = obj.container_kind(slot)
             news_here = theirs[slot][1] if slot in theirs else None
             new = None if cause else collection_of(owner.new, kind, slot)
@@ -468,102 +470,11 @@ class _Walk:
         return NestedView(fields, side.parts, path).value(value, home)
 
 
-class _Reading:
-    """The values of one object's fields on one side, read for following containers."""
-
-    def __init__(self, side: Side, fields: obj.Fields, path: Path) -> None:
-        self._side = side
-        self._path = path
-        self.fields = fields
-
-    def _held(self, slot: Slot, here: Id) -> tuple[int, int, Any] | None:
-        state = collection_of(self.fields, obj.LIST, slot)
-        if state is None:
-            return None
-        found = Here(state, self._side.parts, list_path(self._path, slot)).about(here)
-        return found.values.get(here)
-
-    def element(self, slot: Slot, here: Id) -> Any:
-        """The value of an element; None where there is none."""
-        held = self._held(slot, here)
-        return None if held is None else held[2]
-
-    def stamp(self, home: Home) -> Stamp | None:
-        """The stamp of the write that stands at a place."""
-        kind, slot = home[:2]
-        if kind == obj.REGISTER:
-            group = find(self.fields.get(obj.REGISTER, []), slot)
-        elif type(home[2]) is list:
-            held = self._held(slot, (home[2][0], home[2][1]))
-            return None if held is None else (held[0], held[1])
-        else:
-            state = collection_of(self.fields, obj.DICTIONARY, slot)
-            group = None if state is None else find(state[1], home[2])
-        return None if group is None else _stamp(group)
-
-
-def _replaced(steps: list[Home], before: _Reading, after: _Reading) -> Cause:
-    """Why a container shows no more: the outermost place on its way that refers to another one."""
-    for home in steps:
-        was = referred(before.fields, home, before.element)
-        if referred(after.fields, home, after.element) != was:
-            return Cause(REPLACEMENT, after.stamp(home))
-    return Cause(REPLACEMENT, None)
-
-
-def way_of(homes: list[Home]) -> Way:
-    """The way down to a container: names, keys and elements, no ids of containers."""
-    out: list[Any] = []
-    for kind, slot, *step in homes:
-        if kind != obj.CONTAINER:
-            out.append(slot)
-        out += [(each[0], each[1]) if type(each) is list else each for each in step]
-    return tuple(out)
-
-
 def _ending(life: list[Any], new: ObjectState) -> Cause:
     """Why a life is over."""
     if is_alive(new) and new[1] == life[0] and new[2]:
         return Cause(REPLACEMENT, (new[2][0], new[2][1]))
     return Cause(REPLACEMENT if is_alive(new) else DELETION, None)
-
-
-def _writes(groups: Groups, names: Any) -> Iterator[tuple[Group, Any, Any]]:
-    for group in groups:
-        for name, value in group[2].items():
-            if names is None or name in names:
-                yield group, name, value
-
-
-def _names(groups: Iterable[Group]) -> set[Any]:
-    return {name for group in groups for name in group[2]}
-
-
-def _holds(groups: Groups, write: Group, name: Any, value: Any) -> bool:
-    """Whether a write is the one that stands at a name."""
-    held = find(groups, name)
-    return held is not None and order_of(held) == order_of(write) and _same(held[2][name], value)
-
-
-def _shows(groups: Groups, write: Group, key: Any, value: Any) -> bool:
-    """The same for members and keys, where a removal shows on once it is forgotten."""
-    forgotten = (value is False or value is ERASED) and find(groups, key) is None
-    return forgotten or _holds(groups, write, key, value)
-
-
-def _won(loser: Group, winner: Group | None) -> Cause:
-    if winner is None:
-        return Cause(LATER, None)
-    default = len(loser) == 5 and len(winner) == 3
-    return Cause(EXPLICIT if default else LATER, _stamp(winner))
-
-
-def _stamp(group: Group) -> Stamp:
-    return (group[0], group[1]) if len(group) == 3 else (group[3], group[4])
-
-
-def _unbased(value: Any) -> Any:
-    return value.value if type(value) is Based else value
 
 
 def _touched(state: Any) -> set[Id] | None:
@@ -587,12 +498,3 @@ def _rival(own: Any, news: Any) -> bool:
         return news is not None
     theirs = formats_of(read_update(news[1]))
     return bool(theirs) and not theirs.keys().isdisjoint(formats_of(read_update(own[1])))
-
-
-def _same_write(left: tuple[int, int, Any] | None, right: tuple[int, int, Any]) -> bool:
-    return left is not None and left[:2] == right[:2] and _same(left[2], right[2])
-
-
-def _same(left: Any, right: Any) -> bool:
-    # Python finds 1 and True equal, 0.0 and -0.0, and NaN unlike itself.
-    return left is right or pack(left) == pack(right)

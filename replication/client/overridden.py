@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from replication.client.entities import ObjectName
 from replication.client.journal import Entry, append
 from replication.client.kept import Own, OwnWrites
-from replication.client.losses import Cause, Lost
-from replication.client.lost import Side, lost_parts, may_lose
+from replication.client.losses import Cause, Lost, Side
+from replication.client.lost import lost_parts, may_lose
 from replication.client.opened import Opened
 from replication.client.replica import Change, state_of
 from replication.crdt.incarnation import clone
