@@ -21,6 +21,7 @@ from replication.model.schema import ClassSchema, Schema
 from replication.model.values import EmbeddedValues
 from replication.query import parse
 from replication.query.columns import column_value
+from replication.query.index import MatchingIndex
 from replication.query.ordering import arranged
 from replication.query.sql import FUNCTIONS, compile_sql
 
@@ -217,7 +218,7 @@ def _but_not(one: Judge, other: Judge) -> Judge:
 
 
 def compare(data: Data, number: int) -> int:
-    """Python, SQL and the plain meaning, on all objects; how many were found in all."""
+    """Python, SQL, the index and the plain meaning, on all objects; how many were found in all."""
     names = [name for name, spelled in data.types.items() if "embedded" not in spelled]
     columns = {name: f'"{name}"' for name in names}
     connection = apsw.Connection(":memory:")
@@ -236,8 +237,11 @@ def compare(data: Data, number: int) -> int:
             ),
         )
     total = 0
-    for text, judge in composed(data, number):
+    index: MatchingIndex[int] = MatchingIndex()
+    held: list[list[int]] = [[] for _ in data.documents]
+    for at, (text, judge) in enumerate(composed(data, number)):
         query = parse(text).check(data.types, data.schema)
+        index.add(at, query)
         expected = [row for row, document in enumerate(data.documents) if judge(document)]
         found = [row for row, each in enumerate(data.documents) if query.matches(each.get)]
         assert found == expected, text
@@ -248,7 +252,11 @@ def compare(data: Data, number: int) -> int:
             if not compiled.exact:
                 rows = [row for row in rows if query.matches(data.documents[row].get)]
             assert rows == expected, text
+        for row in expected:
+            held[row].append(at)
         total += len(expected)
+    for document, numbers in zip(data.documents, held, strict=True):
+        assert sorted(index.match(document.get)) == numbers, document
     return total
 
 

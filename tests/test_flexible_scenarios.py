@@ -2,8 +2,9 @@
 
 The numbers are those of its catalogue, 248 to 300. What stands elsewhere: 250 in
 `test_left_view.py`; 270 in `test_net_subscriptions.py`; 273, 286, 287 and 288 in
-`test_partitions.py`; 282 in `test_bootstrap.py`. Of schema versions there are none: schemas only
-grow. Partial sets in every order of uploads: `scenarios/subscriptions.jsonl`.
+`test_partitions.py`; 282 in `test_bootstrap.py`; 289, 290 and schema versions, 294 to 300, in
+`test_schema_scenarios.py`. 280 is of client resets, which come next. Partial sets in every order of
+uploads: `scenarios/subscriptions.jsonl`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from client_files import check as check_file
 from test_bootstrap import sent
 from test_client_subscriptions import Tap, filled, put, states
 from test_convergence import check as check_converged
+from test_journal_refusals import desk, under_rules
+from test_rules_roles import role, rules
 from worlds import Device, World
 
 from replication.client import apply as applying
 from replication.client.subscription_set import SubscriptionState
-from replication.errors import StoreError
+from replication.errors import QueryError, StoreError
 from replication.protocol.body import StateOp
-from replication.protocol.messages import Download, Mark, Query, Upload
+from replication.protocol.messages import Download, Ident, Mark, Query, Upload
+from replication.server.refusals import NOT_PERMITTED
 
 State = SubscriptionState
 
@@ -40,6 +44,56 @@ def ask(device: Device, *classes: str) -> None:
         edit.clear()
         for name in classes:
             edit.add(name)
+
+
+def test_248_a_write_without_permission_is_taken_back() -> None:
+    """RULES-WRITE-1 ACK-2: only it, the valid one of the same transaction stays; the application is
+    told class, key and reason once the view is as before. No compensating write travels.
+    """
+    world, device = desk()
+    held = {"read": True, "write": {"year": {"$lt": 100}}}
+    under_rules(world, role("clerk", write=True, document_filters=held))
+    told: list[Any] = []
+    device.db.on_refused(lambda news: told.extend((news, device.view().keys())))
+    with device.db.write() as tx:
+        for key, year in ((50, 5), (51, 500)):
+            edit = tx.edit("Book", key)
+            edit.create()
+            edit.scope().set("year", year)
+    device.sync()
+    assert device.view().keys() == world.view().keys() == {*range(6), 50}
+    (news, seen) = told
+    assert [(each.class_name, each.key, each.reason) for each in news] == [
+        ("Book", 51, NOT_PERMITTED)
+    ]
+    assert seen == {*range(6), 50}
+    check_converged(world)
+
+
+def test_249_what_is_taken_back_inside_of_an_embedded_object() -> None:
+    """RULES-WRITE-2: ours judges the part: the title that was written with it stays."""
+    world, device = desk()
+    with device.db.write():
+        device.db.create("Book", _id=50, title="foo", home={"city": "bar"})
+    device.sync()
+    allowed = {"home": {"read": True}, "title": {"read": True, "write": True}}
+    under_rules(world, role("clerk", fields=allowed))
+    with device.db.write():
+        book = device.db.get("Book", 50)
+        book["home"]["city"], book["title"] = "bizz", "food"
+    assert device.db.get("Book", 50)["home"]["city"] == "bizz"
+    device.sync()
+    assert [each.path for each in device.db.refusals()] == [["home"]]
+    assert device.view()[50] == world.view()[50]
+    book = device.db.get("Book", 50)
+    assert (book["home"]["city"], book["title"]) == ("bar", "food")
+    under_rules(world, role("everybody"))
+    with device.db.write():
+        book["home"]["city"] = "baz"
+    device.sync()
+    assert len(device.db.refusals()) == 1
+    assert book["home"]["city"] == "baz"
+    check_converged(world)
 
 
 def test_254_a_good_set_after_a_bad_one() -> None:
@@ -288,3 +342,93 @@ def test_a_set_is_marked_once_for_each_time_it_is_served(monkeypatch: pytest.Mon
     reader.sync()
     assert len([each for each in tap.sent if isinstance(each, Mark)]) == 1
     assert len([each for each in tap.received if isinstance(each, Download)]) == 1
+
+
+#: Points, some of which are none: longitude and latitude.
+PLACES: dict[int, Any] = {
+    0: [10.0, 10.0], 1: [10.5, 10.5], 2: [12.0, 10.0], 3: [-170.0, 89.0], 4: [20.0, 89.5],
+    5: [10.0], 6: "nowhere", 7: [500.0, 10.0], 8: None,
+}  # fmt: skip
+REGIONS = {
+    "anything geoWithin geoBox([9, 9], [11, 11])": {0, 1},
+    "anything geoWithin geoCircle([10, 10], 0.015)": {0, 1},
+    "anything geoWithin geoPolygon({[9, 9], [13, 9], [13, 11], [9, 11], [9, 9]})": {0, 1, 2},
+    "anything geoWithin geoCircle([0, 90], 0.02)": {3, 4},
+    "NOT anything geoWithin geoBox([9, 9], [11, 11])": {2, 3, 4, 5, 6, 7, 8},
+}
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_274_regions_are_the_same_here_and_there(region: str) -> None:
+    """QUERY-110: what is no point is in no region. The anchor takes such values back; ours are data
+    of a mixed property like any other.
+    """
+    world = World(2)
+    writer, reader = world.devices
+    writer.subscribe()
+    with writer.db.write():
+        for key, place in PLACES.items():
+            point = {"type": "Point", "coordinates": place} if type(place) is list else place
+            writer.db.create("Book", _id=key, anything=point)
+    writer.sync()
+    reader.subscribe(region)
+    reader.sync()
+    assert set(reader.view()) == REGIONS[region]
+    assert {each["_id"] for each in writer.db.objects("Book", region)} == REGIONS[region]
+    with writer.db.write():
+        writer.db.get("Book", 0)["anything"] = {"type": "Point", "coordinates": [0.0, 0.0]}
+        writer.db.get("Book", 8)["anything"] = {"type": "Point", "coordinates": [10.0, 10.0]}
+    writer.sync()
+    reader.sync()
+    check_converged(world)
+    assert set(reader.view()) == {each["_id"] for each in writer.db.objects("Book", region)}
+
+
+@pytest.mark.parametrize(
+    ("region", "words"),
+    [
+        ("geoPolygon({[0, 0], [1, 1], [0, 0]})", "polygon|corners|ring"),
+        ("geoPolygon({[0, 0], [1, 0], [1, 1], [0, 1]})", "ends|ring|closed"),
+        ("geoBox([200, 0], [1, 1])", "200|longitude"),
+        ("geoCircle([0, 0], -1)", "-1|radius"),
+    ],
+)
+def test_274_regions_that_are_none(region: str, words: str) -> None:
+    """QUERY-110: they never get as far as into a set."""
+    _, _, reader = filled(1)
+    with (
+        pytest.raises(QueryError, match=words),
+        reader.db.subscriptions.edit() as edit,
+    ):
+        edit.add("Book", f"anything geoWithin {region}")
+    assert reader.db.subscriptions.latest.version == 0
+
+
+def test_279_roles_that_change_at_any_moment_of_a_bootstrap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RULES-CHANGE-1: the rows are those of the new role. The anchor ends the session and begins
+    the bootstrap again; ours goes on in the one there is.
+    """
+    low = role("low", document_filters={"read": {"year": {"$lt": 3}}, "write": False})
+    high = role("high", document_filters={"read": {"year": {"$gt": 1}}, "write": False})
+    at = 0
+    while True:
+        held = [rules(role("everybody"))]
+        world, _, reader = filled(6, rules=lambda _name, held=held: held[0], bytes_target=1)
+        held[:] = [rules(low)]
+        world.host.rules_changed()
+        reader.subscribe()
+        reader.connect()
+        tap = Tap(reader, monkeypatch)
+        steps = sum(1 for _ in range(at) if reader.step())
+        held[:] = [rules(high)]
+        world.host.rules_changed()
+        reader.sync()
+        assert sorted(reader.view()) == [2, 3, 4, 5], at
+        assert states(reader) == [(1, State.COMPLETE)]
+        assert len([each for each in tap.sent if isinstance(each, Ident)]) <= 1
+        check_file(reader.db)
+        if steps < at:
+            return
+        at += 1

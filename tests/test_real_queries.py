@@ -1,4 +1,4 @@
-"""Realistic queries on real data: Python = SQL = what they mean. `real_queries` compares all."""
+"""Realistic queries on real data: Python = SQL = index = meaning. `real_queries` compares all."""
 
 from __future__ import annotations
 

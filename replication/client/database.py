@@ -155,15 +155,16 @@ class Database:
                 "the declared schema contradicts what this file holds: "
                 + "; ".join(str(item) for item in contradictions)
             )
-        additions = merged != self.known_schema
-        with self.store.write() as writer:
-            self._declare_columns(writer, merged)
-            if additions:
-                writer.put_record(records.META, b"schema", pack(merged.to_packed()))
-                self.known_schema = merged
-        if additions:
-            with self.write() as transaction:
-                transaction.schema = merged.to_packed()
+        if merged == self.known_schema:
+            with self.store.write() as writer:
+                self._declare_columns(writer, merged)
+            return
+        # One commit: what the file knows without having sent it, nobody else would ever hear of.
+        with self.write() as transaction:
+            self._declare_columns(transaction.writer, merged)
+            transaction.writer.put_record(records.META, b"schema", pack(merged.to_packed()))
+            transaction.schema = merged.to_packed()
+        self.known_schema = merged
 
     def _declare_columns(self, writer: Writer, schema: Schema) -> None:
         for item in schema:
