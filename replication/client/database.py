@@ -5,58 +5,51 @@ Rule 1: one transaction writes at a time; it holds the lock from its start to it
 Rule 2: what memory mirrors (`local`, `synced`, the index of pending deltas) changes only after
         the store's commit, so that a failed one leaves nothing behind.
 Rule 3: this file reads no clock and no random source; `wall_ms` is given.
-Rule 4: what an app's callback raises breaks neither the commit nor other callbacks: it goes to
-        `on_callback_error`. Changes that a callback commits are told after those it was told.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from replication.client import left, records, refused
-from replication.client.callbacks import Callbacks
-from replication.client.changes import net_changes
+from replication.client import records, refused
 from replication.client.entities import Entities, ObjectName
 from replication.client.integration import Integration
 from replication.client.journal import Journal
 from replication.client.kept import Kept
-from replication.client.left import LeftView
 from replication.client.objects import Handle, Handles
 from replication.client.open_lists import OpenLists
-from replication.client.opened import opened
 from replication.client.partition import UNPARTITIONED, Partitioning
-from replication.client.progress import DownloadProgress
+from replication.client.pending import pending_objects, unsent
 from replication.client.records import Local
 from replication.client.replica import Change, Replica
 from replication.client.room import check_room
+from replication.client.telling import Telling
 from replication.client.text_editor import Texts
 from replication.client.transaction import Transaction
 from replication.clock import HybridClock
 from replication.crdt.edit import Author
-from replication.errors import NoTransactionError, SchemaError, StoreCorruptError
+from replication.errors import NoTransactionError, SchemaError
 from replication.history.changeset import (
     Changeset,
     encode,
 )
 from replication.model.declare import Declaration
-from replication.model.encoding import pack, unpack_trusted
+from replication.model.encoding import pack
 from replication.model.schema import ClassSchema, Schema
 from replication.protocol.refusals import Refusal
-from replication.storage.contract import Reader, Store, Writer, int_from_key, int_key
+from replication.storage.contract import Reader, Store, Writer, int_key
 
 if TYPE_CHECKING:
-    from replication.client.results import Observation, Results
+    from replication.client.results import Results
     from replication.client.subscriptions import Subscriptions
 
 T = TypeVar("T")
 
 
-class Database:
+class Database(Telling):
     """A client file.
 
     Args:
@@ -70,8 +63,7 @@ class Database:
 
     Attributes:
         partition: of which partition it is, if of any.
-        on_callback_error: is passed what callbacks of live results and handles raise; until it
-            is replaced, Python reports it as it does what nobody caught (`sys.excepthook`).
+        on_callback_error: see `Telling`, which has all that an app can be told.
 
     Raises:
         SchemaError: the declared schema contradicts what the file holds.
@@ -89,6 +81,7 @@ class Database:
     ) -> None:
         from replication.client.subscriptions import Subscriptions  # it needs a Database
 
+        super().__init__()
         self.store = store
         self.wall_ms = wall_ms
         self.read_only = read_only
@@ -96,16 +89,7 @@ class Database:
         self._running: Transaction | None = None
         self._owner = 0  # the thread it runs in
         self._closed = False
-        self._outgoing: list[Callable[[], None]] = []
-        #: Told how far a download is that takes several messages or brings a subscription set.
-        self.progressed: Callbacks[DownloadProgress] = Callbacks(self._callback_failed)
-        self._left: Callbacks[list[LeftView]] = Callbacks(self._callback_failed)
-        self._refused = Callbacks[list[Refusal]](self._callback_failed)
         self._sequence = 0
-        self._observations: list[Observation] = []
-        self._untold: deque[list[Change]] = deque()
-        self._telling = False
-        self.on_callback_error: Callable[[Exception], None] = _report
         self._snapshot: Reader | None = None
         self._opened = ExitStack()
         if read_only:
@@ -138,12 +122,8 @@ class Database:
         self.subscriptions: Subscriptions = Subscriptions(self)
 
     def _index_pending(self) -> None:
-        pending: dict[ObjectName, list[int]] = {}
         with self.reading() as reader:
-            for version, data in reader.records(records.PENDING):
-                for name in opened(unpack_trusted(data)[0]).deltas:
-                    pending.setdefault(name, []).append(int_from_key(version))
-        self.pending = pending
+            self.pending = pending_objects(reader)
         self.kept = Kept()
         self._indexed = True
 
@@ -385,150 +365,17 @@ class Database:
             self.open_lists.drop(work.replica.written)
             self.changed(work.changes, everything=work.everything)
 
-    # -- telling others ------------------------------------------------------------------------
-    def on_outgoing(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call ``callback`` whenever there may be something to send; returns how to stop it.
-
-        It is called from whatever thread wrote, under the lock: it must not write or block.
-        """
-        self._outgoing.append(callback)
-        return lambda: self._outgoing.remove(callback)
-
-    def outgoing(self) -> None:
-        """Tell whoever sends that there may be something to send."""
-        for callback in list(self._outgoing):
-            callback()
-
-    def on_refused(self, callback: Callable[[list[Refusal]], object]) -> Callable[[], None]:
-        """Call ``callback`` with what the server refused, once it is taken back here.
-
-        The journal has what was written. What nobody was told of in an earlier process is told
-        now. Returns how to stop it.
-        """
-        stop = self._refused.add(callback)
-        self.tell_refusals()
-        return stop
-
-    def tell_refusals(self) -> None:
-        """Tell the app what the server refused, each once. Rule 4."""
-        if self.read_only or self.transaction is not None or not self._refused:
-            return
-        with self.reading() as reader:
-            news, last = refused.untold(reader)
-        if news:
-            self._refused.tell(news)
-            with self.integrating() as work:
-                refused.told(work.writer, last)
-
-    def on_progress(self, callback: Callable[[DownloadProgress], object]) -> Callable[[], None]:
-        """Call ``callback`` with how far a download is, whenever more of it is durable here.
-
-        That is of those that take several messages or bring a subscription set; `progress` tells
-        of the last one at any time. It is called in the thread that synchronises, and must not
-        write. Returns how to stop it.
-        """
-        return self.progressed.add(callback)
-
-    def on_left_view(self, callback: Callable[[list[LeftView]], object]) -> Callable[[], None]:
-        """Call ``callback`` with what this device wrote, the server took, and no subscription sees.
-
-        It is gone here by then, and told to live results; the writes are at the server. Called in
-        the thread that synchronises, and must not write. What nobody was told of in an earlier
-        process is told now. Returns how to stop it.
-        """
-        stop = self._left.add(callback)
-        self.tell_left()
-        return stop
-
-    def tell_left(self) -> None:
-        """Tell the app what it wrote that has left the view, each once. See `left.py`."""
-        if self.read_only or self.transaction is not None or not self._left:
-            return
-        with self._lock:
-            with self.reading() as reader:
-                news, last = left.untold(reader)
-            if news:
-                self._left.tell(news)
-                with self.integrating() as work:
-                    left.told(work.writer, last)
-
-    @property
-    def progress(self) -> DownloadProgress:
-        """How far the last download is, as `on_progress` tells it."""
-        return self.synced.progress
-
-    def _callback_failed(self, error: Exception) -> None:
-        self.on_callback_error(error)
+    def unsent(self, first: int, count: int, bytes_target: int) -> list[bytes]:
+        """Consecutive pending changesets from client version ``first`` on, at least one if any."""
+        with self.store.read() as reader:
+            return unsent(reader, first, count, bytes_target)
 
     def refusals(self) -> list[Refusal]:
         """Everything the server refused and nobody dismissed yet, oldest first."""
         with self.store.read() as reader:
             return refused.refusals(reader)
 
-    def observe(self, observation: Observation) -> None:
-        """Tell it what changes from now on. For `results.py`."""
-        self._observations.append(observation)
-
-    @property
-    def observed(self) -> bool:
-        """Whether anybody wants to be told what changes."""
-        return bool(self._observations)
-
-    def unobserve(self, observation: Observation) -> None:
-        """Stop it."""
-        with self._lock:
-            if observation in self._observations:
-                self._observations.remove(observation)
-
     @property
     def lock(self) -> AbstractContextManager[Any]:
         """Held by whoever commits, until everybody has been told; the same thread may take it."""
         return self._lock
-
-    def changed(self, changes: list[Change], *, everything: bool = False) -> None:
-        """A transaction is durable: let handles and live results know.
-
-        Args:
-            everything: other objects may have changed too, and there are no live results.
-        """
-        if not changes and not everything:
-            return
-        self.entities.changed(changes, everything=everything)
-        if not self._observations:
-            return
-        self._untold.append(changes)
-        if self._telling:  # a callback wrote: whoever called it goes on from here
-            return
-        self._telling = True
-        try:
-            while self._untold:
-                self._tell(self._untold.popleft())
-        finally:
-            self._telling = False
-
-    def _tell(self, changes: list[Change]) -> None:
-        net = net_changes(changes)
-        for observation in list(self._observations):
-            try:
-                observation.tell(net)
-            except Exception as error:
-                self.on_callback_error(error)
-
-    def unsent(self, first: int, count: int, bytes_target: int) -> list[bytes]:
-        """Consecutive pending changesets from client version ``first`` on, at least one if any."""
-        out: list[bytes] = []
-        size = 0
-        with self.store.read() as reader:
-            for version, data in reader.records(records.PENDING, first=int_key(first), limit=count):
-                if int_from_key(version) != first + len(out):
-                    raise StoreCorruptError(f"pending changeset {first + len(out)} is missing")
-                changeset = unpack_trusted(data)[0]
-                size += len(changeset)
-                if out and size > bytes_target:
-                    break
-                out.append(changeset)
-        return out
-
-
-def _report(error: Exception) -> None:
-    sys.excepthook(type(error), error, error.__traceback__)
