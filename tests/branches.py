@@ -18,8 +18,8 @@ LEFT_OUT = "*/updates.py,*/units.py,*/union.py,*/document.py"
 UNITS = [
     "register", "counter", "set", "dictionary", "list", "sequence", "object", "container", "parts",
     "view", "edit", "check", "substitute", "forget", "rebase", "changeset", "text", "updates",
-    "text_corners", "unit_sequence", "delta", "merge_corners", "merge_bounds", "full_state",
-    "spread_state", "spec_vectors",
+    "text_corners", "text_bounds", "unit_sequence", "unit_bounds", "delta", "merge_corners",
+    "merge_bounds", "full_state", "spread_state", "spec_vectors",
 ]  # fmt: skip
 #: Long loops over seeds, in those files.
 RANDOM = [

@@ -143,6 +143,8 @@ def test_a_transaction_of_a_replica_travels() -> None:
 
 REFUSED: dict[str, Any] = {
     "no list": {},
+    "a number": 5,
+    "a map of five": dict(enumerate(one())),
     "four items": one()[:4],
     "six items": [*one(), 0],
     "time zero": one(time=0),
@@ -159,6 +161,8 @@ REFUSED: dict[str, Any] = {
     "a schema in no order, deep down": one(schema={"A": {"b": 1, "a": 1}}),
     "objects that are no list": one(objects={}),
     "an object that is no list": one(objects=["Book"]),
+    "an object that is a number": one(objects=[7]),
+    "an object that is a map of three": one(objects=[{0: "Book", 1: 1, 2: CREATE}]),
     "an object of two": one(objects=[["Book", 1]]),
     "an object of five": one(objects=[["Book", 1, CREATE, 1, 1]]),
     "a class that is no string": one(objects=[[b"Book", 1, CREATE]]),
@@ -181,6 +185,12 @@ REFUSED: dict[str, Any] = {
     "a blind delete": one(objects=[["Book", 1, [2, 0, [], {}], 1]]),
     "objects in no order": one(objects=[["Book", 2, CREATE], ["Book", 1, CREATE]]),
     "classes in no order": one(objects=[["Book", 1, CREATE], ["Author", 1, CREATE]]),
+    "one object of three in no order": one(
+        objects=[["Book", 1, CREATE], ["Book", 3, CREATE], ["Book", 2, CREATE]]
+    ),
+    "a horizon at the cursor": [*one(cursor=7), 7],
+    "a horizon past the end": [*one(), TIME_MAX + 1],
+    "a bool for a horizon": [*one(), True],
     "an object twice": one(objects=[["Book", 1, CREATE], ["Book", 1, CREATE]]),
 }
 
@@ -201,8 +211,16 @@ def test_what_the_refused_ones_are_made_from_passes() -> None:
         one(objects=[["é" * 28, "k" * KEY_BYTES_MAX, CREATE, 1]]),
         one(objects=[["Book", 1, CREATE], ["Book", 2, absent()]]),
         one(schema={"A": {"a": 1, "b": 1}, "B": {}}),
+        [*one(cursor=7), 8],
+        [*one(cursor=TIME_MAX - 1), TIME_MAX],
     ):
         assert encode(decode(pack(items))) == pack(items)
+
+
+def test_what_a_changeset_fits_on() -> None:
+    """[CHG-13]"""
+    for cursor, horizon, fits in ((7, 0, 7), (7, 9, 9), (0, 0, 0)):
+        assert decode(encode(Changeset(5, cursor, [], horizon=horizon))).fits == fits
 
 
 def test_every_changed_byte_is_refused_or_another_changeset() -> None:

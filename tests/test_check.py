@@ -82,6 +82,9 @@ def nested(kind: int, depth: int) -> Any:
             held = {obj.EMBEDDED: {"x": [1, 1, [], held]}}
         elif kind == obj.DICTIONARY:
             held = {obj.DICTIONARY: {"x": [[], [], {"k": [1, 1, [], held]}]}}
+        elif kind == obj.CONTAINER:
+            chunk = [[], [], [], [], [[2, 1, held]]]
+            held = {obj.CONTAINER: {pack([obj.LIST, 2, 9]): [[], [[], chunk]]}}
         else:
             held = {obj.LIST: {"x": [[], [[], [], [], [], [[2, 1, held]]]]}}
     return fields(held)
@@ -123,6 +126,7 @@ ACCEPTED: dict[str, Any] = {
     "the deepest embedded": nested(obj.EMBEDDED, NESTING_MAX),
     "the deepest in dictionaries": nested(obj.DICTIONARY, NESTING_MAX),
     "the deepest in lists": nested(obj.LIST, NESTING_MAX),
+    "the deepest in containers": nested(obj.CONTAINER, NESTING_MAX),
 }
 
 REFUSED: dict[str, Any] = {
@@ -294,6 +298,7 @@ REFUSED: dict[str, Any] = {
     "too deep, embedded": nested(obj.EMBEDDED, NESTING_MAX + 1),
     "too deep, in dictionaries": nested(obj.DICTIONARY, NESTING_MAX + 1),
     "too deep, in lists": nested(obj.LIST, NESTING_MAX + 1),
+    "too deep, in containers": nested(obj.CONTAINER, NESTING_MAX + 1),
 }
 
 

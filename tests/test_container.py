@@ -436,3 +436,73 @@ def test_what_a_group_refers_to() -> None:
     ):
         group[2] = {"a": value}
         assert group_container(group, "a") == expected, group
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        *[([kind, 2, 1], kind in (obj.DICTIONARY, obj.LIST)) for kind in range(9)],
+        *[([kind, "a", 0, 0], kind in (obj.DICTIONARY, obj.LIST)) for kind in range(9)],
+        ([4.0, 2, 1], False),
+        ([True, 2, 1], False),
+        ([4, 2], False),
+        ([4, 2, 1, 1, 1], False),
+        ([4, 2, 0], False),
+        ([4, 2, 1, 1], False),
+        ([4, "a", 5, 2], True),
+        ([4, "a", 5, 0], True),
+        ([4, "a", 0, 5], False),
+        ([4, "a", False, 0], False),
+        ([4, "a", 0, False], False),
+        ([4, "", 0, 0], False),
+        ({4: 2, 2: 1, 1: 1}, False),
+        (4, False),
+    ],
+)
+def test_what_names_a_container(name: Any, fits: bool) -> None:
+    held = {pack(name): [[], [[], [], {}] if name[:1] == [3] else [[], [[], [], [], [], []]]]} if (
+        type(name) is list
+    ) else {pack(name): [[], [[], [], {}]]}  # fmt: skip
+    state = [1, 1, [], {obj.CONTAINER: held}]
+    if fits:
+        check_object(state)
+        return
+    with pytest.raises(DecodeError):
+        check_object(state)
+
+
+def test_there_is_no_trail_to_what_nobody_put_anywhere() -> None:
+    state = {obj.CONTAINER: {A_LIST: [[], [[], [[[2, 9, 0, 5, 2, ["x"]]], [], [], [], []]]]}}
+    assert trail(state, A_LIST, lambda _slot, _here: None) is None
+
+
+def test_what_is_written_in_a_list_and_then_written_over() -> None:
+    """[EDIT-2] Of one that was there before, the edits stay in the delta, and show nothing."""
+    (device,) = devices(1)
+    device.write(put("v", [1, [2]]))
+
+    def act(edit: Edit) -> None:
+        nested = edit.nested(edit.scope())
+        slot = property_container(edit.view[3], "v")
+        assert slot is not None
+        nested.list_insert(slot, 0, ["new"])
+        nested.list_set(slot, 1, ["set", ["deeper"]])
+        assert object_view(edit.finish()[1]) == {"v": ["new", ["set", ["deeper"]], [2]]}
+        edit.scope().set("v", "over")
+
+    delta = device.write(act)
+    assert object_view(device.state) == {"v": "over"}
+    assert property_container(delta[3], "v") is None
+    assert obj.CONTAINER in delta[3]
+
+
+def test_of_two_homes_the_lesser_stays() -> None:
+    """[MERGE-CONTAINER-3]"""
+    homes = [[], [obj.REGISTER, "a"], [obj.REGISTER, "b"], [obj.LIST, "a", [2, 1]]]
+    for one, other in permutations(range(4), 2):
+        states = [
+            [1, 1, [], {obj.CONTAINER: {A_LIST: [homes[at], [[], [[], [], [], [], []]]]}}]
+            for at in (one, other)
+        ]
+        expected = homes[min(one, other) or max(one, other)]
+        assert folded(states)[3][obj.CONTAINER][A_LIST][0] == expected

@@ -14,16 +14,19 @@ from replication.crdt import list as lists
 from replication.crdt import object as obj
 from replication.crdt.check import check_object, check_part, unpack_object, unpack_objects
 from replication.crdt.delta import replaced
+from replication.crdt.forget import forget_fields
 from replication.crdt.incarnation import clone
 from replication.crdt.list import Chunk, contract, expand, merge_chunk, merge_elements
 from replication.crdt.object import absent, is_deleted
 from replication.crdt.parts import Parts, part_name
 from replication.crdt.register import merge_groups
-from replication.crdt.stamps import latest_time
+from replication.crdt.sequence import children_of
+from replication.crdt.stamps import latest_in_chunk, latest_time
 from replication.crdt.text import check_text, check_text_parts, merge_text
 from replication.crdt.union import union
 from replication.crdt.units import Update
 from replication.crdt.updates import EMPTY, read_update, write_update
+from replication.crdt.view import QueryFields
 from replication.errors import DecodeError, LimitExceededError
 from replication.limits import (
     CHANGESET_BYTES_MAX,
@@ -33,6 +36,7 @@ from replication.limits import (
     TEXT_TAIL_BYTES_MAX,
 )
 from replication.model.encoding import pack
+from replication.model.values import Container
 
 #: The fields of an embedded object.
 INNER = {obj.REGISTER: [[5, 3, {"a": 1}]]}
@@ -391,3 +395,64 @@ def test_both_ends_that_are_alike_stay() -> None:
         ("ab", "", [{"delete": 2}]),
     ):
         assert replaced([(old, {})], [(new, {})]) == expected, (old, new)
+
+
+def test_of_values_of_one_stamp_the_greater_stays() -> None:
+    """[MERGE-LIST-2]"""
+    one, other = ([[], [[2, 1, 9, 2, value]], [], [], []] for value in ("a", "b"))
+    for left, right in ((one, other), (other, one)):
+        assert merge_chunk(clone(left), clone(right)) == other
+
+
+def test_two_siblings_stand_by_stamp_and_then_by_id() -> None:
+    """[MERGE-ORDER-1]"""
+    for times, expected in (((9, 5), [(3, 1), (2, 1)]), ((5, 9), [(2, 1), (3, 1)]),
+                            ((5, 5), [(2, 1), (3, 1)])):  # fmt: skip
+        for side in (lists.LEFT, lists.RIGHT):
+            places = {(4, 1): (lists.ROOT, lists.RIGHT, 1, 4)}
+            places |= {(3, 1): ((4, 1), side, times[1], 2), (2, 1): ((4, 1), side, times[0], 2)}
+            assert children_of(places)[4, 1][side] == expected
+
+
+def test_a_chunk_of_nothing_is_of_no_time() -> None:
+    assert latest_in_chunk(lists.empty_chunk()) == 0
+
+
+def test_what_refers_to_a_container_that_is_not_here() -> None:
+    """[FORGET-10]"""
+    name = pack([obj.LIST, 2, 1])
+    fields = {
+        obj.REGISTER: [[5, 2, {"a": Container(obj.LIST, 9, 9), "b": Container(obj.LIST, 2, 1)}]],
+        obj.CONTAINER: {name: [[obj.REGISTER, "b"], [[], chunk((2, 2, 1))]]},
+    }
+    assert forget_fields(clone(fields), None, ()) == fields
+
+
+def test_a_list_in_which_nothing_is_dead_is_not_written_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lists, "LIST_PART_ELEMENTS_MAX", 4)
+    held = {
+        part_name((4, "l"), [], number): pack(chunk((2, first, count)))
+        for number, (first, count) in enumerate(((1, 2), (3, 3)))
+    }
+    parts = Parts(held.get, held.keys)
+    spread = [[], [[0, 0, 0], [2, 3, 1]], 2]
+    assert forget_fields({obj.LIST: {"l": clone(spread)}}, parts, ()) == {obj.LIST: {"l": spread}}
+    assert parts.changes() == {}
+
+
+# -- reading ---------------------------------------------------------------------------------------
+def test_queries_see_a_kind_that_stands_alone() -> None:
+    for kind, held, shown in (
+        (obj.LIST, [[], chunk((2, 1, 1))], ["2.1"]),
+        (obj.SET, [[], [[5, 2, {pack(1): True}]]], [1]),
+        (obj.DICTIONARY, [[], [[5, 2, {"k": 1}]], {}], {"k": 1}),
+        (obj.EMBEDDED, [1, 1, [], INNER], {"a": 1}),
+    ):
+        fields = QueryFields({kind: {"f": held}})
+        assert fields["f"] == shown
+        with pytest.raises(KeyError):
+            fields["g"]
+        both = QueryFields({obj.REGISTER: [[5, 2, {"r": 2}]], kind: {"f": held}})
+        assert (both["f"], both["r"]) == (shown, 2)

@@ -68,8 +68,10 @@ def test_a_run_is_hung_anew_wherever_its_list_stands(place: Place) -> None:
     """[REBASE-1] And only where what it hangs on is gone."""
     (hung,) = taken(place(a_list(X)), place(a_list()), place(a_list(RUN)))
     assert hung == place(a_list(HUNG))
-    (kept,) = taken(place(a_list(X)), place(a_list(X)), place(a_list(RUN)))
-    assert kept == place(a_list(RUN))
+    both = [[2, 1, [3, 1, 1], 6, 2, ["a"]], [2, 5, [3, 1, 1], 6, 2, ["b"]]]
+    for runs in ([RUN], both):
+        (kept,) = taken(place(a_list(X)), place(a_list(X)), place(a_list(*runs)))
+        assert kept == place(a_list(*runs))
 
 
 @pytest.mark.parametrize("place", PLACES)

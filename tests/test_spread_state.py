@@ -53,9 +53,13 @@ def named(sequence: int) -> bytes:
 
 
 ITEMS = pack([obj.DICTIONARY, 2, 904])
+DEFAULT = pack([obj.LIST, "def", 0, 0])
 #: Of the containers, 902 is an element of 901, 903 one of a list, and 905 at a key of 904.
 STATE: Any = [1, 1, [], {
-    obj.REGISTER: [[9, 2, {"deep": Container(obj.DICTIONARY, 2, 904), "mix": minted(901)}]],
+    obj.REGISTER: [
+        [0, 0, {"def": Container(obj.LIST, 0, 0)}, 9, 2],
+        [9, 2, {"deep": Container(obj.DICTIONARY, 2, 904), "mix": minted(901)}],
+    ],
     obj.DICTIONARY: {"d": [[], [], {
         "k": [1, 1, [], {obj.LIST: {"l": a_list(100, "in", "a", "dictionary")}}]}]},
     obj.LIST: {
@@ -72,11 +76,13 @@ STATE: Any = [1, 1, [], {
         named(902): [[obj.CONTAINER, named(901), [2, 502]], a_list(600, "in", "a", "list")],
         named(903): [[obj.LIST, "l", [2, 202]], a_list(700, "mixed", "element")],
         named(905): [[obj.CONTAINER, ITEMS, "k"], a_list(800, "at", "key")],
+        DEFAULT: [[obj.REGISTER, "def"], a_list(950, "shared", "by", "all")],
     },
 }]  # fmt: skip
 SHOWN = {
     "d": {"k": {"l": ["in", "a", "dictionary"]}},
     "deep": {"k": ["at", "key"]},
+    "def": ["shared", "by", "all"],
     "e": {"l": ["in", "an", "object"]},
     "l": ["a", ["mixed", "element"], "c"],
     "mix": ["x", ["in", "a", "list"], "y"],
@@ -135,7 +141,7 @@ def test_containers_that_nothing_refers_to_go_with_their_parts() -> None:
     held.merge([0, 1, [], {obj.REGISTER: [[10, 2, {"deep": 1, "mix": 2}]]}])
     parts = held.access()
     after = forget(unpack_trusted(held.head), parts)
-    assert [*after[3][obj.CONTAINER]] == [named(903)]
+    assert [*after[3][obj.CONTAINER]] == [named(903), DEFAULT]
     assert check_parts(after, parts) == set(parts.names())
 
 

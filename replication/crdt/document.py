@@ -87,7 +87,7 @@ class Document:
         for piece, found in self.text.diff():
             formats = {} if found is None else integers(found)
             spelled = spell(formats)
-            if out and spelled == last:
+            if spelled == last:
                 out[-1] = (out[-1][0] + piece, formats)
             else:
                 out.append((piece, formats))

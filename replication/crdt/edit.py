@@ -204,11 +204,7 @@ class Scope:
     def add(self, name: str, amount: int) -> None:
         """An increment."""
         for fields in (self.view, self.delta):
-            totals = add(_at(fields, obj.COUNTER, dict), name, amount)
-            if totals:
-                fields[obj.COUNTER] = totals
-            else:
-                del fields[obj.COUNTER]
+            fields[obj.COUNTER] = add(fields.get(obj.COUNTER, {}), name, amount)
 
     # -- sets --------------------------------------------------------------------------------
     def set_member(self, name: str, value: Any, *, present: bool) -> None:

@@ -81,17 +81,16 @@ def seen_stamp(groups: Groups, name: Any) -> Stamp:
     return (0, 0) if group is None else (group[0], group[1])
 
 
-def put(groups: Groups, order: Order, name: Any, value: Any) -> Group:
+def put(groups: Groups, order: Order, name: Any, value: Any) -> None:
     """Write without asking who wins: for a write later than all that is held here.
 
-    Returns:
-        the group that holds the write now. Its names are as they came: see `in_order`.
+    The names of its group are as they came: see `in_order`.
     """
-    return _put(groups, find(groups, name), order, name, value)
+    _put(groups, find(groups, name), order, name, value)
 
 
 def _put(groups: Groups, held: Group | None, order: Order, name: Any, value: Any) -> Group:
-    # `held` is the group that has the name now.
+    # `held` is the group that has the name now; returns the one that has it then.
     if held is not None:
         if order_of(held) == order:
             held[2][name] = value

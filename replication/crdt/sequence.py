@@ -36,6 +36,7 @@ class Sequence:
         self._children = children_of(elements.places)
         #: The first place below some; a later one is below it, so the way there is gone once.
         self._leftmost: dict[Id, Id] = {}
+        #: Where elements stand; of one that is removed it is not asked any more.
         self._current = {
             here: elements.moves[here][2] if here in elements.moves else here
             for here in elements.values
@@ -74,9 +75,7 @@ class Sequence:
 
     def removed(self, index: int) -> Id:
         """The element at ``index`` was erased, or is about to be put elsewhere."""
-        here = self.visible.pop(index)
-        del self._current[here]
-        return here
+        return self.visible.pop(index)
 
 
 def children_of(places: dict[Id, Place]) -> Children:

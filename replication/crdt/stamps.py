@@ -62,6 +62,6 @@ def _in_collection(kind: int, state: Any) -> int:
         if kind == obj.DICTIONARY:
             for embedded in state[2].values():
                 latest = max(latest, latest_time(embedded))
-    elif kind == obj.LIST and len(state) == 2:
+    elif len(state) == 2:  # a list that is not spread over parts
         latest = max(latest, latest_in_chunk(state[1]))
     return int(latest)

@@ -106,9 +106,12 @@ def merge_text(state: Text, delta: Text, parts: Parts | None, path: Path) -> Tex
     if parts is None:
         held = [read_update(data) for data in all_updates(state, parts, path)]
         return [owners, write_update(union([*held, read_update(delta[1])]))]
+    directory: list[list[int]] = []
+    following = 0
     if len(state) == 2:
-        state = [state[0], all_updates(state, None, ()), [], 0]
-    _, tail, directory, following = state
+        tail = all_updates(state, None, ())
+    else:
+        _, tail, directory, following = state
     if delta[1] != EMPTY:
         longer = typed_on(tail[-1], delta[1]) if tail else None
         if longer is None:
