@@ -123,11 +123,104 @@ def test_every_field_has_a_check() -> None:
         ("size", limits.BODY_BYTES_MAX, limits.BODY_BYTES_MAX + 1),
         ("cursor", 2**63 - 1, -1),
         ("request", 0, True),
+        ("agent", "é" * 128, "é" * 128 + "a"),
+        ("agent", "", b""),
+        ("body", b"", ""),
+        ("session", 0, -1),
+        ("session", 1, 1.0),
+        ("salt", 2**63 - 1, 2**63),
+        ("code", 65535, 65536),
+        ("versions", [], [True]),
+        ("versions", [-1], (1,)),
+        ("queries", {}, []),
+        ("queries", {"": ""}, {b"": ""}),
+        (
+            "queries",
+            {f"{n}": "q" for n in range(limits.SUBSCRIPTIONS_MAX)},
+            {f"{n}": "q" for n in range(limits.SUBSCRIPTIONS_MAX + 1)},
+        ),
+        ("key", "k", ""),
+        ("key", "k" * limits.PROPERTY_NAME_BYTES_MAX, "k" * (limits.PROPERTY_NAME_BYTES_MAX + 1)),
+        ("key", "owner", 5),
+        ("partition", None, 5),
+        ("partition", [None], []),
+        ("partition", ["a"], ["a", "b"]),
+        ("partition", [5], [1.5]),
+        ("partition", [b"x"[:0].decode()], {0: "a"}),
+        ("progress", 0.5, -0.1),
+        ("progress", 0.25, True),
+        ("digest", bytes(range(16)), "x" * 16),
     ],
 )
 def test_fields_at_their_limits(field: str, good: Any, bad: Any) -> None:
     assert FIELDS[field](good)
     assert not FIELDS[field](bad)
+
+
+@pytest.mark.parametrize(
+    ("step", "fits"),
+    [
+        ("name", True),
+        ("", True),
+        ("k" * limits.DICTIONARY_KEY_BYTES_MAX, True),
+        ("k" * (limits.DICTIONARY_KEY_BYTES_MAX + 1), False),
+        ("é" * (limits.DICTIONARY_KEY_BYTES_MAX // 2 + 1), False),
+        (b"m" * limits.KEY_BYTES_MAX, True),
+        (b"m" * (limits.KEY_BYTES_MAX + 1), False),
+        ([0, 0], True),
+        ([limits.IDENT_MAX, limits.SEQUENCE_MAX], True),
+        ([limits.IDENT_MAX + 1, 1], False),
+        ([2, limits.SEQUENCE_MAX + 1], False),
+        ([-1, 1], False),
+        ([2, -1], False),
+        ([2, True], False),
+        ([2], False),
+        ([2, 1, 1], False),
+        (5, False),
+        (None, False),
+    ],
+)
+def test_the_steps_of_what_was_refused(step: Any, fits: bool) -> None:
+    """REFUSAL-2"""
+    item = [1, "Book", 1, [step], "no permission", "why"]
+    if fits:
+        assert read_refusal(item).packed() == item
+        return
+    with pytest.raises(DecodeError):
+        read_refusal(item)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        5,
+        dict(enumerate([1, "Book", 1, [], "r", "m"])),
+        [1, "Book", 1, [], "r"],
+        [1, "Book", 1, [], "r", "m", ""],
+        ["1", "Book", 1, [], "r", "m"],
+        [True, "Book", 1, [], "r", "m"],
+        [1, 5, 1, [], "r", "m"],
+        [1, "Book", 1.5, [], "r", "m"],
+        [1, "Book", 1, {}, "r", "m"],
+        [1, "Book", 1, ["a"] * (limits.DEPTH_MAX + 1), "r", "m"],
+        [1, "Book", 1, [], "", "m"],
+        [1, "Book", 1, [], 5, "m"],
+        [1, "Book", 1, [], "r", None],
+        [1, "Book", 1, [], "r", "m", "", "", ""],
+    ],
+    ids=repr,
+)
+def test_what_is_no_refusal(item: Any) -> None:
+    """REFUSAL-1 REFUSAL-2"""
+    assert read_refusal([1, "", None, ["a"] * limits.DEPTH_MAX, "r", "m"]).class_name == ""
+    with pytest.raises(DecodeError):
+        read_refusal(item)
+
+
+def test_a_text_that_is_too_long_is_clipped_to_the_byte() -> None:
+    for text, shown in (("abcdef", "abcdef"), ("abcdefg", "abc..."), ("ééé", "ééé"),
+                        ("éééa", "é..."), ("", "")):  # fmt: skip
+        assert messages.clipped(text, 6) == shown
 
 
 def test_a_frame_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,6 +350,16 @@ def test_operations_travel() -> None:
         [4, 8, 5, 655360001, -1],
         [4, 8, 5, 655360001, 8],
         [4, 8, 5, 655360001, True],
+        [1, "Book", 1, 7, HEAD, [[b"\x01", True, None]]],
+        [1, "Book", 1, 7, HEAD, [[b"\x01", 2**63, None]]],
+        [1, "Book", 1, 7, HEAD, [["\x01", 7, None]]],
+        [1, "Book", 1, 7, HEAD, [[b"\x01", 7]]],
+        [1, "Book", 1, 7, HEAD, [7]],
+        [3.0, {}],
+        [4.0, 8, 5, 655360001, 7],
+        [4, 8, 5, 2**63, 7],
+        [5.0, 8],
+        [5, 2**63],
         [5],
         [5, 0],
         [5, True],

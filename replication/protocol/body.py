@@ -230,7 +230,7 @@ def trusted_operation(item: list[Any]) -> Operation:
 
 def _operation(item: Any) -> Operation:
     """An operation; whether its head or delta is well-formed is left to the caller."""
-    if type(item) is not list or not item:
+    if type(item) is not list or not item or type(item[0]) is not int:
         raise DecodeError(f"{item!r:.60} is no operation")
     kind = item[0]
     if kind == SCHEMA and len(item) == 2 and type(item[1]) is dict:
@@ -242,7 +242,7 @@ def _operation(item: Any) -> Operation:
         if type(item[1]) is not int or not 0 < item[1] <= TIME_MAX:
             raise DecodeError(f"{item[1]!r:.60} is no server version")
         return ForgetOp(item[1])
-    if type(kind) is not int or not DELTA <= kind <= EVICT or len(item) not in _LENGTHS[kind]:
+    if not DELTA <= kind <= EVICT or len(item) not in _LENGTHS[kind]:
         raise DecodeError(f"{item!r:.60} is no operation")
     check_class_name(item[1])
     if not is_key(item[2]):
