@@ -160,10 +160,29 @@ def insert_object(index: int, value: int) -> Callable[[Edit, Scope], None]:
     return on_list("l", do)
 
 
-def in_object(index: int, do: Callable[[Scope], Any]) -> Callable[[Edit, Scope], None]:
-    return on_list(
-        "l", lambda s, e: do(s.element("l", e, e.id_at(min(index, len(e) - 1)))), index + 1
-    )
+def in_object(index: int, do: Callable[[Edit, Scope], Any]) -> Callable[[Edit, Scope], None]:
+    def act(edit: Edit, scope: Scope) -> None:
+        editor = edit.editor(scope, "l")
+        if len(editor) > index:
+            do(edit, scope.element("l", editor, editor.id_at(index)))
+
+    return act
+
+
+# -- lists in objects inside of others ---------------------------------------------------------
+def longer(edit: Edit, inner: Scope) -> None:
+    """An increment, and an element at the end of a list."""
+    editor = edit.editor(inner, "l")
+    inner.add("n", 2)
+    inner.list_insert("l", editor, len(editor), [len(editor)])
+
+
+def shorter(edit: Edit, inner: Scope) -> None:
+    """A write, and the last element of a list erased."""
+    editor = edit.editor(inner, "l")
+    inner.set("a", 2)
+    if len(editor):
+        inner.list_erase("l", editor, len(editor) - 1)
 
 
 # -- texts -----------------------------------------------------------------------------------
@@ -191,6 +210,12 @@ def inside(
         do(edit, scope, slot)
 
     return act
+
+
+def _empty(edit: Edit, scope: Scope, slot: bytes) -> None:
+    editor = edit.editor(scope, slot)
+    while len(editor):
+        scope.list_erase(slot, editor, 0)
 
 
 def _clear(edit: Edit, scope: Scope, slot: bytes) -> None:
@@ -251,20 +276,20 @@ family(
 )
 family(
     "dictionary of objects",
-    lambda e, s: create_item(e, s, "m", "k").set("a", 0),
+    lambda e, s: longer(e, create_item(e, s, "m", "k")),
     create=lambda e, s: create_item(e, s, "m", "k").set("b", 1),
-    edit=lambda e, s: item(e, s, "m", "k").set("a", 2),
-    count=lambda e, s: item(e, s, "m", "q").add("n", 2),
+    shorter=lambda e, s: shorter(e, item(e, s, "m", "k")),
+    longer=lambda e, s: longer(e, item(e, s, "m", "k")),
     erase=lambda e, s: erase_item(e, s, "m", "k"),
     clear=restart(obj.DICTIONARY, "m"),
     plain=lambda e, s: s.put_item("m", "k", 4),
 )
 family(
     "embedded",
-    lambda e, s: create(e, s, "e").set("a", 0),
+    lambda e, s: longer(e, create(e, s, "e")),
     replace=lambda e, s: create(e, s, "e").set("b", 1),
-    edit=lambda e, s: embedded(e, s, "e").set("a", 2),
-    count=lambda e, s: embedded(e, s, "e").add("n", 3),
+    shorter=lambda e, s: shorter(e, embedded(e, s, "e")),
+    longer=lambda e, s: longer(e, embedded(e, s, "e")),
     null=lambda e, s: null(e, s, "e"),
     null_and_create=all_of(
         lambda e, s: null(e, s, "e"), lambda e, s: create(e, s, "e").set("c", 4)
@@ -283,11 +308,11 @@ family(
 )
 family(
     "list",
-    lambda e, s: insert(0, "a", "b")(e, s),
-    prepend=insert(0, "x", "y"),
+    lambda e, s: all_of(insert(0, "b"), insert(0, "a"))(e, s),
+    both_ends=all_of(insert(0, "x"), insert(99, "y")),
     insert=insert(1, "z"),
     append=insert(99, "u", "v"),
-    erase=erase(0),
+    erase=erase(1),
     set=replace(1, "B"),
     clear=restart(obj.LIST, "l"),
 )
@@ -303,10 +328,10 @@ family(
 )
 family(
     "list of objects",
-    lambda e, s: all_of(insert_object(0, 0), insert_object(1, 1))(e, s),
+    lambda e, s: all_of(insert_object(0, 0), insert_object(1, 1), in_object(0, longer))(e, s),
     insert=insert_object(1, 2),
-    edit=in_object(0, lambda inner: inner.set("a", 3)),
-    count=in_object(0, lambda inner: inner.add("n", 4)),
+    shorter=in_object(0, shorter),
+    longer=in_object(0, longer),
     move=move(0, 99),
     erase=erase(0),
     assign=all_of(restart(obj.LIST, "l"), insert_object(0, 5)),
@@ -330,7 +355,7 @@ family(
     append=inside(
         "v", obj.LIST, lambda e, s, v: e.nested(s).list_insert(v, len(e.editor(s, v)), [1, {}])
     ),
-    clear=inside("v", obj.LIST, _clear),
+    empty=inside("v", obj.LIST, _empty),
     in_a_list=lambda e, s: e.nested(s).list_insert("l", 0, [["x"], {"y": 2}]),
 )
 family(

@@ -93,7 +93,11 @@ on(
     lambda e, s: s.create_embedded("e", 1),
 )
 on("insert first", lambda e, s: s.list_insert("l", editor(e, s), 0, ["x", "y"]))
-on("insert within", lambda e, s: s.list_insert("l", editor(e, s), 2, ["x", "y"]))
+on(
+    "insert within",
+    lambda e, s: s.list_insert("l", editor(e, s), 1, ["w"]),
+    lambda e, s: s.list_insert("l", editor(e, s), 3, ["x", "y"]),
+)
 on("append", lambda e, s: s.list_insert("l", editor(e, s), 4, ["x", "y"]))
 on("set element", lambda e, s: s.list_set("l", editor(e, s), 1, "X"))
 on("move to front", lambda e, s: s.list_move("l", editor(e, s), 1, 0))
