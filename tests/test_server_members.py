@@ -24,7 +24,7 @@ from replication.protocol.body import EvictOp, StateOp
 from replication.protocol.messages import QueryState
 from replication.query import parse
 from replication.query.reach import depends_on
-from replication.server import members, staging
+from replication.server import branches, members, staging
 
 SCHEMA = Schema(
     [
@@ -144,8 +144,18 @@ def test_a_window_moves_as_rows_change() -> None:
     check(reader)
 
 
-WINDOWS = (
+MOVING = (
     "n > 0 SORT(n DESC) LIMIT(3)",
+    "TRUEPREDICATE LIMIT(3)",
+    "n > 1 FOLLOW(author)",
+    "n > 1 FOLLOW(author.boss)",
+    "n > 1 FOLLOW(*, 2) UNION n == 0 FOLLOW(tags)",
+    "n > 0 SORT(n DESC) LIMIT(2) FOLLOW(author) UNION n < 3 SORT(n ASC) LIMIT(2)",
+    "author.n == 1",
+    "author.boss.n == 1 FOLLOW(author.boss)",
+    "author.boss.n > 1 OR author.boss.boss.n == 2 OR n == 4",
+    "author.n > 0 SORT(author.n DESC) LIMIT(2)",
+    "TRUEPREDICATE DISTINCT(n) UNION author.boss.n == 2",
     "n < 4 SORT(n ASC) LIMIT(3)",
     "TRUEPREDICATE SORT(n DESC, _id DESC) LIMIT(2)",
     "n >= 2 SORT(author ASC) LIMIT(4) UNION n == 1",
@@ -153,19 +163,26 @@ WINDOWS = (
 )
 
 
-@settings(max_examples=25)
-@given(st.integers(0, 2**32).map(Random), st.sampled_from(WINDOWS))
-def test_windows_move_step_by_step(rng: Random, text: str) -> None:
-    """[QUERY-152] With more objects than the window holds, and several touched at once."""
+@settings(max_examples=60)
+@given(st.integers(0, 2**32).map(Random), st.sampled_from(MOVING))
+def test_members_move_step_by_step(rng: Random, text: str) -> None:
+    """[QUERY-151] [QUERY-152] [QUERY-153] With several objects touched at once."""
     _, writer, reader = world_of()
     for key in range(4, 9):
         writer.write(setting(n=rng.randrange(5)), ("Book", key))
     reader.subscribe(Book=text)
     settle(writer, reader)
-    for _ in range(8):
+    for _ in range(10):
         for _ in range(rng.choice([1, 1, 1, 2, 4])):
-            act = delete if rng.randrange(6) == 0 else setting(n=rng.randrange(5))
-            writer.write(act, ("Book", rng.randrange(1, 9)))
+            kind = rng.randrange(4)
+            if kind == 0:
+                boss = rng.choice([None, Link("Author", rng.randrange(4))])
+                writer.write(setting(n=rng.randrange(5), boss=boss), ("Author", rng.randrange(4)))
+            elif kind < 3:
+                something(writer, rng)
+            else:
+                act = delete if rng.randrange(6) == 0 else setting(n=rng.randrange(5))
+                writer.write(act, ("Book", rng.randrange(1, 9)))
         settle(writer, reader)
         check(reader)
 
@@ -177,13 +194,13 @@ def test_the_class_is_not_read_again_while_enough_of_a_window_is_certain(
     reader.subscribe(Book="n > 0 SORT(n DESC) LIMIT(2)")
     settle(reader)
     whole: list[None] = []
-    found = members._members
+    found = branches._whole
 
     def counted(*args: Any) -> Any:
         whole.append(None)
         return found(*args)
 
-    monkeypatch.setattr(members, "_members", counted)
+    monkeypatch.setattr(branches, "_whole", counted)
     for key, fields, expected in [
         (3, {"n": 9}, {2, 3}),
         (2, {"n": 2}, {2, 3}),  # the last one stays where it is
@@ -236,6 +253,29 @@ def test_followed_objects_stay_as_long_as_something_links_to_them() -> None:
     settle(reader)
     assert ("Author", 1) in reader.holds()
     check(reader)
+
+
+def test_a_link_leads_to_what_comes_goes_and_changes() -> None:
+    """[QUERY-151] [QUERY-153] Each step behind a commit of its own."""
+    _, writer, reader = world_of()
+    reader.subscribe(Book="n == 1 FOLLOW(author.boss) UNION author.boss.n == 9")
+    settle(reader)
+    for act, name, expected in [
+        (setting(author=Link("Author", 5)), ("Book", 1), {("Book", 1)}),
+        (setting(n=5), ("Author", 5), {("Book", 1), ("Author", 5)}),
+        (setting(boss=Link("Author", 2)), ("Author", 5),
+         {("Book", 1), ("Author", 5), ("Author", 2)}),
+        (delete, ("Author", 2), {("Book", 1), ("Author", 5)}),
+        (setting(n=9), ("Author", 2), {("Book", 1), ("Author", 5), ("Author", 2)}),
+        (setting(boss=Link("Author", 2)), ("Author", 1),
+         {("Book", 1), ("Book", 2), ("Book", 3), ("Author", 5), ("Author", 2)}),
+        (setting(n=8), ("Author", 2), {("Book", 1), ("Author", 5), ("Author", 2)}),
+        (delete, ("Author", 5), {("Book", 1)}),
+    ]:  # fmt: skip
+        writer.write(act, name)
+        settle(writer, reader)
+        assert reader.holds().keys() == expected
+        check(reader)
 
 
 def test_what_entered_in_many_messages_is_settled_at_the_end(

@@ -85,22 +85,44 @@ def brought(class_name: str, query: Query, schema: Schema) -> frozenset[str] | N
     return frozenset(out)
 
 
-def steps_once(class_name: str, parts: Iterable[Branch], schema: Schema) -> bool:
-    """Whether each object is judged by itself and by what its own single links lead to.
+def hops(class_name: str, part: Branch, schema: Schema) -> list[list[tuple[str, str]]] | None:
+    """The single links that its condition follows, path by path: class and property of each.
 
-    Then who is concerned by a change is who links to what changed. Args: see `depends_on`.
+    Then who is concerned by a change is who leads to what changed. Args: see `depends_on`.
+
+    Returns:
+        None where it looks further than along single links.
     """
-    known = schema.get(class_name)
-    for part in parts:
-        if part.modifiers or known is None:
-            return False
-        for names in _trails([part]):
-            item = known.properties.get(names[0])
-            if item is None or item.type != "link" or item.collection is not None:
-                return False
-            if item.target is None or _along(item.target, names[1:], schema) != set():
-                return False
-    return True
+    out: list[list[tuple[str, str]]] = []
+    for names in _paths(part):
+        found = _single_links(class_name, names, schema)
+        if found is None:
+            return None
+        out.append(found)
+    return out
+
+
+def _single_links(
+    class_name: str, names: list[str], schema: Schema
+) -> list[tuple[str, str]] | None:
+    out: list[tuple[str, str]] = []
+    for at, name in enumerate(names):
+        known = schema.get(class_name)
+        item = None if known is None else known.properties.get(name)
+        if known is None or (item is not None and item.type == "mixed"):
+            return None
+        if item is None:
+            break
+        if item.type != "link":
+            inside = None if item.target is None else _along(item.target, names[at + 1 :], schema)
+            if item.target is not None and inside != set():
+                return None
+            break
+        if item.collection is not None or item.target is None:
+            return None
+        out.append((class_name, name))
+        class_name = item.target
+    return out
 
 
 def is_window(parts: Sequence[Branch]) -> bool:
@@ -113,13 +135,18 @@ def is_window(parts: Sequence[Branch]) -> bool:
 def _trails(parts: Iterable[Branch]) -> Iterator[list[str]]:
     """The names that paths over links, and FOLLOW, go through."""
     for part in parts:
-        for operand in operands_of(part):
-            if isinstance(operand, Path) and operand.follows:
-                steps = [step.name for step in operand.steps if step.kind is StepKind.NAME]
-                yield [operand.name, *steps]
+        yield from _paths(part)
         for modifier in part.modifiers:
             if isinstance(modifier, Follow):
                 yield list(modifier.names) * modifier.depth
+
+
+def _paths(part: Branch) -> Iterator[list[str]]:
+    """The names that its paths over links go through."""
+    for operand in operands_of(part):
+        if isinstance(operand, Path) and operand.follows:
+            steps = [step.name for step in operand.steps if step.kind is StepKind.NAME]
+            yield [operand.name, *steps]
 
 
 def _along(class_name: str, names: list[str], schema: Schema) -> set[str] | None:

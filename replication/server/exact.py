@@ -169,7 +169,7 @@ def moved(
     now: Members,
 ) -> Iterator[Operation]:
     """What came or went without having been touched itself: other objects decided."""
-    changed = before.keys() ^ now.keys()
+    changed = now.changed_since(before)
     if changed:
         changed -= {(item.class_name, key_bytes(item.key)) for item in touched}
     for name in sorted(changed):

@@ -59,7 +59,7 @@ from replication.server.changes import Changes, objects_in
 from replication.server.exact import Exact, StoreNeeded, joined, moved, seen_by
 from replication.server.fanout import News, Seat
 from replication.server.lists import ask, present
-from replication.server.members import Members, keep_members, members_after, members_at
+from replication.server.members import NOBODY, Members, keep_members, members_after, members_at
 from replication.server.namespace import Namespace
 from replication.server.partitions import Partition
 from replication.server.policy import FREE, Assigned
@@ -464,7 +464,7 @@ class Feed:
             own = self._own(reader, file, ledger.version)
             if own is None:
                 return None
-            gone = self._letting_go(reader, own, self._view, {})
+            gone = self._letting_go(reader, own, self._view, NOBODY)
             first = [*self._horizon(ledger), *self._first_schema()]
             operations = [*first, *gone]
             return self._encoded(ledger.version, ledger.salt, operations, frozenset((self._ident,)))
@@ -475,8 +475,7 @@ class Feed:
         if changes is None:
             return None
         view, shared, latest = self._view, self._namespace.shared, ledger.version
-        before: Members = {}
-        now: Members = {}
+        before = now = NOBODY
         if view.might_move(item.class_name for item in changes.touched):
             before = members_at(shared, view, reader, self._reached, latest)
             now = members_after(shared, view, reader, before, changes.touched, latest)

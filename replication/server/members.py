@@ -14,15 +14,14 @@ Rule 4: FOLLOW brings what the objects of its branch link to, as long as one of 
 Rule 5: of one object QUERY_FOLLOWED_SERVER_MAX links are followed to judge it; further ones read
         null. [QUERY-154]
 Rule 7: where rules say what a user may read, it is as if nothing else existed. [RULES-READ-3]
-Rule 6: where each object is judged by itself and what it links to, a stretch of the log concerns
-        what it touched and what links there, and nothing else is judged again. Windows by the
-        objects' own fields move along as `windows` says.
+Rule 6: behind a stretch of the log members move along, branch by branch, as `branches` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
+from typing import Final
 
 from replication.crdt.object import is_alive
 from replication.crdt.parts import Parts
@@ -30,25 +29,74 @@ from replication.crdt.view import QueryFields
 from replication.history.changeset import outline_trusted
 from replication.limits import QUERY_FOLLOWED_SERVER_MAX
 from replication.model.encoding import key_bytes, unpack_trusted
-from replication.model.values import Key, Link
-from replication.query import Query, canonical, literals
-from replication.query.ast import Branch, Follow
-from replication.query.ordering import arranged
-from replication.query.reach import is_window
+from replication.model.values import Key
 from replication.server import tables
+from replication.server.branches import Held, Stretch
 from replication.server.lists import Lists
 from replication.server.shared import Shared
 from replication.server.touches import Touched
 from replication.server.view import View
-from replication.server.windows import window_after
 from replication.storage.contract import Reader
-from replication.storage.graph import Fields, Graph, Name, Node, links_in
+from replication.storage.graph import Fields, Graph, Name
 
-#: Class and key, by class and the bytes of the key.
-Members: TypeAlias = Mapping[Name, Key]
-NOBODY: Members = {}
 #: Objects of a stretch up to which it is worth to look for what links to them.
 _STEPS_MAX: Final = 1000
+_serials: Final = count(1)
+
+
+class Members(dict[Name, Key]):
+    """Class and key of each, by class and the bytes of the key, as of one version. Not changed.
+
+    What they are worked out from goes on to the members of a later version, and is there no more.
+    """
+
+    __slots__ = ("_held", "_moved", "_serial", "_since")
+
+    def __init__(
+        self,
+        members: Mapping[Name, Key] | Iterable[tuple[Name, Key]] = (),
+        held: list[Held] | None = None,
+    ) -> None:
+        super().__init__(members)
+        self._serial = next(_serials)
+        self._held = [] if held is None else [held]
+        #: Those they were made of, and what may be different there.
+        self._since = 0
+        self._moved: frozenset[Name] = frozenset()
+
+    def after(self, held: list[Held], moved: Mapping[Name, Key]) -> Members:
+        """Those of a later version, at which no others may have come or gone than some."""
+        out = Members(self, held)
+        for name, key in moved.items():
+            if any(name in each for each in held):
+                out[name] = key
+            else:
+                out.pop(name, None)
+        out._since, out._moved = self._serial, frozenset(moved)
+        return out
+
+    @property
+    def weight(self) -> int:
+        """Bytes in memory, roughly."""
+        return 200 + 100 * len(self) + sum(each.weight for held in self._held for each in held)
+
+    def take(self) -> list[Held] | None:
+        """What they are worked out from; None if it has gone on already."""
+        try:
+            return self._held.pop()  # at once, whoever else is about to
+        except IndexError:
+            return None
+
+    def changed_since(self, before: Members) -> set[Name]:
+        """The members that came or went."""
+        if self is before:
+            return set()
+        if self._since == before._serial:
+            return {name for name in self._moved if (name in self) is not (name in before)}
+        return set(self.keys() ^ before.keys())
+
+
+NOBODY: Final = Members()
 
 
 def members_at(shared: Shared, view: View, reader: Reader, version: int, latest: int) -> Members:
@@ -59,14 +107,14 @@ def members_at(shared: Shared, view: View, reader: Reader, version: int, latest:
     """
     if view.is_local:
         return NOBODY
-    key = (view.key, version)
-    found = shared.members.get(key)
-    if found is None:
-        images = _images(reader, version, latest)
-        graph = _graph(view, reader, images)
-        found = _members(view, graph)
-        shared.members.put(key, found, 200 + 100 * len(found))
-    return found
+    found = shared.members.get((view.key, version))
+    if found is not None:
+        return found
+    graph = _graph(view, reader, _images(reader, version, latest))
+    held = [Held(name, branch) for name, each in view.beyond.items() for branch in each]
+    for branch in held:
+        branch.begin(graph)
+    return _keep(shared, view, version, Members(chain(*(each.names() for each in held)), held))
 
 
 def members_after(
@@ -84,28 +132,21 @@ def members_after(
     found = shared.members.get((view.key, latest))
     if found is not None:
         return found
-    if not view.steps_once or len(touched) > _STEPS_MAX:
+    held = before.take() if len(touched) <= _STEPS_MAX else None
+    if held is None:
         return members_at(shared, view, reader, latest, latest)
-    graph = _graph(view, reader)
-    out = dict(before)
-    for class_name, branches in view.beyond.items():
-        if is_window(branches):
-            moved = _moved_window(class_name, branches[0], graph, before, touched)
-            if moved is None:
-                return members_at(shared, view, reader, latest, latest)
-            out = {name: key for name, key in out.items() if name[0] != class_name}
-            out |= {(class_name, key_bytes(key)): key for key in moved}
-            continue
-        condition = Query(branches)
-        for key in _concerned(class_name, condition, reader, touched):
-            name = (class_name, key_bytes(key))
-            node = graph.judged(Link(class_name, key))
-            if node is not None and condition.matches(node):
-                out[name] = key
-            else:
-                out.pop(name, None)
-    shared.members.put((view.key, latest), out, 200 + 100 * len(out))
-    return out
+    named = {(item.class_name, key_bytes(item.key)): item for item in touched}
+    schema = None if view.types is None else view.types.schema
+    stretch = Stretch(reader, _graph(view, reader), named, schema)
+    moved: dict[Name, Key] = {}
+    for branch in held:
+        moved |= branch.move(stretch)
+    return _keep(shared, view, latest, before.after(held, moved))
+
+
+def _keep(shared: Shared, view: View, version: int, members: Members) -> Members:
+    shared.members.put((view.key, version), members, members.weight)
+    return members
 
 
 def _graph(
@@ -118,27 +159,7 @@ def keep_members(shared: Shared, view: View, version: int, latest: int) -> None:
     """Nothing that has a say changed since a version: what is known of it goes for the latest."""
     found = None if view.is_local else shared.members.get((view.key, version))
     if found is not None:
-        shared.members.put((view.key, latest), found, 200 + 100 * len(found))
-
-
-def _moved_window(
-    class_name: str, branch: Branch, graph: Graph, before: Members, touched: Sequence[Touched]
-) -> list[Key] | None:
-    held = {key: value for (name, key), value in before.items() if name == class_name}
-    mine = [item for item in touched if item.class_name == class_name]
-    return window_after(class_name, branch, graph, held, mine) if mine else [*held.values()]
-
-
-def _concerned(
-    class_name: str, condition: Query, reader: Reader, touched: Sequence[Touched]
-) -> Iterator[Key]:
-    """Whom a stretch may have moved: what it touched, and what links there now."""
-    yield from (item.key for item in touched if item.class_name == class_name)
-    targets = [literals.constant(Link(item.class_name, item.key)) for item in touched]
-    listed = canonical.constants(targets, ordered=False)
-    for name in sorted(condition.links):
-        linking = canonical.comparison("IN", canonical.field(name, type_name="mixed"), listed)
-        yield from (stored.key for stored in reader.scan(class_name, Query.of(linking)))
+        _keep(shared, view, latest, found)
 
 
 def _images(reader: Reader, version: int, latest: int) -> dict[Name, tuple[Key, Fields]]:
@@ -159,47 +180,3 @@ def _images(reader: Reader, version: int, latest: int) -> dict[Name, tuple[Key, 
 def _fields(head: bytes | None, parts: Parts) -> QueryFields | None:
     state = None if head is None else unpack_trusted(head)
     return QueryFields(state[3], parts) if state is not None and is_alive(state) else None
-
-
-def _members(view: View, graph: Graph) -> dict[Name, Key]:
-    out: dict[Name, Key] = {}
-    for class_name, branches in view.beyond.items():
-        for branch in branches:
-            found = graph.matching(class_name, Query.of(branch.root))
-            found.sort(key=_key_bytes)
-            rows = arranged(branch, found, lambda node: node)
-            _add(out, rows)
-            for modifier in branch.modifiers:
-                if isinstance(modifier, Follow):
-                    _follow(graph, rows, modifier, out)
-    return out
-
-
-def _key_bytes(node: Node) -> bytes:
-    return key_bytes(node.link.key)
-
-
-def _add(out: dict[Name, Key], nodes: Iterable[Node]) -> None:
-    for node in nodes:
-        out[node.link.class_name, _key_bytes(node)] = node.link.key
-
-
-def _follow(graph: Graph, rows: list[Node], follow: Follow, out: dict[Name, Key]) -> None:
-    frontier = [seen for seen in map(graph.seen, rows) if seen is not None]
-    for _ in range(follow.depth):
-        for name in follow.names:
-            reached = {
-                (node.link.class_name, _key_bytes(node)): node
-                for source in frontier
-                for node in _targets(graph, source, name)
-            }
-            frontier = list(reached.values())
-            _add(out, frontier)
-
-
-def _targets(graph: Graph, source: Node, name: str) -> Iterator[Node]:
-    for field in [*source.fields] if name == "*" else [name]:
-        for link in links_in(source.fields.get(field)):
-            found = graph.find(link)
-            if found is not None:
-                yield found

@@ -13,14 +13,16 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from replication.limits import SHARED_BYTES_MAX
-from replication.model.values import Key
 from replication.rules.access import Access
 from replication.rules.project import projected_head
 from replication.server.changes import Changes
 from replication.storage.contract import StoredObject
+
+if TYPE_CHECKING:
+    from replication.server.members import Members
 
 V = TypeVar("V")
 
@@ -76,7 +78,7 @@ class Shared:
         self.bodies: _Cache[Body] = _Cache(bytes_max // 2)
         self.heads: _Cache[bytes] = _Cache(bytes_max // 2)
         #: The members of views as of a version; see `members`.
-        self.members: _Cache[dict[tuple[str, bytes], Key]] = _Cache(bytes_max // 8)
+        self.members: _Cache[Members] = _Cache(bytes_max // 8)
         self.encoded = 0
 
     def projected(self, class_name: str, stored: StoredObject, readable: Access) -> bytes:

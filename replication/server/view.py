@@ -35,7 +35,7 @@ from replication.model.types import KEY_NAME, broken_class_name
 from replication.model.values import SPREAD, Key, Link
 from replication.query import Query, canonical, parse
 from replication.query.ast import Branch
-from replication.query.reach import depends_on, is_window, read_by, steps_once, unsubscribable
+from replication.query.reach import depends_on, read_by, unsubscribable
 from replication.rules.access import Access
 from replication.rules.project import seen_fields
 from replication.rules.roles import Denied, Granted, Roles
@@ -110,7 +110,7 @@ class Image:
 class _Parts:
     """A view's queries, taken apart; see `View`."""
 
-    __slots__ = ("beyond", "lens", "local", "queries", "readable", "relevant", "steps_once")
+    __slots__ = ("beyond", "lens", "local", "queries", "readable", "relevant")
 
     def __init__(self, texts: _Texts, types: Types | None, sight: Sight) -> None:
         self.queries: dict[str, Query] = {}
@@ -137,10 +137,6 @@ class _Parts:
         self.readable: Mapping[str, Access] = readable
         self.lens = lens_of(sight, types) if beyond else None
         self.relevant = _having_a_say(beyond, types)
-        self.steps_once = types is not None and all(
-            is_window(branches) or steps_once(name, branches, types.schema)
-            for name, branches in beyond.items()
-        )
 
 
 def _having_a_say(
@@ -248,11 +244,6 @@ class View:
     def guards(self, class_name: str) -> bool:
         """Whether rules hide objects of a class."""
         return self.sight.of(class_name).objects.root is not canonical.TRUE
-
-    @property
-    def steps_once(self) -> bool:
-        """Whether members are found by what changed, what links to it, and those before."""
-        return self._parts.steps_once
 
     def might_move(self, classes: Iterable[str]) -> bool:
         """Whether changes to objects of some classes can change its members."""
