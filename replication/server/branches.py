@@ -6,9 +6,10 @@ less will do: what the commit touched, and what links there, says what else has 
 
 Rule 1: rows that are judged one by one, by themselves and by what single links lead to, are judged
         again where the stretch touched them, or an object on the way there.
-Rule 2: a window by the objects' own fields moves along as `windows` says.
-Rule 3: any other rows (DISTINCT, a window over what links lead to, conditions behind links whose
-        end nobody knows) are worked out whole, where an object of a class with a say was touched.
+Rule 2: a window, or DISTINCT, by the objects' own fields moves along as `windows` and `distinct`
+        say.
+Rule 3: any other rows (a window over what links lead to, conditions behind links whose end nobody
+        knows) are worked out whole, where an object of a class with a say was touched.
 Rule 4: what FOLLOW brings is counted: an object is there as long as some link of the step before
         leads to it. Only what entered, left or was touched is looked at again.
 """
@@ -28,6 +29,7 @@ from replication.query import Query, canonical, literals
 from replication.query.ast import Branch, Follow, Modifier, Sort
 from replication.query.ordering import arranged
 from replication.query.reach import ALL, depends_on, hops, is_window
+from replication.server.distinct import Firsts, is_distinct
 from replication.server.touches import Touched
 from replication.server.windows import window_after
 from replication.storage.contract import Reader
@@ -128,11 +130,13 @@ class Held:
         rows: its rows, by the bytes of their keys.
     """
 
-    __slots__ = ("_branch", "_class_name", "_steps", "rows")
+    __slots__ = ("_branch", "_class_name", "_firsts", "_plain", "_steps", "rows")
 
     def __init__(self, class_name: str, branch: Branch) -> None:
         self._class_name = class_name
         self._branch = branch
+        self._plain = replace(branch, modifiers=_without_follow(branch))
+        self._firsts: Firsts | None = None
         self.rows: dict[bytes, Key] = {}
         follows = [each for each in branch.modifiers if isinstance(each, Follow)]
         self._steps = [[Step(name) for name in each.names * each.depth] for each in follows]
@@ -155,7 +159,7 @@ class Held:
 
     def begin(self, graph: Graph) -> None:
         """Work it all out."""
-        self.rows = _whole(self._class_name, self._branch, graph)
+        self._replace(graph)
         self._follow(graph, self.rows, {})
 
     def move(self, stretch: Stretch) -> dict[Name, Key]:
@@ -173,20 +177,23 @@ class Held:
 
     def _move_rows(self, stretch: Stretch) -> dict[bytes, Key]:
         """Rules 1 to 3; returns the rows that came or went."""
-        branch, class_name = self._branch, self._class_name
-        plain = replace(branch, modifiers=_without_follow(branch))
+        class_name, plain, graph = self._class_name, self._plain, stretch.graph
+        mine = stretch.of(class_name)
         if is_window([plain]):
-            mine = stretch.of(class_name)
             if not mine:
                 return {}
-            found = window_after(class_name, plain, stretch.graph, self.rows, mine)
+            found = window_after(class_name, plain, graph, self.rows, mine)
             if found is not None:
-                return self._replace({key_bytes(key): key for key in found})
+                return self._replace(graph, {key_bytes(key): key for key in found})
+        elif self._firsts is not None:
+            moved = self._firsts.move(graph, self.rows, mine)
+            if moved is not None:
+                return moved
         elif all(isinstance(each, Sort) for each in plain.modifiers):
-            concerned = _concerned(class_name, branch, stretch)
+            concerned = _concerned(class_name, plain, stretch)
             if concerned is not None:
-                return self._judge(stretch.graph, concerned)
-        return self._replace(_whole(class_name, branch, stretch.graph))
+                return self._judge(graph, concerned)
+        return self._replace(graph)
 
     def _judge(self, graph: Graph, concerned: Mapping[bytes, Key]) -> dict[bytes, Key]:
         condition = Query.of(self._branch.root)
@@ -202,7 +209,13 @@ class Held:
                     del self.rows[key]
         return moved
 
-    def _replace(self, rows: dict[bytes, Key]) -> dict[bytes, Key]:
+    def _replace(self, graph: Graph, rows: dict[bytes, Key] | None = None) -> dict[bytes, Key]:
+        """Other rows, from the whole class unless they are given; returns who came or went."""
+        if rows is None:
+            rows = _whole(self._class_name, self._plain, graph)
+            if is_distinct(self._plain):
+                self._firsts = Firsts(self._class_name, self._plain)
+                self._firsts.begin(graph, rows)
         was, self.rows = self.rows, rows
         gone = {key: was[key] for key in was.keys() - rows.keys()}
         return gone | {key: rows[key] for key in rows.keys() - was.keys()}
