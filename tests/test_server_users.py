@@ -10,14 +10,18 @@ import pytest
 from bson.objectid import ObjectId
 from replicas import Edit
 from server_devices import Device, World
+from test_rules_roles import role
+from test_rules_roles import rules as allowing
 from test_server_host import Hosted
 
 from replication.errors import ErrorCode, SessionError, StoreError
 from replication.limits import CUSTOM_DATA_BYTES_MAX
 from replication.protocol.messages import Bind, Error, Token
+from replication.rules.roles import OPEN
 from replication.server.custom_data import CustomData
 from replication.server.handover import Handover
 from replication.server.host import Host
+from replication.server.refusals import NOT_PERMITTED
 from replication.server.users import User
 
 PERSON = ("Person", "ann")
@@ -42,8 +46,11 @@ def says(world: World, device: Device) -> Any:
 
 
 def administered(**options: Any) -> tuple[World, Device]:
-    """A world with custom data, and a device of who writes it."""
+    """A world with custom data, and a device of who writes it: a program with an API key."""
     world = World(**{"custom_data": CustomData("Person"), **options})
+    world.host._authenticate = lambda token: User(
+        token, type="server" if token == "root" else "normal"
+    )
     return world, Device(world, "root")
 
 
@@ -70,6 +77,33 @@ def test_custom_data_is_there_from_the_first_message_on_and_follows_every_commit
     root.write(lambda edit: edit.delete(), PERSON)
     root.run()
     assert says(world, ann) == {}
+
+
+def test_without_rules_nobody_says_who_they_are() -> None:
+    """IDENTITY-10: everything else is everybody's; with rules, what they allow is allowed."""
+    rules = OPEN
+    world, root = administered(rules=lambda _name: rules)
+    write(root, PERSON, team="red")
+    ann = Device(world, "ann")
+    ann.subscribe(Person="TRUEPREDICATE")
+    ann.run()
+    write(ann, PERSON, admin=True)
+    write(ann, ("Person", "bob"), admin=True)
+    ann.write(lambda edit: edit.delete(), PERSON)
+    ann.run()
+    write(ann, ("Book", 1), title="mine")
+    assert [(each[1:3], each[4]) for each in ann.refused] == [
+        (["Person", "ann"], NOT_PERMITTED), (["Person", "bob"], NOT_PERMITTED),
+        (["Person", "ann"], NOT_PERMITTED),
+    ]  # fmt: skip
+    assert "only a program with an API key may write it" in ann.refused[0][5]
+    assert says(world, ann) == {"_id": "ann", "team": "red"}
+    assert ("Book", 1) in world.states()
+    rules = allowing(role("everybody"))
+    world.host.rules_changed()
+    write(ann, PERSON, admin=True)
+    assert len(ann.refused) == 3
+    assert says(world, ann) == {"_id": "ann", "team": "red", "admin": True}
 
 
 def test_a_commit_that_says_nothing_of_users_changes_no_user() -> None:

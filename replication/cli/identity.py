@@ -67,7 +67,8 @@ _OPTIONS = (
     click.option(
         "--custom-data-class",
         metavar="CLASS[.FIELD]",
-        help="The class whose objects do, by key, or by the field that holds the user's id.",
+        help="The class whose objects do, by key, or by the field that holds the user's id. "
+        "Without rules only API keys may write to it.",
     ),
 )
 

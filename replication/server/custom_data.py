@@ -2,7 +2,7 @@
 
 One class holds one object a user, found by its primary key or by a field that holds the user's id.
 Who may write to that class decides what everybody may do: give it rules, or write to it from the
-server alone.
+server or with an API key alone, which is all that is allowed without them. [IDENTITY-10]
 
 Rule 1: a user without an object has no custom data, which is no error.
 Rule 2: two objects for one user, or one past CUSTOM_DATA_BYTES_MAX, give nobody anything: the

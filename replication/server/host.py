@@ -499,7 +499,8 @@ class Host:
 
     def _terms(self, link: Link) -> Terms | None:
         strict = self._strict_view and link.feed is not None
-        terms = Terms(link.feed.written_view if strict and link.feed else None, link.partition)
+        view = link.feed.written_view if strict and link.feed else None
+        terms = Terms(view, link.partition, self._links.reserved(link))
         return None if terms == Terms() else terms
 
     def _subscribe(self, writer: Writer, link: Link, effect: Subscribe) -> Outcome:

@@ -131,6 +131,13 @@ class Links:
         self._custom_data.prepare(writer)
         return replace(user, custom_data=self._custom_data.of(writer, user.id))
 
+    def reserved(self, link: Link) -> str:
+        """The class that a session may not write to, whatever it may else. See `Terms`."""
+        user, custom_data = link.user, self._custom_data
+        if custom_data is None or link.roles is not None or user is None or user.type == "server":
+            return ""
+        return custom_data.class_name
+
     def add(self, link: Link, name: str, namespace: Namespace, ident: int, user: User) -> None:
         """A session is open. The one that held its file before is over: Rule 1.
 

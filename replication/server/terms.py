@@ -9,11 +9,13 @@ Rule 3: what a session that was opened with a partition creates without the part
         [PART-4] [PART-5]
 Rule 4: a view that other objects have a say in is not strict: what a write makes of it is only
         known after it.
+Rule 5: without rules nobody but a program with an API key writes to the class that says who users
+        are: rules that come later would believe it. [IDENTITY-10]
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from replication.crdt.register import Stamp
 from replication.history.changeset import ObjectDelta
@@ -21,9 +23,14 @@ from replication.model.check import shown
 from replication.server.judge import Judge
 from replication.server.objects import Objects, Plan
 from replication.server.partitions import Partition
-from replication.server.refusals import OUTSIDE_PARTITION, OUTSIDE_VIEW
+from replication.server.refusals import NOT_PERMITTED, OUTSIDE_PARTITION, OUTSIDE_VIEW
 from replication.server.touched import touches
 from replication.server.view import View
+
+_RESERVED: Final = (
+    "holds what the server knows of its users: without rules that allow it, only a program with an "
+    "API key may write it (`replication serve --rules`, `replication api-key create`)"
+)
 
 
 class Terms(NamedTuple):
@@ -32,10 +39,12 @@ class Terms(NamedTuple):
     Attributes:
         view: what its writes have to keep to; None if to nothing. Rule 1.
         partition: the one it was opened with. Rule 3.
+        reserved: the class that it may not write to; empty for none. Rule 5.
     """
 
     view: View | None = None
     partition: Partition | None = None
+    reserved: str = ""
 
     def plan(
         self, objects: Objects, item: ObjectDelta, cursor: int, judge: Judge, stamp: Stamp
@@ -45,6 +54,10 @@ class Terms(NamedTuple):
         Args:
             stamp: that of the changeset.
         """
+        if item.class_name == self.reserved:
+            judge.begin(item.class_name, item.key, None)
+            judge.refuse((), NOT_PERMITTED, f"{judge.name(())} {_RESERVED}")
+            return None
         partition = self.partition
         if partition is not None and judge.permit is not None and self._comes_bare(objects, item):
             # Rules ask about the key, so it has to be there before they do.
