@@ -19,6 +19,7 @@ from replication.clock import ms_from_unix, time_from_ms
 from replication.crdt.view import query_values
 from replication.limits import UPLOAD_CHANGESETS_MAX
 from replication.model.schema import Schema
+from replication.net.process import settle
 from replication.net.server import serve
 from replication.rules.roles import OPEN, Rules
 from replication.server.host import Host
@@ -96,6 +97,7 @@ async def _main(path: str, certificate: str, rules: str) -> None:
     async with trio.open_nursery() as nursery:
         server = partial(serve, host(store, rules=RULES[rules]), port=0, ssl_context=context)
         places = await nursery.start(server)
+        settle()  # as `replication serve` does
         print(f"{'wss' if context else 'ws'}://127.0.0.1:{places[0].port}/", flush=True)
 
 

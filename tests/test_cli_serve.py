@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from replication.cli.serve import _settle
 from replication.crdt.view import query_values
 from replication.errors import SessionError
+from replication.net.process import raise_open_files
 from replication.net.rules_file import RulesFile
 from replication.rules.templates import TEMPLATES
 from replication.server.namespace import Namespace
@@ -72,6 +78,47 @@ def imported(tmp_path: Path) -> Path:
     store = tmp_path / "ada.db"
     ok("import", tmp_path / "books.jsonl", "--into", store, "--class", "Book")
     return store
+
+
+def test_as_many_files_may_be_open_as_the_hard_limit_allows(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A connection each: more than the soft limit that the process was started with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        with serving(tmp_path, "--development") as url:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            place = urlsplit(url)
+            assert place.hostname is not None
+            assert place.port is not None
+            with ExitStack() as stack:
+                for _ in range(100):
+                    where = (place.hostname, place.port)
+                    last = stack.enter_context(socket.create_connection(where, timeout=20))
+                last.sendall(b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n")
+                assert last.recv(1000).startswith(b"HTTP/1.1 200")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_who_may_have_more_connections_than_open_files_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1024))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert raise_open_files() == 256
+    monkeypatch.setattr("replication.net.process.settle", raise_open_files)
+    settings = SimpleNamespace(connections=None)
+    _settle(settings)  # type: ignore[arg-type]
+    (line,) = caplog.messages
+    assert "10000 connections, but only 256 open files" in line
+    settings.connections = 200
+    _settle(settings)  # type: ignore[arg-type]
+    assert len(caplog.messages) == 1
 
 
 def sync(store: Path, url: str, namespace: str, user: str = "ada") -> dict[str, Any]:

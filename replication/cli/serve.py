@@ -4,6 +4,7 @@ Rule 1: whom it lets in is decided in `identity`.
 Rule 2: a namespace is a file `NAME.db` of the directory. In development mode clients make them;
         otherwise whoever starts the server does, with --namespace.
 Rule 3: SIGTERM and SIGINT end it gracefully, with exit status 0.
+Rule 4: the process is the server's alone, and set up for that; see `net.process`.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--connections",
     type=click.IntRange(min=1),
-    help="How many connections there may be. [default: 10000]",
+    help="How many connections there may be, each an open file. [default: 10000]",
 )
 @click.option(
     "--allow-origin",
@@ -353,7 +354,18 @@ def _serve(settings: Settings) -> None:
         cuts.opened = host
         if rules is not None:
             rules.check()
+        _settle(settings)
         trio.run(_until_told, settings, host, tls, let_in, cuts, rules)
+
+
+def _settle(settings: Settings) -> None:
+    from replication.limits import CONNECTIONS_MAX
+    from replication.net.process import settle
+
+    files, most = settle(), settings.connections or CONNECTIONS_MAX
+    if 0 <= files < most:  # unlimited is less than 0
+        log = logging.getLogger(__name__)
+        log.warning("there may be %d connections, but only %d open files: ulimit -n", most, files)
 
 
 async def _until_told(
