@@ -100,6 +100,7 @@ class LogIndex:
         class_name = item.class_name
         terms.add(_class_term(class_name))
         terms.add(_term(class_name, KEY_NAME, KINDS[type(item.key)], plain(item.key)))
+        before: Mapping[str, Any] = {}
         for values in (item.before, item.after):
             if values is None:
                 continue
@@ -108,7 +109,9 @@ class LogIndex:
                 kept = values.keys() if names is None else names & values.keys()
                 self._covered[class_name] = frozenset(kept)
             for name, value in values.items():
-                terms.update(_terms(class_name, name, value))
+                if value is None or before.get(name) is not value:  # most are as they were
+                    terms.update(_terms(class_name, name, value))
+            before = values
 
     def _write(self, writer: Writer, chunk: int) -> None:
         found = sorted(set(self._found))
