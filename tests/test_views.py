@@ -42,6 +42,20 @@ def test_a_view_that_was_long_not_looked_at_shows_the_same() -> None:
     assert [each for each in held if each.sees("Book", image(a=7))] == [held[7]]
 
 
+def test_what_every_wake_up_asks_needs_no_query() -> None:
+    """A session that is woken and told what others found out reads no query again."""
+    held = [View({"Book": f"a == {number}"}, None) for number in range(FAR)]
+    before = views._parts_of.cache_info().misses
+    for view in held:
+        assert view.is_local
+        assert not view.is_empty
+        assert not view.might_move(["Book"])
+        assert view.access("Book") is None
+        assert not view.guards("Book")
+    assert views._parts_of.cache_info().misses == before
+    assert View({}, None).is_empty
+
+
 def test_a_view_keeps_its_text_once() -> None:
     """As long as a schema reads it as it stands, its key says all that it asks for."""
     view = View({"Book": "b == 1 AND a == 2", "Author": "c == 3"}, None)

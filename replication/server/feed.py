@@ -343,7 +343,7 @@ class Feed:
     @property
     def _fresh(self) -> bool:
         """Whether the client holds nothing but its own: Rule 6."""
-        return not self._view.queries
+        return self._view.is_empty
 
     def _staged(
         self, view: View, base: int, start: int, *, position: bytes = b"", latest: int = 0

@@ -180,7 +180,7 @@ class Staging:
         self._at: _Scanning | _Reading = _Reading(self._start + 1, 0)
         if position:
             # Nothing stands at the base but who had nothing in view.
-            starts = {self._start} if old.queries else {self._start, base}
+            starts = {self._start, base} if old.is_empty else {self._start}
             found = _read_position(position, base, latest, starts)
             self._at, self._done, self._began, self._start = found
         elif self._plan:

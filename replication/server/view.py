@@ -217,6 +217,11 @@ class View:
         return _by_class(self._texts)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it, whatever there is: no query, or none that may be asked."""
+        return len(self.key) < 2
+
+    @property
     def queries(self) -> Mapping[str, Query]:
         """The queries as the schema reads them, each with the read filter of the user's role."""
         return self._parts.queries
