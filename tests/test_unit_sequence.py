@@ -218,4 +218,10 @@ def test_a_mark_that_is_there_already_is_used() -> None:
     units = sequence(write_update(Update({5: run})))  # type: ignore[dict-item]
     update = formatting.insert(units, 6, 1, "x", {"b": True})
     assert [run[4] for run in update.runs[6]] == [("b", "true"), "x"]
+    marks: list[Any] = [("b", "null"), None, ("c", "null")]
+    run = [(0, 1, None, None, "a")]
+    run += [(at, 1, (5, at - 1), None, held) for at, held in enumerate(marks, 1)]
+    two = sequence(write_update(Update({5: run}, {5: [(2, 3)]})))  # type: ignore[dict-item]
+    update = formatting.insert(two, 6, 1, "x", {"b": True, "c": 1})
+    assert [run[4] for run in update.runs[6]] == [("b", "true"), ("c", "1"), "x"]
     assert formatting.pieces(units) == [("a", {}), ("x", {"b": True}), ("b", {})]
