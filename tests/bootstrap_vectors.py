@@ -163,7 +163,7 @@ def _first_set() -> list[Step]:
 def _first_set_with_writes() -> list[Step]:
     """Before, in the middle, of what comes and of what does not."""
     _, device = _world(_books(1, 2, 3))
-    device.do("write", [[2, {"title": "mine"}], [7, {"title": "mine too", "year": 1}]])
+    device.do("write", [[7, {"title": "mine", "year": 1}], [8, {"title": "mine", "year": 8}]])
     device.do("subscribe", {"Book": "year < 4"})
     device.do("connect")
     device.take_downloads(2)
