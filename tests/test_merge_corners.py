@@ -339,6 +339,21 @@ def test_what_may_lie_beside_a_head() -> None:
     assert may_have_parts({**plain, obj.EMBEDDED: {"e": [1, 1, [], {}]}})
 
 
+def test_formats_end_behind_what_was_erased_there() -> None:
+    """Where two devices formatted the same, and what stood between their marks is gone."""
+    device, other = Replica(2), Replica(3)
+    device.write(lambda edit: (edit.create(), edit.text_insert(edit.scope(), "t", 0, "abcd")))
+    other.read(device)
+    device.write(lambda edit: edit.text_format(edit.scope(), "t", 0, 4, {"b": True}))
+    other.write(lambda edit: edit.text_format(edit.scope(), "t", 2, 2, {"b": True}))
+    device.read(other)
+    device.write(lambda edit: edit.text_erase(edit.scope(), "t", 2, 1))
+    device.write(lambda edit: edit.text_insert(edit.scope(), "t", 2, "x", {"b": None, "n": 1}))
+    assert object_view(device.state) == {
+        "t": [["ab", {"b": True}], ["x", {"n": 1}], ["d", {"b": True}]]
+    }
+
+
 # -- history ----------------------------------------------------------------------------------
 def test_changesets_are_read_back_as_they_were() -> None:
     delta = alive({obj.REGISTER: [[9, 2, {"a": 1}]]})

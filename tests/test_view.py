@@ -81,6 +81,7 @@ def test_queries_see_everything_but_text() -> None:
     assert dict(query_values(pack([1, 1, [], FIELDS]))) == seen
     spread = {obj.LIST: {"l": [[], [[0, 0, 0]], 1]}}
     assert queryable([1, 1, [], spread]).get("l") is None
+    assert column_values([1, 1, [], FIELDS], []) == {}
     with pytest.raises(KeyError, match="nothing of this name"):
         queryable([1, 1, [], FIELDS])["nothing of this name"]
 
