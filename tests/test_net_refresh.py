@@ -22,7 +22,7 @@ from replication.net.client import Status, SyncSession, SyncState, run_client
 from replication.net.expiry import expires_at, refresh_in
 from replication.net.keys import shared_secret
 from replication.net.server import Server
-from replication.net.serving import Shell
+from replication.net.shell import Shell
 from replication.net.web_tokens import WebTokens
 from replication.server.host import Job, Outcome
 from replication.server.users import User

@@ -30,7 +30,8 @@ from replication.limits import (
     SHUTDOWN_GRACE_S,
 )
 from replication.net.origins import HERE, Origins
-from replication.net.serving import Connection, Shell
+from replication.net.serving import Connection
+from replication.net.shell import Shell
 from replication.net.websocket import DisconnectedError, WebSocket, accept
 from replication.server.host import Host
 from replication.server.writer import CommitThread

@@ -30,134 +30,28 @@ from typing import Final
 import trio
 from websockets.frames import CloseCode
 
-from replication.errors import ErrorCode, RemoteProtocolError
+from replication.errors import ErrorCode
 from replication.limits import (
     CLOSE_TIMEOUT_S,
     FRAME_BYTES_MAX,
     HANDSHAKE_TIMEOUT_S,
     SILENCE_MAX_S,
     STRANGER_BYTES_MAX,
-    UPLOADS_IN_FLIGHT_BYTES,
-    UPLOADS_IN_FLIGHT_MAX,
 )
+from replication.net.served import ServedSession
+from replication.net.shell import Shell
 from replication.net.websocket import DisconnectedError, WebSocket
 from replication.protocol.connection import Deliver, Event, HangUp, Reply, ServerConnection
-from replication.protocol.messages import Bind, Error, Message, Upload, encode, error_of
+from replication.protocol.messages import Bind, Error, Message, encode, error_of
 from replication.protocol.server_session import Close, Confirm, Effect, Open, Refresh, Send
-from replication.server.host import Host, Job, Outcome
-from replication.server.links import Link
+from replication.server.host import Job
 
 _log = logging.getLogger(__name__)
 
-#: Log entries that are read for a session in the Trio thread; more are read in a worker thread.
-FETCH_INLINE_MAX: Final = 32
-#: Calls that are made in the Trio thread before tasks have their turn.
-LATER_MAX: Final = 256
 #: Times that a session takes in what waits before there is a look at what there is to fetch.
 TAKEN_MAX: Final = 4
 #: Bytes after which the next DOWNLOAD is not made before the peer has taken nearly all of them.
 LARGE_BYTES: Final = 64 * 1024
-
-
-class Shell:
-    """What the connections of a server share.
-
-    Args:
-        host: performs what sessions ask for.
-        commit: does a job in the commit thread; its outcome is passed on in that thread.
-        agent: what the server calls itself in HELLO.
-        wall: the clock that tokens are held against, in Unix seconds.
-
-    Made in the Trio thread.
-    """
-
-    def __init__(
-        self,
-        host: Host,
-        commit: Callable[[Job, Callable[[Outcome], None]], None],
-        *,
-        agent: str,
-        wall: Callable[[], float],
-    ) -> None:
-        self.host = host
-        self.agent = agent
-        self.wall = wall
-        self._commit = commit
-        self._token = trio.lowlevel.current_trio_token()
-        self._later: deque[Callable[[], None]] = deque()
-        self._scheduled = False
-
-    def later(self, call: Callable[[], None]) -> None:
-        """Call something in the Trio thread. From any thread; many calls cost one wake-up."""
-        self._later.append(call)
-        if not self._scheduled:
-            self._schedule()
-
-    def _schedule(self) -> None:
-        self._scheduled = True
-        try:
-            self._token.run_sync_soon(self._run_later)
-        except trio.RunFinishedError:
-            self._later.clear()
-
-    def _run_later(self) -> None:
-        # Cleared first: what is appended from here on either is seen below or schedules again.
-        self._scheduled = False
-        for _ in range(min(len(self._later), LATER_MAX)):
-            self._later.popleft()()
-        if self._later and not self._scheduled:
-            self._schedule()
-
-    async def commit(self, job: Job) -> Outcome:
-        """Have a job done, and wait for its commit."""
-        outcomes: list[Outcome] = []
-        done = trio.Event()
-
-        def committed(outcome: Outcome) -> None:
-            outcomes.append(outcome)
-            self.later(done.set)
-
-        self._commit(job, committed)
-        await done.wait()
-        return outcomes[0]
-
-
-class _Session:
-    """One session of a connection.
-
-    Attributes:
-        queue: messages that came and are not taken in yet.
-        busy: it has a task.
-        noted: it is about to be woken.
-        woken: there may be something to fetch.
-        room: somebody waits until the queue is shorter.
-    """
-
-    __slots__ = ("busy", "link", "noted", "queue", "room", "streak", "woken")
-
-    def __init__(self) -> None:
-        self.link: Link
-        self.queue: deque[Message] = deque()
-        self.busy = False
-        self.noted = False
-        self.woken = False
-        self.room: trio.Event | None = None
-        #: How often it took in what waited since there was last a look at what there is to fetch.
-        self.streak = 0
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it is too far behind to be given more. Rule 2."""
-        if len(self.queue) >= UPLOADS_IN_FLIGHT_MAX:
-            return True
-        waiting = sum(len(item.body) for item in self.queue if isinstance(item, Upload))
-        return waiting >= UPLOADS_IN_FLIGHT_BYTES
-
-    def make_room(self) -> None:
-        """The queue is shorter."""
-        if self.room is not None:
-            self.room.set()
-            self.room = None
 
 
 class Connection:
@@ -181,7 +75,7 @@ class Connection:
         #: How many sessions have a task, those included that are about to end.
         self._working = 0
         self._connection = ServerConnection(shell.agent)
-        self._sessions: dict[int, _Session] = {}
+        self._sessions: dict[int, ServedSession] = {}
         self._scope = trio.CancelScope()
         self._reader = trio.CancelScope()
         self._reading: trio.CancelScope | None = None
@@ -191,8 +85,8 @@ class Connection:
         #: When the first session has to be bound; infinite once it is.
         self._opened = trio.current_time() + HANDSHAKE_TIMEOUT_S
         #: The session whose DOWNLOAD is being made or sent, and those that wait for their turn.
-        self._sender: _Session | None = None
-        self._waiting: dict[_Session, None] = {}
+        self._sender: ServedSession | None = None
+        self._waiting: dict[ServedSession, None] = {}
         self._large = False
         self._last_words: list[bytes] = []
         self._why = (CloseCode.NORMAL_CLOSURE, "")
@@ -280,7 +174,7 @@ class Connection:
             return math.inf
         return trio.current_time() + max(0.0, self._expires - self._shell.wall())
 
-    def _arm(self, session: _Session) -> None:
+    def _arm(self, session: ServedSession) -> None:
         """Take a session's token into account."""
         user = session.link.user
         if user is None or user.expires is None or self._expired(session):
@@ -289,7 +183,7 @@ class Connection:
         if self._reading is not None:
             self._reading.deadline = min(self._reading.deadline, self._expiry())
 
-    def _expired(self, session: _Session) -> bool:
+    def _expired(self, session: ServedSession) -> bool:
         user = session.link.user
         return user is not None and user.expires is not None and user.expires <= self._shell.wall()
 
@@ -324,12 +218,12 @@ class Connection:
         session = self._sessions.get(message.session)
         if session is None:
             assert isinstance(message, Bind)
-            session = self._sessions[message.session] = _Session()
+            session = self._sessions[message.session] = ServedSession()
             note = partial(self._note, session)
             session.link = self._shell.host.connect(message.session, note)
         if not session.busy and not self._expired(session):
             session.queue.append(message)
-            effects = _taken(session)
+            effects = session.take()
             if len(effects) == 1 and isinstance(effects[0], Confirm):
                 self._shell.host.begin(session.link, effects[0])  # the most frequent, and nothing
             else:
@@ -342,13 +236,13 @@ class Connection:
         if not session.busy:
             self._start(session, [])
 
-    def _note(self, session: _Session) -> None:
+    def _note(self, session: ServedSession) -> None:
         """There may be something to fetch for a session. From any thread."""
         if not session.noted:
             session.noted = True
             self._shell.later(partial(self._wake, session))
 
-    def _wake(self, session: _Session) -> None:
+    def _wake(self, session: ServedSession) -> None:
         """Look whether there is something to fetch, or have it done. Never raises."""
         # Cleared first: what is published from here on notes it again.
         session.noted = False
@@ -357,12 +251,12 @@ class Connection:
             return
         if self._sender is not None:
             self._waiting[session] = None
-        elif self._large or _is_far(session):
+        elif self._large or session.is_far:
             self._start(session, [])
         else:
             # In most cases it is nothing, or is sent at once: neither needs a task.
             session.woken = False
-            effects = _told(session, self._shell.host.fetch(session.link))
+            effects = session.told(self._shell.host.fetch(session.link))
             sent = not effects or self._send_now(effects)
             if not sent or self._socket.unsent:
                 self._sender = session
@@ -379,12 +273,12 @@ class Connection:
         return True
 
     # -- a session's task --------------------------------------------------------------------------
-    def _start(self, session: _Session, effects: list[Effect]) -> None:
+    def _start(self, session: ServedSession, effects: list[Effect]) -> None:
         session.busy = True
         self._working += 1
         self._nursery.start_soon(self._guarded, partial(self._work, session, effects))
 
-    async def _work(self, session: _Session, effects: list[Effect]) -> None:
+    async def _work(self, session: ServedSession, effects: list[Effect]) -> None:
         """Perform effects, and then whatever else there is to do for a session."""
         more: list[Effect] | None = effects
         while more is not None:
@@ -394,12 +288,12 @@ class Connection:
             except DisconnectedError:
                 raise
             except Exception:
-                more = _failed(session)
+                more = session.failed()
         session.busy = False
         self._working -= 1
         self._look_again()
 
-    async def _next(self, session: _Session) -> list[Effect] | None:
+    async def _next(self, session: ServedSession) -> list[Effect] | None:
         """What is to be performed next, None for nothing."""
         self._pass_on(session)
         if self._sessions.get(session.link.session.number) is not session or self._connection.over:
@@ -418,13 +312,13 @@ class Connection:
             self._pass_on(session)
         return self._receive(session) if session.queue else None
 
-    def _receive(self, session: _Session) -> list[Effect]:
+    def _receive(self, session: ServedSession) -> list[Effect]:
         session.streak += 1
-        effects = _taken(session)
+        effects = session.take()
         session.make_room()
         return effects
 
-    async def _fetch(self, session: _Session) -> list[Effect]:
+    async def _fetch(self, session: ServedSession) -> list[Effect]:
         """Rule 3. It is the session's turn until `_pass_on`."""
         self._sender = session
         session.streak = 0
@@ -433,13 +327,13 @@ class Connection:
             self._large = False
         # Cleared first: what is published from here on wakes it again.
         session.woken = False
-        if _is_far(session):
+        if session.is_far:
             outcome = await trio.to_thread.run_sync(self._shell.host.fetch, session.link)
         else:
             outcome = self._shell.host.fetch(session.link)
-        return _told(session, outcome)
+        return session.told(outcome)
 
-    def _pass_on(self, session: _Session) -> None:
+    def _pass_on(self, session: ServedSession) -> None:
         """A session's turn is over: the next one that waits may have its DOWNLOAD made."""
         if self._sender is not session:
             return
@@ -449,7 +343,7 @@ class Connection:
             del self._waiting[waiting]
             self._wake(waiting)
 
-    async def _perform(self, session: _Session, effects: list[Effect]) -> None:
+    async def _perform(self, session: ServedSession, effects: list[Effect]) -> None:
         """Perform effects, in order."""
         todo = deque(effects)
         frames: list[bytes] = []
@@ -472,18 +366,18 @@ class Connection:
                 self._close(session)
         await self._send(frames)
 
-    def _log_refusal(self, session: _Session, error: Error) -> None:
+    def _log_refusal(self, session: ServedSession, error: Error) -> None:
         user = session.link.user
         who = "a session" if user is None else f"a session of {plain(user.id)}"
         self._log_end(error_of(error), error.message, who)
 
-    async def _begin(self, session: _Session, effect: Effect) -> list[Effect] | Job:
+    async def _begin(self, session: ServedSession, effect: Effect) -> list[Effect] | Job:
         if isinstance(effect, Open | Refresh):
             # Whoever authenticates may ask somebody else, and wait for the answer.
             return await trio.to_thread.run_sync(self._shell.host.begin, session.link, effect)
         return self._shell.host.begin(session.link, effect)
 
-    def _admitted(self, session: _Session) -> None:
+    def _admitted(self, session: ServedSession) -> None:
         if session.link.user is not None:
             if self._opened < math.inf:
                 self._opened = math.inf
@@ -496,7 +390,7 @@ class Connection:
             self._admission.set()
             self._admission = None
 
-    def _close(self, session: _Session) -> None:
+    def _close(self, session: ServedSession) -> None:
         number = session.link.session.number
         self._connection.closed(number)
         del self._sessions[number]
@@ -508,36 +402,6 @@ class Connection:
             self._large = sum(map(len, frames)) > LARGE_BYTES
         if frames or self._socket.unsent:
             await self._socket.send(*frames)
-
-
-def _is_far(session: _Session) -> bool:
-    """Whether making its next DOWNLOAD is too much work for the Trio thread."""
-    feed = session.link.feed
-    return feed is not None and (feed.staging or feed.behind > FETCH_INLINE_MAX)
-
-
-def _taken(session: _Session) -> list[Effect]:
-    """What taking in the next message that waits leads to, or several at once."""
-    try:
-        return session.link.session.take(session.queue)
-    except RemoteProtocolError as error:
-        return session.link.session.failed(error.code, str(error))
-
-
-def _told(session: _Session, outcome: Outcome) -> list[Effect]:
-    """What a look at what there is to send has led to."""
-    try:
-        effects = outcome()
-    except Exception:
-        effects = _failed(session)
-    session.woken = session.woken or (bool(effects) and session.link.more)
-    return effects
-
-
-def _failed(session: _Session) -> list[Effect]:
-    """We broke a session: it ends, and the log says more."""
-    _log.exception("a session failed")
-    return session.link.session.failed(ErrorCode.INTERNAL, "the server failed; its log says more")
 
 
 def plain(text: str) -> str:
