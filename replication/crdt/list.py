@@ -80,13 +80,14 @@ class Elements:
 
     def only(self, ids: Iterable[Id]) -> Elements:
         """The part of this that is about ``ids``."""
-        chosen = set(ids)
+        # By what is chosen: a long list is cut into pieces, which together are all of it once.
+        chosen = list(ids)
         return Elements(
-            {i: x for i, x in self.places.items() if i in chosen},
-            {i: x for i, x in self.values.items() if i in chosen},
-            {i: x for i, x in self.moves.items() if i in chosen},
-            self.erased & chosen,
-            {i: x for i, x in self.contents.items() if i in chosen},
+            {i: self.places[i] for i in chosen if i in self.places},
+            {i: self.values[i] for i in chosen if i in self.values},
+            {i: self.moves[i] for i in chosen if i in self.moves},
+            self.erased.intersection(chosen),
+            {i: self.contents[i] for i in chosen if i in self.contents},
         )
 
 
