@@ -15,7 +15,7 @@ from test_merge_pages import HISTORIES, named, rows
 
 from replication.client import lost as losing
 from replication.client.losses import FORMATTED, RULES, Side
-from replication.client.lost import lost_parts
+from replication.client.lost import lost_parts, only_adds
 from replication.crdt.incarnation import clone
 from replication.crdt.object import absent, merge
 from replication.crdt.text import empty_text, text_of
@@ -41,6 +41,7 @@ class History:
 
     Attributes:
         lost: the rules by which something was.
+        added: how many deltas only added to what showed.
     """
 
     def __init__(self, seed: int) -> None:
@@ -51,6 +52,7 @@ class History:
         self.times: dict[Any, int] = {}
         self.seen: dict[Any, set[Any]] = {}
         self.lost: set[str] = set()
+        self.added = 0
 
     def write(self, device: Replica, act: Any) -> None:
         had = set(device.known)
@@ -78,6 +80,9 @@ class History:
             )
             for cause, _ in parts:
                 self.lost.add(cause.rule)
+            if only_adds(delta, before.state):
+                self.added += 1
+                assert not parts, f"seed {self.seed}: {each} loses to {name}, which only adds"
             expected = sorted(
                 lost(each, self.times[each], facts, news, (self.times[name], name[0])), key=repr
             )
@@ -128,6 +133,7 @@ def within(rng: Random, family: Any) -> Any:
 def tried(seeds: range, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Random histories; the rules by which anything was lost in them."""
     found: set[str] = set()
+    added = 0
     for seed in seeds:
         history = History(seed)
         if seed % 5:
@@ -137,6 +143,8 @@ def tried(seeds: range, monkeypatch: pytest.MonkeyPatch) -> set[str]:
             monkeypatch.undo()
             history.run(24, wander(history.rng))
         found |= history.lost
+        added += history.added
+    assert added > 10
     return found
 
 

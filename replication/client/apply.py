@@ -27,6 +27,7 @@ from replication.client.journal import Entry
 from replication.client.kept import Own
 from replication.client.left import LeftView
 from replication.client.losses import Side
+from replication.client.lost import only_adds
 from replication.client.overridden import Overridden
 from replication.client.progress import DownloadProgress, advanced
 from replication.client.records import PENDING, STAGED
@@ -36,6 +37,7 @@ from replication.client.retype import Rewrite, retype
 from replication.crdt.container import Slot
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, absent, is_deleted, merge, merge_all
+from replication.crdt.parts import Parts
 from replication.crdt.stamps import latest_in_part, latest_time
 from replication.crdt.view import column_values
 from replication.errors import DecodeError
@@ -406,7 +408,13 @@ def _deltas(
     delta = merge_all([delta for _, delta in news])
     work.received = max(work.received, latest_time(delta))
     passing = horizons.view(work, name, key, version) if pending else None
-    watch = overridden.by_deltas([operation for operation, _ in news], delta, row, passing)
+    if passing is None:
+        state, parts = work.replica.settled_view(class_name, row, horizons.before(work, version))
+    else:
+        state, parts = passing, Parts()
+    watch = None
+    if not only_adds(delta, state):
+        watch = overridden.by_deltas([operation for operation, _ in news], delta, row, passing)
     if pending:
         _merge_base(work, class_name, key, version, clone(delta))
     if passing is not None:  # the view is computed again at the end
@@ -414,7 +422,6 @@ def _deltas(
         lost = () if watch is None else watch.told(delta, shown)
         work.changes.append(Change(class_name, key, head_of(row), head_of(row), overridden=lost))
         return
-    state, parts = work.replica.settled_view(class_name, row, horizons.before(work, version))
     state = merge(state, delta, parts)
     lost = () if watch is None else watch.told(delta, Side(state, parts))
     head = pack(state)

@@ -107,6 +107,25 @@ def lost_parts(
     return walk.found
 
 
+def only_adds(news: ObjectState, shown: ObjectState) -> bool:
+    """Whether a delta takes nothing away from what shows: it inserts into lists, and counts.
+
+    Args:
+        shown: the object before they merge.
+    """
+    if news[0] or news[1:3] != shown[1:3]:
+        return False
+    for kind, held in news[3].items():
+        if kind == obj.LIST:
+            there = shown[3].get(obj.LIST, {})
+            for name, (incarnation, chunk) in held.items():
+                if any(chunk[1:]) or (name in there and there[name][0] != incarnation):
+                    return False
+        elif kind != obj.COUNTER:
+            return False
+    return True
+
+
 def may_lose(own: ObjectState, news: ObjectState) -> bool:
     """Whether a delta could lose anything to the news; told from what both say alone."""
     if news[0] or news[1:3] != own[1:3]:
