@@ -124,7 +124,7 @@ class Database(Telling):
     def _index_pending(self) -> None:
         with self.reading() as reader:
             self.pending = pending_objects(reader)
-        self.kept = Kept()
+        self.kept = Kept(nothing=not self.synced.kept_count)
         self._indexed = True
 
     def _declare(self, declared: Schema | None) -> None:

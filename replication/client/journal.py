@@ -143,8 +143,9 @@ def entries_of(reader: Reader, class_name: str, key: Key) -> list[Entry]:
 
 def append(writer: Writer, entry: Entry) -> Entry | None:
     """Write an entry; returns it with its number, None where all of it was told before. Rule 2."""
+    kept = _kept(writer)
     if entry.key is not None:
-        known = entries_of(writer, entry.class_name, entry.key)
+        known = entries_of(writer, entry.class_name, entry.key) if kept.held else ()
         told = {
             _name(part)
             for each in known
@@ -155,15 +156,16 @@ def append(writer: Writer, entry: Entry) -> Entry | None:
         if not lost and entry.lost and not entry.is_refusal:
             return None
         entry = replace(entry, lost=lost)
-    kept = _kept(writer)
     entry = _bounded(replace(entry, number=kept.last + 1))
     data = entry.pack()
     writer.put_record(JOURNAL, int_key(entry.number), data)
     if entry.key is not None:
         name = object_key(entry.class_name, entry.key) + int_key(entry.number)
         writer.put_record(JOURNAL_OF, name, b"")
-    _store(writer, _Kept(entry.number, kept.held + 1, kept.size + len(data), kept.dropped))
-    _make_room(writer)
+    kept = _Kept(entry.number, kept.held + 1, kept.size + len(data), kept.dropped)
+    _store(writer, kept)
+    if kept.held > JOURNAL_ENTRIES_MAX or kept.size > JOURNAL_BYTES_MAX:
+        _make_room(writer)
     return entry
 
 

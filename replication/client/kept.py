@@ -68,10 +68,11 @@ class Kept:
 
     __slots__ = ("_by_object", "_versions")
 
-    def __init__(self) -> None:
+    def __init__(self, *, nothing: bool = False) -> None:
+        """A mirror; ``nothing``: of a file that keeps nothing."""
         #: The client versions that wrote to an object, oldest first; None: not read yet. (Tuples of
         #: numbers are nothing to Python's garbage collector.)
-        self._by_object: dict[ObjectName, tuple[int, ...]] | None = None
+        self._by_object: dict[ObjectName, tuple[int, ...]] | None = {} if nothing else None
         #: The server versions of what is kept, by client version.
         self._versions: dict[int, int] = {}
 
@@ -132,7 +133,7 @@ def forget_all(work: Integration) -> None:
     """Rule 3."""
     work.writer.delete_records(ACKED)
     work.writer.delete_records(KEPT)
-    work.kept = Kept()
+    work.kept = Kept(nothing=True)
     work.synced = work.synced._replace(integrated=0, kept_count=0, kept_bytes=0)
 
 
