@@ -252,6 +252,23 @@ def test_what_others_wrote_between_two_transactions_is_typed_into() -> None:
     assert str(again.body) == "new!"
 
 
+def test_appending_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does erasing a slice: both cost the same in any text."""
+    db = database()
+    held = note(db, body="one two")
+
+    def read(*_: object) -> None:
+        raise AssertionError("the text is read")
+
+    with db.write(), monkeypatch.context() as patched:
+        patched.setattr("replication.crdt.formatting.pieces", read)
+        held.body.append("!")
+        del held.body[0:4]
+        del held.body[-1]
+        del held.body[9:]
+    assert str(held.body) == "two"
+
+
 def test_changes_of_a_text_are_told() -> None:
     db = database()
     held = note(db, body="abc", pages=[Page(head="x")])

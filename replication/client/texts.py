@@ -8,6 +8,7 @@ Rule 2: whoever observes a text is told its changes as deltas (see `crdt.delta`)
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ class FieldText(Text):
 
     def append(self, text: str, formats: Mapping[str, Any] | None = None) -> None:
         """Insert at the end."""
-        self.insert(len(self), text, formats)
+        self.insert(sys.maxsize, text, formats)
 
     def erase(self, index: int, count: int = 1) -> None:
         """Erase ``count`` characters from ``index`` on."""
@@ -105,8 +106,9 @@ class FieldText(Text):
 
     def __delitem__(self, index: int | slice) -> None:
         where = index if isinstance(index, slice) else slice(index, index + 1 or None)
-        start, stop, _ = where.indices(len(self))
-        self.erase(start, max(0, stop - start))
+        place, editor = self._editing()
+        start, stop, _ = where.indices(len(editor))
+        self._write(place, editor.erase(start, max(0, stop - start)))
 
     def format(self, index: int, count: int, formats: Mapping[str, Any]) -> None:
         """Format ``count`` characters from ``index`` on; None takes a format away."""
