@@ -225,3 +225,12 @@ def test_a_mark_that_is_there_already_is_used() -> None:
     update = formatting.insert(two, 6, 1, "x", {"b": True, "c": 1})
     assert [run[4] for run in update.runs[6]] == [("b", "true"), ("c", "1"), "x"]
     assert formatting.pieces(units) == [("a", {}), ("x", {"b": True}), ("b", {})]
+
+
+def test_what_is_typed_stands_behind_what_was_erased_there() -> None:
+    """As in Yjs: it goes on where the one who erases and types again was."""
+    units = sequence(typed(5, 0, None, None, "abc"))
+    units.erase(0, 2)
+    assert units.type(6, 0, "x")[2:4] == ((5, 1), (5, 2))
+    assert units.type(6, 1, "y")[2:4] == ((6, 0), (5, 2))
+    assert str(units) == "xyc"

@@ -6,7 +6,7 @@ others wrote unit by unit, and makes the updates of what is edited in it.
 Rule 1: places count code points of what is shown; a unit that is deleted or formats shows nothing.
 Rule 2: a unit stands behind its left one. Of those put to one place the client ids tell the order,
         and what stands behind one of them stays behind it.
-Rule 3: what is inserted stands right behind the character before it, whatever is deleted there.
+Rule 3: what is inserted stands behind the character before it and what is deleted there, as in Yjs.
 Rule 4: items are held in blocks, which know how much they show, so that an edit costs about the
         square root of the text; next to the last one it costs the same in any text.
 """
@@ -330,13 +330,17 @@ class UnitSequence:
         self._shown += shown
 
     def type(self, client: int, index: int, text: str) -> Run:
-        """Insert before the character at ``index``, right behind the one before it: Rule 3."""
+        """Insert before the character at ``index``: Rule 3."""
         left = self.before(index)
+        following = self.first if left is None else left.following
+        while following is not None and following.content is None:
+            left, following = following, following.following
         run = self.put(client, units_of(text), left)
         near = self._near
-        if near is not None and near[2] is left and near[3] + left.shown == index:
+        if near is not None and left is not None and left.following is not following:
             assert left.following is not None, "what was put there"
-            self._near = (near[0], near[1], left.following, index)
+            if left.following.block is self._blocks[near[0]]:
+                self._near = (near[0], near[1], left.following, index)
         return run
 
     def erase(self, index: int, count: int) -> dict[int, Ranges]:
