@@ -36,7 +36,7 @@ def full_state(
         return {obj.REGISTER: [[*stamp(time, 2), {"x": f"at {time}"}]]}
 
     def begun(time: int) -> Any:
-        return [*stamp(time, 2), *name(2, time)]
+        return [*stamp(time, 2), *name(6, time)]
 
     def text() -> Any:
         client, ident = owner

@@ -126,7 +126,7 @@ STEPS = 20
 TEST_S = 4.0
 #: CPU seconds of one test after which a mutant is taken for one that hangs: so many, and so many
 #: times what it took without the mutant (and with coverage).
-CPU_S, CPU_TIMES = 3, 10
+CPU_S, CPU_TIMES = 2, 3
 #: The same for a test that waits for what never comes.
 WALL_S = 300
 #: Address space a mutant may use.

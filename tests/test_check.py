@@ -212,6 +212,7 @@ REFUSED: dict[str, Any] = {
     "a set of groups that are a map": fields({obj.SET: {"s": [[], {}]}}),
     "a set of a strange incarnation": members(incarnation=[5, 2]),
     "a member that is no bytes": members([5, 2, {"a": True}]),
+    "a member that is an integer": members([5, 2, {5: True}]),
     "a member that is no value": members([5, 2, {b"\x90": True}]),
     "a member not in canonical form": members([5, 2, {b"\xcd\x00\x01": True}]),
     "a member that is erased": members([5, 2, {pack(ERASED): True}]),

@@ -452,6 +452,9 @@ def test_what_a_group_refers_to() -> None:
         ([4, "a", 5, 2], True),
         ([4, "a", 5, 0], True),
         ([4, "a", 0, 5], False),
+        ([4, "a", -5, 0], False),
+        ([4, "a", 2**63 - 1, 0], True),
+        ([4, "a", 5, -1], False),
         ([4, "a", False, 0], False),
         ([4, "a", 0, False], False),
         ([4, "", 0, 0], False),
@@ -460,10 +463,9 @@ def test_what_a_group_refers_to() -> None:
     ],
 )
 def test_what_names_a_container(name: Any, fits: bool) -> None:
-    held = {pack(name): [[], [[], [], {}] if name[:1] == [3] else [[], [[], [], [], [], []]]]} if (
-        type(name) is list
-    ) else {pack(name): [[], [[], [], {}]]}  # fmt: skip
-    state = [1, 1, [], {obj.CONTAINER: held}]
+    is_list = type(name) is list and name[0] == obj.LIST
+    content = [[], [[], [], [], [], []]] if is_list else [[], [], {}]
+    state = [1, 1, [], {obj.CONTAINER: {pack(name): [[], content]}}]
     if fits:
         check_object(state)
         return
@@ -506,3 +508,18 @@ def test_of_two_homes_the_lesser_stays() -> None:
         ]
         expected = homes[min(one, other) or max(one, other)]
         assert folded(states)[3][obj.CONTAINER][A_LIST][0] == expected
+
+
+def test_a_shared_default_that_is_written_over_at_once_stays() -> None:
+    """[EDIT-2]: its container is not of this transaction."""
+    one, other = devices()
+    one.write(default("v", [1]))
+    other.read(one)
+
+    def act(edit: Edit) -> None:
+        edit.nested(edit.scope()).set_default("v", [2])
+        edit.scope().set("v", "over")
+
+    other.write(act)
+    assert object_view(other.state) == {"v": "over"}
+    assert obj.CONTAINER in other.state[3]

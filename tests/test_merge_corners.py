@@ -278,6 +278,7 @@ def test_columns_are_what_queries_see() -> None:
         obj.SET: {"s": [[], [[9, 2, {pack(1): True}]]]},
         obj.LIST: {"l": [[], chunk_of([2, 1, 0, 9, 2, ["x"]])], "far": [[], [[0, 0, 0]], 1]},
     }
+    assert column_values(alive(fields), []) == {}
     some = column_values(alive(fields), [*names, "s", "l", "far"])
     assert some == {"a": 1, "b": None, "c": 7, "d": None, "s": [1], "l": ["x"], "far": None}
 

@@ -206,6 +206,33 @@ def test_a_barrier_waits_for_what_was_there_and_for_staging() -> None:
     assert session.barrier(2, 8) == [server.Send(Mark(3, 2))]
 
 
+def test_a_barrier_waits_while_a_set_is_staged_along_with_a_download() -> None:
+    """SESSION-3"""
+    session = server_in(State.ACTIVE)
+    sent = server.Send(download(version=7))
+    assert session.barrier(1, 7) == []
+    assert session.downloading(download(version=7), staging=True) == [sent]
+    assert session.downloading(download(version=7)) == [sent, server.Send(Mark(3, 1))]
+
+
+def test_no_barrier_waits_while_nothing_can_be_served() -> None:
+    """SESSION-3: until something is served again."""
+    session = server_in(State.ACTIVE)
+    assert session.barrier(1, 7) == []
+    assert session.noticed([], stalled=True) == [server.Send(Mark(3, 1))]
+    assert session.barrier(2, 9) == [server.Send(Mark(3, 2))]
+    session.downloading(download(version=9))
+    assert session.barrier(3, 10) == []
+    assert session.noticed([], stalled=False) == []
+
+
+def test_a_session_that_a_client_ends_is_closed() -> None:
+    session = server_in(State.ACTIVE)
+    assert session.receive(Error(3, ErrorCode.INTERNAL, "why")) == [server.Close()]
+    session = server_in(State.ACTIVE)
+    assert session.receive(Unbind(3)) == [server.Send(Unbound(3)), server.Close()]
+
+
 def test_a_barrier_behind_a_query_waits_for_its_objects() -> None:
     """SESSION-3"""
     session = server_in(State.ACTIVE)

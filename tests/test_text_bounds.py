@@ -14,7 +14,7 @@ from replication.crdt.parts import Parts
 from replication.crdt.text import check_text, merge_text
 from replication.crdt.union import causal, union
 from replication.crdt.units import Run, Update
-from replication.crdt.updates import EMPTY, read_update, write_update
+from replication.crdt.updates import EMPTY, read_number, read_update, write_number, write_update
 from replication.errors import DecodeError
 from replication.limits import SEQUENCE_MAX, TEXT_CLOCK_MAX, TEXT_TAIL_BYTES_MAX
 
@@ -84,6 +84,13 @@ def test_parts_are_numbered_from_0() -> None:
     data = of_size(TEXT_TAIL_BYTES_MAX)
     merged = merge_text([[[1, 2, 5]], data], [[[2, 2, 5]], of_size(50, 2)], parts, (6, "t"))
     assert (merged[1], [number for number, *_ in merged[2]], merged[3]) == ([], [0], 1)
+
+
+@pytest.mark.parametrize("number", [0, 1, 127, 128, 300, 2**14 - 1, 2**14, 2**53 - 1])
+def test_numbers_are_read_as_they_were_written(number: int) -> None:
+    out = bytearray(b"xx")
+    write_number(out, number)
+    assert read_number(bytes(out) + b"\xff", 2) == (number, len(out))
 
 
 # -- unions ----------------------------------------------------------------------------------------

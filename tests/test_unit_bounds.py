@@ -303,6 +303,9 @@ def test_what_is_inserted_has_the_formats_that_are_given(
          [("a", {}), ("b", {"b": True}), ("cd", {})]),
         (["a", ON, "bc", OFF, "d"], (1, 1), {"b": None}, [ON], 1,
          [("ab", {}), ("c", {"b": True}), ("d", {})]),
+        # JSON as short as it is.
+        (["ab"], (0, 1), {"f": {"é": [1, 2]}}, [("f", '{"é":[1,2]}'), ("f", "null")], 0,
+         [("a", {"f": {"é": [1, 2]}}), ("b", {})]),
         # Of another name they stay.
         (["a", ("i", "1"), "b", ("i", "null"), "c"], (0, 3), {"b": True}, [ON, OFF], 0,
          [("a", {"b": True}), ("b", {"b": True, "i": 1}), ("c", {"b": True})]),
