@@ -322,6 +322,12 @@ def test_what_is_formatted_shows_so(
     shape(units)
 
 
+def test_a_pair_that_is_cut_keeps_what_is_before_it() -> None:
+    units = sequence(typed(5, 0, None, None, "ab" + FACE), typed(6, 0, (5, 2), (5, 3), "x"))
+    assert str(units) == "ab😀x"
+    assert [item.size for item in units.items()] == [3, 1, 1]
+
+
 def test_what_is_deleted_of_nobody_changes_nothing() -> None:
     units = sequence(typed(5, 0, None, None, "ab"))
     units.take(Update({}, {9: [(0, 5)], 5: [(2, 9)]}))
