@@ -33,7 +33,10 @@ from replicas import Edit
 from server_devices import Device, World
 from test_rules_roles import role
 
-from replication.crdt.object import is_alive
+from replication.crdt import object as obj
+from replication.crdt.container import property_container
+from replication.crdt.edit import Scope
+from replication.crdt.object import absent, is_alive
 from replication.crdt.view import object_view, queryable
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
@@ -50,20 +53,33 @@ from replication.server.view import hidden
 
 CANARY = re.compile(rb"canary-\d+-")
 LINKS = ("ref", "vault")
-PLAIN = ("owner", "r", "n", *LINKS)
-COLLECTIONS = ("s", "d", "l")
-FIELDS = (*PLAIN, *COLLECTIONS)
+#: Fields of an embedded object, and of those in a list; `w` says whose it is.
+INNER = ("r", "t", "m", "w")
+PLAIN = ("owner", "r", "n", *LINKS, "e.r", "e.t")
+COLLECTIONS = ("s", "d", "l", "e.m", "o.r", "o.t", "o.m")
+PLACES = (*PLAIN, *COLLECTIONS)
+#: What is written to, and read, in a world without links or embedded objects; and with either.
+BASE = ("owner", "r", "n", "s", "d", "l")
+FIELDS = (*BASE, *LINKS)
+NESTED = (*BASE, "e.r", "e.t", "e.m", "o.r", "o.t", "o.m")
 CLASSES = ("Book", "Vault")
 TYPES = {"owner": "string?", "r": "string?", "n": "int?", "s": "set<string>", "d": "dict<string>",
          "l": "list<string>", "ref": "link:Book", "vault": "link:Vault"}  # fmt: skip
+EMBEDDED = [Property.of("e", "embedded:Inner"), Property.of("o", "list<embedded:Inner>")]
 SCHEMA = Schema(
     [
-        ClassSchema(
-            name,
-            [Property.of(field, kind, queryable=field != "d") for field, kind in TYPES.items()],
-            key="string",
-        )
-        for name in CLASSES
+        *(
+            ClassSchema(
+                name,
+                [
+                    *(Property.of(f, kind, queryable=f != "d") for f, kind in TYPES.items()),
+                    *EMBEDDED,
+                ],
+                key="string",
+            )
+            for name in CLASSES
+        ),
+        ClassSchema("Inner", [Property.of(f, "mixed" if f == "m" else "string?") for f in INNER]),
     ]
 )
 #: Found where a user holds what what they may read does not bring.
@@ -105,11 +121,14 @@ class Search:
 
     def __init__(self, seed: int) -> None:
         self.rng = rng = Random(seed)
-        self.linked = seed % 2 == 1
+        #: Links and queries that follow them; embedded objects and filters that look into them.
+        self.linked, self.nested = seed % 3 == 1, seed % 3 == 2
+        self.places = FIELDS if self.linked else NESTED if self.nested else BASE
         self.count = 0
         self.rules = self.some_rules()
         self.world = World(
-            schema=SCHEMA if self.linked else None,
+            schema=SCHEMA if self.linked or self.nested else None,
+            development=self.nested,  # there any field may be asked for
             rules=lambda _name: self.rules,
             bytes_target=rng.choice([1, 10**6, 10**6]),
             entries_max=rng.choice([3, 1000, 1000]),
@@ -143,13 +162,16 @@ class Search:
         mine = {"owner": "%%user.id"}
         filters: list[Any] = [True, mine, mine, {"n": {"$gt": 1}}, {"owner": {"$ne": "bob"}}]
         filters.append({"owner": {"$exists": False}})
+        if self.nested:
+            filters += [{"e.w": "%%user.id"}, {"o.w": {"$ne": "bob"}}]
         everything = role("owner", {"%%user.id": "owner"})
 
         def some(name: str) -> dict[str, Any]:
             more: dict[str, Any] = {}
             if rng.random() < 0.7:
-                shown = rng.sample(FIELDS, 5 if self.linked else 3)
-                more["fields"] = {f: {"read": True, "write": rng.random() < 0.4} for f in shown}
+                tops = [*dict.fromkeys(name.partition(".")[0] for name in self.places)]
+                shown = rng.sample(tops, 5 if self.linked else 3)
+                more["fields"] = {f: self.some_access(f) for f in shown}
             both = {"read": rng.choice(filters), "write": rng.choice(filters)}
             return role(name, True, document_filters=both, **more)
 
@@ -160,6 +182,13 @@ class Search:
         )
         content = {"default_roles": [everything, some("reader")], "rules": {"Vault": vault}}
         return read_rules(json.dumps(content))
+
+    def some_access(self, name: str) -> dict[str, Any]:
+        rng = self.rng
+        if name in ("e", "o") and rng.random() < 0.7:
+            shown = rng.sample(INNER, rng.randint(1, 2))
+            return {"fields": {f: {"read": True, "write": rng.random() < 0.4} for f in shown}}
+        return {"read": True, "write": rng.random() < 0.4}
 
     def note(self) -> None:
         """What the user may read now may be found."""
@@ -175,8 +204,8 @@ class Search:
                 continue
             self.allowed |= set(CANARY.findall(str(key).encode()))
             view = object_view(state) or {}
-            for name in FIELDS:
-                if not granted.readable.of(name).is_all:
+            for name in PLACES:
+                if not granted.readable.has(name.split(".")):
                     continue
                 place = (class_name, key, name)
                 self.readable.add(place)
@@ -184,12 +213,12 @@ class Search:
                     self.allowed |= fresh.get(place, set())
                 if name in COLLECTIONS:
                     self.allowed |= self.put.get(place, set())
-                self.allowed |= set(CANARY.findall(repr(view.get(name)).encode()))
+                self.allowed |= set(CANARY.findall(repr(_shown(view, name)).encode()))
 
     # -- what happens ----------------------------------------------------------------------------
     def fill(self, device: Device, name: tuple[str, Any]) -> None:
         rng = self.rng
-        names = rng.sample(FIELDS if self.linked else PLAIN[:3] + COLLECTIONS, rng.randint(1, 3))
+        names = rng.sample(self.places, rng.randint(1, 3))
         names += [rng.choice(LINKS)] if self.linked else []
         drawn = {f: self.canary() for f in sorted({*names, rng.choice(["owner", "r"])})}
         for field, text in drawn.items():
@@ -220,14 +249,43 @@ class Search:
                         scope.set_member("s", text, present=rng.random() < 0.7 or not member)
                 elif field == "d":
                     scope.put_item("d", text, text)
-                else:
+                elif field == "l":
                     scope.list_insert("l", edit.editor(scope, "l"), 0, [text])
+                else:
+                    self.inside(edit, field, text)
 
         device.write(act, name)
+
+    def inside(self, edit: Edit, place: str, text: str) -> None:
+        """Write into the embedded object, or into one in the list."""
+        inner, field = self.inner(edit, place[0]), place[2]
+        inner.set("w", self.rng.choice(["ann", "bob"]))
+        held = property_container(inner.view, "m")
+        if field != "m":
+            inner.set(field, text)
+        elif held is None or self.rng.random() < 0.3:
+            edit.nested(inner).set("m", [text])
+        else:
+            inner.list_insert(held, edit.editor(inner, held), 0, [text])
+
+    def inner(self, edit: Edit, name: str) -> Scope:
+        scope, rng = edit.scope(), self.rng
+        if name == "e":
+            held = edit.view[3].get(obj.EMBEDDED, {}).get("e", absent())
+            if not is_alive(held) or rng.random() < 0.1:
+                return scope.create_embedded("e", edit.start_of((obj.EMBEDDED, "e"), held[0]))
+            return scope.embedded("e")
+        editor = edit.editor(scope, "o")
+        if not len(editor) or rng.random() < 0.4:
+            (here,) = scope.list_insert("o", editor, 0, [None])
+        else:
+            here = editor.id_at(rng.randrange(len(editor)))
+        return scope.element("o", editor, here)
 
     def subscribe(self) -> None:
         pool = ["TRUEPREDICATE"] * 4
         pool += ["n > 0", "r != 'x'", "owner == 'ann'", "n == 2 OR s.@count > 0"]
+        pool += ["e.w == 'ann'"] if self.nested else []
         pool = BEYOND if self.linked and self.rng.random() < 0.8 else pool
         queries = {"Book": self.rng.choice(pool)}
         if self.rng.random() < 0.3:  # refused, where there is no role for it
@@ -305,6 +363,15 @@ class Search:
                 texts[name] = text
         wanted = brought(held, texts, SCHEMA)
         return set() if self.ann.holds() == {name: states[name] for name in wanted} else {PROBED}
+
+
+def _shown(view: dict[str, Any], name: str) -> Any:
+    """What is at a place."""
+    first, _, inner = name.partition(".")
+    found = view.get(first)
+    if not inner or not found:
+        return found
+    return found.get(inner) if type(found) is dict else [each.get(inner) for each in found]
 
 
 def main(first: int, count: int) -> None:

@@ -13,6 +13,7 @@ from replication.crdt import object as obj
 from replication.crdt.edit import Author
 from replication.crdt.object import ObjectState, absent, merge
 from replication.crdt.parts import Parts
+from replication.crdt.view import object_view
 from replication.crdt.whole import check_parts, joined
 from replication.model.encoding import pack, unpack_trusted
 from replication.rules import access
@@ -129,6 +130,60 @@ def test_objects_in_a_spread_list_are_read_in_part() -> None:
     held = {name: data for name, _, data in left}
     check_parts(head, Parts(held.get, held.keys))
     assert len(joined(head, Parts(held.get, held.keys))[3][obj.LIST]["o"][1][0]) == 1
+
+
+@pytest.mark.parametrize("count", [1, 600])
+def test_lists_in_mixed_values_of_objects_in_a_list(count: int) -> None:
+    """[RULES-HIDE-1] [RULES-HIDE-2]: each belongs to its property; the longest is spread, too."""
+    edit = Edit(absent(), Author((5, 2), iter(range(1, 10**6)).__next__))
+    edit.create()
+    scope = edit.scope()
+    editor = edit.editor(scope, "o")
+    for at, here in enumerate(scope.list_insert("o", editor, 0, [None] * count)):
+        nested = edit.nested(scope.element("o", editor, here))
+        nested.set("x", [f"shown-{at}", {"deep": [f"shown-{at}"]}])
+        nested.set("y", [f"canary-{at}"] * (600 if at == 0 else 1))
+    parts = Parts()
+    state = merge(absent(), unpack_trusted(pack(edit.finish()[0])), parts)
+    some = access.access(False, {"o": access.access(False, {"x": access.ALL})})
+    head = unpack_trusted(projected_head(pack(state), some))
+    left = projected_parts(travelling(parts), some, state)
+    assert b"canary" not in pack([head, left])
+    held = {name: data for name, _, data in left}
+    check_parts(head, Parts(held.get, held.keys))
+    view = object_view(head, Parts(held.get, held.keys)) or {}
+    assert view["o"] == [{"x": [f"shown-{at}", {"deep": [f"shown-{at}"]}]} for at in range(count)]
+    other = access.access(False, {"o": access.access(False, {"y": access.ALL})})
+    head = unpack_trusted(projected_head(pack(state), other))
+    left = projected_parts(travelling(parts), other, state)
+    assert b"shown" not in pack([head, left])
+    held = {name: data for name, _, data in left}
+    view = object_view(head, Parts(held.get, held.keys)) or {}
+    assert view["o"][0] == {"y": ["canary-0"] * 600}
+
+
+def test_an_edit_in_a_mixed_value_of_an_object_in_a_list() -> None:
+    """[RULES-HIDE-1]: known where the object is in the head, else the state has to be sent."""
+    edit = Edit([1, 1, [], {}], Author((5, 2), iter(range(1, 10**6)).__next__))
+    scope = edit.scope()
+    editor = edit.editor(scope, "o")
+    (here,) = scope.list_insert("o", editor, 0, [None])
+    edit.nested(scope.element("o", editor, here)).set("x", [1])
+    start, state = edit.finish()
+    again = Edit(state, Author((6, 2), iter(range(10**6, 10**7)).__next__))
+    editor = again.editor(again.scope(), "o")
+    inner = again.scope().element("o", editor, here)
+    (name,) = inner.view[obj.CONTAINER]
+    inner.list_insert(name, again.editor(inner, name), 0, [2])
+    delta = pack(again.finish()[0])
+    of_x = access.access(False, {"o": access.access(False, {"x": access.ALL})})
+    of_y = access.access(False, {"o": access.access(False, {"y": access.ALL})})
+    assert projected_delta(delta, of_x, state) == delta
+    hidden = projected_delta(delta, of_y, state)
+    assert hidden is None or obj.CONTAINER not in unpack_trusted(hidden)[3]
+    with pytest.raises(UnknownHomeError):
+        projected_delta(delta, of_x, [1, 1, [], {}])
+    assert start
 
 
 def test_a_stamp_that_only_hidden_fields_share_stays() -> None:

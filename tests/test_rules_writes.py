@@ -14,6 +14,7 @@ from server_files import SCHEMA, ClientFile, new_namespace, server_state, server
 from test_rules_roles import bound, role, rules
 
 from replication import limits
+from replication.crdt import object as obj
 from replication.crdt.object import is_alive
 from replication.crdt.view import object_view
 from replication.history.changeset import ATOMIC
@@ -407,6 +408,41 @@ def test_keys_of_every_type_are_named(key: Any, named: str) -> None:
     assert refusal[2] == key
     assert refusal[5].startswith(f"Book {named}")
     assert len(refusal[5]) < 300
+
+
+MIXED = {"stops": {"fields": {"city": {"write": True}, "anything": {"read": True}}}}
+
+
+@pytest.mark.parametrize("elements", [1, 600])
+def test_a_list_in_a_mixed_value_of_an_object_in_a_list(elements: int) -> None:
+    """[RULES-WRITE-2]: who may write another field of that object may not write into it."""
+    space = new_namespace()
+    owner, ann = ClientFile(space, "owner"), ClientFile(space)
+    ann.roles = bound(rules(role("r", fields=MIXED)))
+
+    def fill(edit: Edit) -> None:
+        edit.create()
+        scope = edit.scope()
+        editor = edit.editor(scope, "stops")
+        for here in scope.list_insert("stops", editor, 0, [None] * elements):
+            inner = scope.element("stops", editor, here)
+            inner.set("city", "Rome")
+            edit.nested(inner).set("anything", [1, 2])
+
+    def inside(edit: Edit) -> None:
+        scope = edit.scope()
+        editor = edit.editor(scope, "stops")
+        inner = scope.element("stops", editor, editor.id_at(elements - 1))
+        (name,) = inner.view[obj.CONTAINER]
+        inner.list_insert(name, edit.editor(inner, name), 0, [99])
+        inner.set("city", "Oslo")
+
+    owner.write(fill)
+    (refusal,) = ann.write(inside).refusals
+    assert (refusal[3][0], refusal[3][2]) == ("stops", "anything")
+    assert refusal[8] == "fields.stops.fields.anything.write"
+    stops = (server_view(space.store, key=1) or {})["stops"]
+    assert stops[-1] == {"anything": [1, 2], "city": "Oslo"}
 
 
 # -- filters on paths ------------------------------------------------------------------------------

@@ -7,15 +7,18 @@ Rule 2: nothing of a hidden field is left: no value, no member, key or element, 
 Rule 3: a container belongs to the property that its home leads to; one that has no home in a state
         is hidden. Where a delta edits one that is not known here any more, that can't be told:
         `UnknownHomeError`, and the state has to be sent.
-Rule 4: of objects in a list that are readable in part, lists and dictionaries in mixed values are
-        hidden.
+Rule 4: an object in a list is looked up like any other. Where the list is spread over parts, those
+        of a state are at hand; for a delta that edits a container in it, Rule 3 holds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from replication.crdt import object as obj
+from replication.crdt.list import Id
+from replication.crdt.lookup import Here
 from replication.crdt.object import Fields, ObjectState
 from replication.crdt.parts import Parts
 from replication.crdt.register import Groups
@@ -71,7 +74,8 @@ def seen_fields(fields: QueryFields, access: Access) -> QueryFields:
 
     def read(name: bytes) -> bytes | None:
         data = None if parts is None else parts.read(name)
-        return None if data is None else _part(unpack_trusted(name)[0], data, access, held)
+        path = unpack_trusted(name)[0]
+        return None if data is None else _part(path, 0, data, access, held, parts)
 
     return QueryFields(_fields(held, access, held), Parts(read))
 
@@ -83,26 +87,26 @@ def projected_parts(parts: list[list[Any]], access: Access, state: ObjectState) 
         state: the decoded head, whole.
     """
     out = []
+    held = {name: data for name, _, data in parts}
     for name, version, data in parts:
         path = unpack_trusted(name)[0]
-        kept = _part(path, data, access, state[3])
+        kept = _part(path, 0, data, access, state[3], Parts(held.get))
         if kept is not None:
             out.append([name, version, kept])
     return out
 
 
-def _fields(fields: Fields, access: Access, base: Fields | None) -> Fields:
-    """Args: base: the fields here; None for those of an object in a list. Rule 4."""
+def _fields(fields: Fields, access: Access, base: Fields) -> Fields:
+    """Args: base: the fields here."""
     out: Fields = {}
     for kind, held in fields.items():
         kept: Any
         if kind == obj.REGISTER:
             kept = _groups(held, access)
         elif kind == obj.CONTAINER:
-            kept = {} if base is None else _containers(held, access, base)
+            kept = _containers(held, access, base)
         else:
-            inside = {} if base is None else base.get(kind) or {}
-            kept = _named(kind, held, access, None if base is None else inside)
+            kept = _named(kind, held, access, base.get(kind) or {})
         if kept:
             out[kind] = kept
     return out
@@ -117,16 +121,14 @@ def _groups(groups: Groups, access: Access) -> Groups:
     return out
 
 
-def _named(
-    kind: int, held: dict[str, Any], access: Access, base: dict[str, Any] | None
-) -> dict[str, Any]:
+def _named(kind: int, held: dict[str, Any], access: Access, base: dict[str, Any]) -> dict[str, Any]:
     out = {}
     for name, content in held.items():
         inner = access.of(name)
         if inner.is_all:
             out[name] = content
         elif not inner.is_none and kind not in _WHOLE:
-            out[name] = _partly(kind, content, inner, None if base is None else base.get(name))
+            out[name] = _partly(kind, content, inner, base.get(name))
     return out
 
 
@@ -141,7 +143,18 @@ def _partly(kind: int, content: Any, access: Access, base: Any) -> Any:
             for key, item in content[2].items()
         }
         return [content[0], _erasures(content[1]), items]
-    return [content[0], _chunk(content[1], access)] if len(content) == 2 else content
+    if len(content) != 2:
+        return content  # its elements are in parts
+    return [content[0], _chunk(content[1], access, _objects_in(base))]
+
+
+def _objects_in(held: Any) -> dict[Id, Fields]:
+    """The objects in a list, as far as they are not in parts."""
+    return _objects(held[1]) if held and len(held) == 2 else {}
+
+
+def _objects(chunk: Any) -> dict[Id, Fields]:
+    return {(ident, sequence): fields for ident, sequence, fields in chunk[4]}
 
 
 def _erasures(groups: Groups) -> Groups:
@@ -154,12 +167,15 @@ def _erasures(groups: Groups) -> Groups:
     return out
 
 
-def _chunk(chunk: Any, access: Access) -> Any:
-    """A list's places and elements stay; of what is in it only objects, in part. Rule 4."""
+def _chunk(chunk: Any, access: Access, base: Mapping[Id, Fields]) -> Any:
+    """A list's places and elements stay; of what is in it only objects, in part."""
     runs, sets, moves, erased, contents = chunk
     runs = [[*run[:5], [None] * len(run[5])] if type(run[5]) is list else run for run in runs]
     sets = [[*item[:4], None] for item in sets]
-    contents = [[*item[:2], _fields(item[2], access, None)] for item in contents]
+    contents = [
+        [ident, sequence, _fields(fields, access, base.get((ident, sequence), {}))]
+        for ident, sequence, fields in contents
+    ]
     return [runs, sets, moves, erased, contents]
 
 
@@ -201,25 +217,38 @@ def _home(name: bytes, held: dict[bytes, Any]) -> Any:
     return held[name][0] if name in held else None
 
 
-def _part(path: list[Any], data: bytes, access: Access, base: Fields | None) -> bytes | None:
-    """One part, at a path below fields; None where it is hidden."""
-    kind, slot, *rest = path
+def _part(
+    path: list[Any], at: int, data: bytes, access: Access, base: Fields | None, parts: Parts | None
+) -> bytes | None:
+    """What is left of one part; None where it is hidden.
+
+    Args:
+        at: where in the path the fields are that `access` and `base` are about.
+        base: None for those of an object that is not here.
+        parts: the parts as they are, to look up objects in lists. Rule 4.
+    """
+    kind, slot = path[at : at + 2]
     if kind == obj.CONTAINER:
-        if base is None:
-            return data if access.is_all else None
-        owner = owner_of(slot, base.get(obj.CONTAINER) or {}, {})
-        return data if owner is not None and access.of(owner).is_all else None
+        containers = (base or {}).get(obj.CONTAINER) or {}
+        owner = owner_of(slot, containers, {}) if slot in containers else None
+        readable = access.is_all if owner is None else access.of(owner).is_all
+        return data if readable else None
     inner = access.of(slot)
     if inner.is_all:
         return data
     if inner.is_none or kind in _WHOLE:
         return None
-    held = None if base is None else (base.get(kind) or {}).get(slot)
+    held = (base or {}).get(kind, {}).get(slot)
+    at += 2
     if kind == obj.EMBEDDED:
-        return _part(rest, data, inner, None if held is None else held[3])
+        return _part(path, at, data, inner, held and held[3], parts)
     if kind == obj.DICTIONARY:
-        item = None if held is None else held[2].get(rest[0])
-        return _part(rest[1:], data, inner, None if item is None else item[3])
-    if rest:
-        return _part(rest[1:], data, inner, None)
-    return pack(_chunk(unpack_trusted(data), inner))
+        item = held and held[2].get(path[at])
+        return _part(path, at + 1, data, inner, item and item[3], parts)
+    if at == len(path):
+        chunk = unpack_trusted(data)
+        return pack(_chunk(chunk, inner, _objects(chunk)))
+    here = (path[at][0], path[at][1])
+    above = tuple(tuple(step) if type(step) is list else step for step in path[:at])
+    found = Here(held, parts, above).about(here).contents.get(here) if held else None
+    return _part(path, at + 1, data, inner, found, parts)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from bson.objectid import ObjectId
 
 from replication.crdt import object as obj
+from replication.crdt.lookup import Here
 from replication.crdt.object import Fields, ObjectState
 from replication.crdt.parts import Parts, Path
 from replication.crdt.view import object_view, queryable
@@ -269,10 +270,12 @@ class _Trial:
             return self._items(content, access, base, path)
         if kind != obj.LIST or any(content[1][:4]) or (base is None or content[0] != base[0]):
             return None
-        kept = [
-            [*item[:2], self.fields(item[2], access, None, (*path, (item[0], item[1])))]
-            for item in content[1][4]
-        ]
+        elements = Here(base, self._judge.parts, path)
+        kept = []
+        for ident, sequence, fields in content[1][4]:
+            here = (ident, sequence)
+            inside = elements.about(here).contents.get(here, {})
+            kept.append([ident, sequence, self.fields(fields, access, inside, (*path, here))])
         return [content[0], [*content[1][:4], [item for item in kept if item[2]]]]
 
     def _items(self, content: Any, access: Access, base: Any, path: Path) -> Any:
