@@ -72,6 +72,31 @@ def test_a_query_that_asks_for_a_hidden_field_is_refused() -> None:
     assert issubclass(NotReadableError, QueryError)
 
 
+def test_a_query_on_a_readable_field_of_an_embedded_object() -> None:
+    """[RULES-READ-2]: what it asks for may be read, what is beside it is not asked for."""
+    types = Types(SCHEMA, UNCONFIGURED)
+    some = {"fields": {"city": {"read": True}}}
+    roles = bound(rules(role("a", fields={"home": some, "stops": some, "rooms": some})))
+
+    def refused(text: str) -> str:
+        try:
+            check_queries({"Book": text}, types, development=True, roles=roles)
+        except NotReadableError as error:
+            return str(error).rpartition(": ")[2]
+        return ""
+
+    for text in ("home.city == 'x'", "stops.city == 'x'", "ANY stops.city == 'x'"):
+        assert refused(text) == ""
+        assert View({"Book": text}, types, roles.sight).queries["Book"].text
+    assert refused("ANY home.marks == 1") == "Book.home.marks"
+    assert refused("home == null") == "Book.home"
+    assert refused("stops.@count > 1") == "Book.stops"
+    assert refused("stops[0].city == 'x'") == "Book.stops"
+    assert refused("rooms.key.city == 'x'") == "Book.rooms.key.city"
+    assert refused("home.city == 'x' AND home.marks.@count == 0") == "Book.home.marks"
+    assert refused("TRUEPREDICATE SORT(home.marks ASC) LIMIT(1)") in ("", "Book.home.marks")
+
+
 def test_a_filter_on_a_path() -> None:
     """[RULES-READ-1] [RULES-FILTER-1]"""
     types = Types(SCHEMA, UNCONFIGURED)

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from replication.crdt import object as obj
 from replication.crdt.object import Fields, ObjectState
 from replication.query import Query
-from replication.query.ast import Field, Operand, Path
+from replication.query.ast import Field, Operand, Path, StepKind
 from replication.query.query import operands_of
 
 #: Names of fields, from the object down.
@@ -23,14 +23,18 @@ _PLAIN = (obj.COUNTER, obj.SET, obj.DICTIONARY, obj.LIST, obj.TEXT)
 
 
 def asked_about(query: Query) -> frozenset[Way]:
-    """The ways to what decides whether a query holds for an object."""
-    return frozenset(_way(each) for part in query.branches for each in operands_of(part))
+    """The ways to what decides about an object: as far as names lead, else to all that is there."""
+    ways = {_way(each) for part in query.branches for each in operands_of(part)}
+    named = {way[0] for way in ways if way}
+    return frozenset({way for way in ways if way} | {(name,) for name in query.fields - named})
 
 
 def _way(operand: Operand) -> Way:
-    assert isinstance(operand, Field | Path), "filters have no sub-queries"
-    steps = operand.steps if isinstance(operand, Path) else ()
-    return (operand.name, *(step.name for step in steps))
+    if isinstance(operand, Path) and operand.name:
+        if all(step.kind is StepKind.NAME for step in operand.steps):
+            return (operand.name, *(step.name for step in operand.steps))
+        return (operand.name,)
+    return (operand.name,) if isinstance(operand, Field) else ()
 
 
 def touches(fields: Fields, ways: Iterable[Way]) -> bool:

@@ -40,6 +40,7 @@ from replication.rules.access import Access
 from replication.rules.project import seen_fields
 from replication.rules.roles import Denied, Granted, Roles
 from replication.rules.sight import EVERYTHING, NOTHING, Sight
+from replication.server.touched import asked_about
 from replication.server.types import Types
 from replication.storage.contract import Writer
 from replication.storage.graph import Lens
@@ -308,10 +309,11 @@ def read_of(view: View) -> dict[str, set[str]]:
 
 
 def hidden(query: Query, readable: Access) -> list[str]:
-    """The fields that a query asks for and that may not be read. Rule 4."""
+    """The fields that a query asks for and that may not be read, as paths. Rule 4."""
     if readable.is_all:
         return []
-    return sorted(name for name in query.fields - {KEY_NAME} if not readable.of(name).is_all)
+    ways = {way for way in asked_about(query) if way[0] != KEY_NAME}
+    return sorted(".".join(way) for way in ways if not readable.has(way))
 
 
 @lru_cache(maxsize=1024)
