@@ -24,7 +24,7 @@ from replication.query.compare import equal
 from replication.rules.roles import Roles, Rules
 from replication.server.namespace import Namespace
 from replication.server.refusals import ATOMIC as ATOMIC_REASON
-from replication.server.refusals import DELETED, MORE, NOT_PERMITTED
+from replication.server.refusals import DELETED, MORE, NOT_PERMITTED, REPLACED
 
 Act = Callable[[Edit], None]
 
@@ -443,6 +443,37 @@ def test_a_list_in_a_mixed_value_of_an_object_in_a_list(elements: int) -> None:
     assert refusal[8] == "fields.stops.fields.anything.write"
     stops = (server_view(space.store, key=1) or {})["stops"]
     assert stops[-1] == {"anything": [1, 2], "city": "Oslo"}
+
+
+def lied_about() -> Act:
+    """An edit of what is in `anything` that says it is in `title`."""
+
+    def act(edit: Edit) -> None:
+        scope = edit.scope()
+        (name,) = scope.view[obj.CONTAINER]
+        scope.list_insert(name, edit.editor(scope, name), 0, [99])
+        scope.delta[obj.CONTAINER][name][0] = [obj.REGISTER, "title"]
+
+    return act
+
+
+@pytest.mark.parametrize("ruled", [False, True])
+def test_a_lie_about_where_a_list_is(ruled: bool) -> None:
+    """[RULES-WRITE-2] UP-11: it would be written to under another property's rule, and be lost."""
+    space = new_namespace()
+    ann = ClientFile(space)
+
+    def fill(edit: Edit) -> None:
+        setting(title="x")(edit)
+        edit.nested(edit.scope()).set("anything", [1, 2])
+
+    assert ann.write(fill).refusals == []
+    if ruled:
+        fields = {"title": {"write": True}, "anything": {"read": True}}
+        ann.roles = bound(rules(role("r", fields=fields)))
+    (refusal,) = ann.write(lied_about()).refusals
+    assert refusal[3:5] == [["anything"], NOT_PERMITTED if ruled else REPLACED]
+    assert server_view(space.store, key=1) == {"anything": [1, 2], "title": "x"}
 
 
 # -- filters on paths ------------------------------------------------------------------------------

@@ -203,7 +203,7 @@ def owner_of(name: bytes, held: dict[bytes, Any], here: dict[bytes, Any]) -> str
         _, *rest = unpack_trusted(name)
         if type(rest[0]) is str:  # of a default
             return rest[0]
-        home = _home(name, held) or _home(name, here)
+        home = _home(name, here) or _home(name, held)  # what a delta says may be a lie
         if not home:
             return None
         if home[0] != obj.CONTAINER:

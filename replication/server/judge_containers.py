@@ -7,6 +7,7 @@ Rule 2: an edit of a container that is shown here is taken; one of a container t
         refused write".
 Rule 3: what is in a container is judged as the elements or keys of a mixed collection are.
 Rule 4: nothing is taken that is deeper than would be shown.
+Rule 5: a container that is here stays where it is: whoever says that it is elsewhere is refused.
 """
 
 from __future__ import annotations
@@ -82,6 +83,10 @@ class ContainerTrial:
     def _one(self, name: bytes) -> Any:
         """What may be merged of one container, those around it being judged already."""
         home, delta = self._news[name]
+        known = self._home_here(name)
+        if home and known and home != known:
+            self._refuse(name)
+            return None
         steps = self._made(name, home) if home else None
         if steps is None:
             steps = trail(self._base, name, self._element_here)
@@ -115,9 +120,9 @@ class ContainerTrial:
     def _refuse(self, name: bytes) -> None:
         """Refuse an edit of what is not shown here. Rule 2."""
         path = (*self._path, obj.CONTAINER, name)
-        held = self._base.get(obj.CONTAINER, {}).get(name)
-        if held is not None and held[0]:
-            self._judge.trails[name] = (*self._path, *_steps([held[0]]))
+        known = self._home_here(name)
+        if known:
+            self._judge.trails[name] = (*self._path, *_steps([known]))
             message = "was replaced meanwhile, or what it was in"
             self._judge.refuse(path, REPLACED, f"{self._judge.name(path)} {message}")
         else:
@@ -125,6 +130,11 @@ class ContainerTrial:
             self._judge.trails[name] = (*self._path, *_steps([home] if home else []))
             message = "a list or dictionary it writes to was refused, or never came here"
             self._judge.refuse(path, DEPENDS, f"{self._judge.name(path)}: {message}")
+
+    def _home_here(self, name: bytes) -> Any:
+        """Where a container is, if it is here."""
+        held = self._base.get(obj.CONTAINER, {}).get(name)
+        return None if held is None else held[0]
 
     def _property(self, steps: list[Home]) -> Property | None:
         return None if self._owner is None else self._owner.properties.get(steps[0][1])
