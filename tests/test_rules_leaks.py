@@ -83,7 +83,7 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
 #: The first seed to be tried where it is a long way to one that finds something.
 FIRST = {
     "the lens on fields behind links": 16,
-    "the lens on what FOLLOW begins with": 70,
+    "the lens on what FOLLOW begins with": 811,
     "the fields of what is brought along": 25,
 }
 
@@ -91,7 +91,7 @@ FIRST = {
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_search_finds_a_leak(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*MUTANTS[name])
-    for seed in range(FIRST.get(name, 0), 400):
+    for seed in range(first := FIRST.get(name, 0), first + 400):
         if Search(seed).run():
             return
     raise AssertionError(f"without {name} nothing was found")
