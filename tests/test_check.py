@@ -169,6 +169,7 @@ REFUSED: dict[str, Any] = {
     "names that do not ascend": fields({1: {"b": 1, "a": 1}}),
     # -- groups
     "groups that are no list": fields({0: {}}),
+    "groups that are a number": fields({0: 5}),
     "no group": registers(),
     "a group that is no list": registers({}),
     "a group of four": registers([5, 2, {"a": 1}, 5]),
