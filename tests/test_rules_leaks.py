@@ -27,6 +27,12 @@ def test_nothing_leaks(first: int) -> None:
         assert search.run() == set(), f"python tests/rules_leaks.py {seed} 1"
 
 
+@pytest.mark.parametrize("seed", [700333, 700558, 700678])
+def test_members_that_may_not_be_read_any_more(seed: int) -> None:
+    """[RULES-HIDE-3]: a download sent them as they were by then, as they had been members."""
+    assert Search(seed).run() == set()
+
+
 def test_what_may_be_read_is_found() -> None:
     """The search is one: most of what it may find it does find."""
     allowed = found = 0

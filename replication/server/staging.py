@@ -39,11 +39,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from replication.crdt.view import shows
+from replication.crdt.parts import Parts
+from replication.crdt.view import queryable, shows
 from replication.errors import DecodeError, ErrorCode, RemoteProtocolError
 from replication.history.changeset import outline_trusted
 from replication.model.encoding import key_bytes, pack, unpack, unpack_trusted
-from replication.model.values import Key
+from replication.model.values import Key, Link
 from replication.protocol.body import AuthorOp, DeltaOp, EvictOp, Operation, SchemaOp, StateOp
 from replication.rules.access import Access
 from replication.rules.project import is_hidden, projected_parts
@@ -273,13 +274,23 @@ class Staging:
             if stored is None or not shows(stored.head):
                 continue  # deleted since, which the log tells
             if side == 0:
-                yield self._whole(reader, name[0], stored), number
+                if self._may_be_read(reader, name[0], stored):
+                    yield self._whole(reader, name[0], stored), number
             elif not self._new.sees(name[0], present(reader, name[0], stored.key, stored)):
                 yield EvictOp(name[0], stored.key), number
 
     def _resent(self, old: Members, new: Members) -> set[Name]:
         """The members at both ends of which other fields are shown than before."""
         return {name for name in old.keys() & new.keys() if self._is_resent(name[0])}
+
+    def _may_be_read(self, reader: Reader, class_name: str, stored: StoredObject) -> bool:
+        """Whether a member of before may be read as it is now."""
+        lens = self._new.lens
+        if lens is None:
+            return True
+        parts = {part.name: part.data for part in reader.parts(class_name, stored.row)}
+        fields = queryable(unpack_trusted(stored.head), Parts(parts.get))
+        return lens(Link(class_name, stored.key), fields) is not None
 
     def _whole(self, reader: Reader, class_name: str, stored: StoredObject) -> StateOp:
         readable = self._new.access(class_name)
@@ -399,7 +410,10 @@ class Staging:
         name = (class_name, key_bytes(key))
         held = not old.is_local and name in self._members(reader, old, self._start)
         member = not new.is_local and name in self._members(reader, new, self._began)
-        if stored is not None and (new.sees(class_name, now) or (member and now.is_alive)):
+        shown = stored is not None and new.sees(class_name, now)
+        if member and now.is_alive and stored is not None and not shown:
+            shown = self._may_be_read(reader, class_name, stored)
+        if stored is not None and shown:
             assert self._began is not None, "it began with the first message"
             sent = self._is_resent(class_name) or not (held or old.sees(class_name, now))
             if stored.version <= self._began and sent:
