@@ -16,7 +16,6 @@ from replication.server import exact, feed, staging, view
 from replication.server.shared import Shared
 from replication.server.touches import Touched
 from replication.server.view import View
-from replication.storage.graph import Graph
 
 
 @pytest.mark.parametrize("first", range(0, 60, 10))
@@ -81,7 +80,6 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     ),
     "the lens on what links lead to": (view, "lens_of", lambda sight, types: None),
     "the lens on fields behind links": (view, "seen_fields", lambda fields, access: fields),
-    "the lens on what FOLLOW begins with": (Graph, "seen", lambda self, node: node),
     "the fields of what is brought along": (exact, "state_op", whole_state),
 }  # fmt: skip
 
@@ -89,7 +87,6 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
 #: The first seed to be tried where it is a long way to one that finds something.
 FIRST = {
     "the lens on fields behind links": 16,
-    "the lens on what FOLLOW begins with": 811,
     "the fields of what is brought along": 25,
 }
 
