@@ -97,10 +97,6 @@ class Graph:
         fields = self._load((link.class_name, key_bytes(link.key)), link)
         return None if fields is None else Node(self, link, fields)
 
-    def seen(self, node: Node) -> Node | None:
-        """A row that was judged, as who comes to it over a link sees it. Rule 4."""
-        return node if self._lens is None else self.find(node.link)
-
     def find(self, link: Link) -> Node | None:
         """One object. Rules 1 and 4."""
         name = (link.class_name, key_bytes(link.key))
