@@ -119,6 +119,7 @@ def test_every_field_has_a_check() -> None:
         ("versions", [1] * 100, [1] * 101),
         ("queries", {"a": "q"}, {"a": 1}),
         ("queries", {"a": "q" * limits.QUERY_BYTES_MAX}, {"a": "q" * (limits.QUERY_BYTES_MAX + 1)}),
+        ("queries", {}, {"a": "é" * limits.QUERY_BYTES_MAX}),
         ("message", "m" * limits.ERROR_MESSAGE_BYTES_MAX, "é" * limits.ERROR_MESSAGE_BYTES_MAX),
         ("size", limits.BODY_BYTES_MAX, limits.BODY_BYTES_MAX + 1),
         ("cursor", 2**63 - 1, -1),
@@ -155,6 +156,15 @@ def test_every_field_has_a_check() -> None:
 def test_fields_at_their_limits(field: str, good: Any, bad: Any) -> None:
     assert FIELDS[field](good)
     assert not FIELDS[field](bad)
+
+
+@pytest.mark.parametrize("number", [-1, limits.TIME_MAX + 1, 1.0, None, True])
+def test_a_refusal_names_a_client_version(number: Any) -> None:
+    """REFUSAL-2"""
+    item = [limits.TIME_MAX, "Book", 1, [], "no permission", "why"]
+    assert read_refusal(item).packed() == item
+    with pytest.raises(DecodeError, match="no client version"):
+        read_refusal([number, *item[1:]])
 
 
 @pytest.mark.parametrize(

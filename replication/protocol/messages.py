@@ -298,11 +298,14 @@ def _binary(most: int) -> Check:
     return lambda value: type(value) is bytes and len(value) <= most
 
 
+_QUERY = _text(QUERY_BYTES_MAX)
+
+
 def _queries(value: Any) -> bool:
     return (
         type(value) is dict
         and len(value) <= SUBSCRIPTIONS_MAX
-        and all(type(text) is str and len(text) <= QUERY_BYTES_MAX for text in value.values())
+        and all(map(_QUERY, value.values()))
         and all(type(name) is str for name in value)
     )
 

@@ -23,6 +23,7 @@ from replication.limits import (
     ROLE_NAME_BYTES_MAX,
     RULE_CLAUSE_BYTES_MAX,
     SEQUENCE_MAX,
+    TIME_MAX,
 )
 from replication.model.values import Key
 
@@ -70,8 +71,10 @@ def read_refusal(item: Any) -> Refusal:
     Raises:
         DecodeError: it is none.
     """
-    if type(item) is not list or len(item) not in (6, 9) or type(item[0]) is not int:
+    if type(item) is not list or len(item) not in (6, 9):
         raise DecodeError(f"{item!r:.60} is no refusal")
+    if type(item[0]) is not int or not 0 <= item[0] <= TIME_MAX:
+        raise DecodeError(f"{item[0]!r:.60} is no client version of a refusal")
     refusal = Refusal(*item)
     if refusal.class_name != "":
         check_class_name(refusal.class_name)
