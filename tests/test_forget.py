@@ -417,3 +417,15 @@ def test_the_places_of_a_run_stay_a_run() -> None:
     after = [1, 1, [], {obj.LIST: {"l": [[], [[], [], [], [], []]]}}]
     fitted = Rebase(before, after, held=True).take(delta)
     assert fitted[3][obj.LIST]["l"][1][0] == [[2, 1, 0, 6, 2, ["a", "b", "c"]]]
+
+
+def test_defaults_over_a_write_keep_what_they_share() -> None:
+    """[FORGET-10] It is named by the time and the author of that write, which differ."""
+    device = Replica(2)
+    device.write(lambda edit: edit.create())
+    device.write(lambda edit: edit.scope().set("v", 0))
+    device.write(lambda edit: edit.nested(edit.scope()).set_default("v", ["a"]))
+    device.write(lambda edit: edit.nested(edit.scope()).set_default("v", {"k": 1}))
+    device.state = forget(device.state)
+    device.write(lambda edit: edit.nested(edit.scope()).set_default("v", ["b"]))
+    assert object_view(device.state) == {"v": ["a", "b"]}

@@ -239,6 +239,10 @@ def test_a_part_of_a_text_is_an_update() -> None:
         state = [[[1, 2, 2]], [], [[0, len(data), zlib.crc32(data)]], 1]
         parts = Parts(held.get, held.keys)
         assert accepted(check_text_parts, state, parts, (6, "t")) == fits
+    held = {part_name((6, "t"), [], 0): pack(AB)}
+    for size, fits in ((len(AB), True), (len(AB) + 1, False), (len(AB) - 1, False)):
+        state = [[[1, 2, 2]], [], [[0, size, zlib.crc32(AB)]], 1]
+        assert accepted(check_text_parts, state, Parts(held.get, held.keys), (6, "t")) == fits
 
 
 #: As large as a part may become, alone.

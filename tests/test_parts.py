@@ -11,11 +11,12 @@ from replication.crdt import check
 from replication.crdt import list as lists
 from replication.crdt import object as obj
 from replication.crdt.check import check_part
+from replication.crdt.container import collection_of
 from replication.crdt.incarnation import clone
 from replication.crdt.list import expand, part_of
 from replication.crdt.object import absent, merge
 from replication.crdt.parts import Parts, part_name
-from replication.crdt.view import list_values, object_view
+from replication.crdt.view import column_values, list_values, object_view
 from replication.crdt.whole import check_parts, joined
 from replication.errors import DecodeError, LimitExceededError
 from replication.model.encoding import pack, unpack_trusted
@@ -218,6 +219,15 @@ def test_dropping_a_path_takes_what_is_below_it_and_nothing_else() -> None:
     assert parts.changes() == dict.fromkeys([*gone, part_name((4, "l"), [], 1)])
 
 
+def test_what_is_looked_at_is_what_was_written_last() -> None:
+    name = part_name((3, "l"), [], 0)
+    stored = {name: pack(["stored"])}
+    parts = Parts(stored.get, stored.keys, lambda name: unpack_trusted(stored[name]))
+    assert parts.look((3, "l"), [], 0) == ["stored"]
+    parts.store((3, "l"), [], 0, ["written"])
+    assert parts.look((3, "l"), [], 0) == ["written"]
+
+
 def test_each_id_belongs_to_one_part() -> None:
     entries = [[0, 0, 5], [2, 5, 1], [2, 9, 0]]
     for here, at in [((0, 1), 0), ((2, 4), 0), ((2, 5), 1), ((2, 8), 1), ((2, 9), 2), ((9, 1), 2)]:
@@ -315,3 +325,11 @@ def test_a_part_is_about_its_own_ids_alone() -> None:
 
     found = [(a, b) for a in (2, 3, 4, 5) for b in (3, 4, 5, 6) if fits(a, b)]
     assert found == [(2, 5), (2, 6), (3, 5), (3, 6)]
+
+
+def test_what_has_no_list_and_no_registers_has_none_to_show() -> None:
+    assert collection_of({}, obj.LIST, b"of nobody") is None
+    assert collection_of({}, obj.LIST, "l") is None
+    device, _ = stored_list(1, 2)
+    assert list(device.state[3]) == [obj.LIST]
+    assert column_values(device.state, ["title"]) == {"title": None}

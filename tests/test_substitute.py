@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from made_updates import typed
 from replicas import Replica, all_deltas, folded, wander, world
 from state_strategies import OBJECTS
 from text_strategies import session
@@ -192,3 +193,10 @@ def test_the_renaming_that_changes_nothing(state: Any) -> None:
     """[SUBST-4]"""
     same = Substitution(lambda *stamp: stamp, lambda *here: here)
     assert pack(same.object(state)) == pack(state)
+
+
+def test_what_others_typed_keeps_its_name() -> None:
+    """[SUBST-6]: pending units stand beside those of clients that are not renamed."""
+    pending = in_object(text_of(read_update(typed(7, 0, (5, 3), (6, 0), "x")), 2))
+    renamed = in_object(text_of(read_update(typed(8, 0, (5, 3), (6, 0), "x")), 9))
+    assert Reclient(9, lambda client: client + 1).object(("Note", b"1"), pending) == renamed

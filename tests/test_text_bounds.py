@@ -12,11 +12,24 @@ from replication.crdt.delta import inserted, told
 from replication.crdt.document import pieces_of
 from replication.crdt.parts import Parts
 from replication.crdt.text import check_text, merge_text
-from replication.crdt.union import causal, union
+from replication.crdt.union import causal, is_whole, union
 from replication.crdt.units import Run, Update
-from replication.crdt.updates import EMPTY, read_number, read_update, write_number, write_update
-from replication.errors import DecodeError
-from replication.limits import SEQUENCE_MAX, TEXT_CLOCK_MAX, TEXT_TAIL_BYTES_MAX
+from replication.crdt.updates import (
+    EMPTY,
+    check_format,
+    read_number,
+    read_update,
+    write_number,
+    write_update,
+)
+from replication.errors import DecodeError, LimitExceededError
+from replication.limits import (
+    SEQUENCE_MAX,
+    TEXT_CLOCK_MAX,
+    TEXT_FORMAT_BYTES_MAX,
+    TEXT_FORMAT_DEPTH_MAX,
+    TEXT_TAIL_BYTES_MAX,
+)
 
 
 def accepted(owners: Any, *tail: bytes, following: int = 0) -> bool:
@@ -156,6 +169,34 @@ def test_formats_that_all_understand(spelled: bytes, fits: bool) -> None:
         read_update(data)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "fits"),
+    [
+        ("n", '"' + "v" * (TEXT_FORMAT_BYTES_MAX - 3) + '"', True),
+        ("n", '"' + "v" * (TEXT_FORMAT_BYTES_MAX - 2) + '"', False),
+        ("é", '"' + "v" * (TEXT_FORMAT_BYTES_MAX - 3) + '"', False),
+        ("n", "[" * TEXT_FORMAT_DEPTH_MAX + "]" * TEXT_FORMAT_DEPTH_MAX, True),
+        ("n", '[{"a":[{"a":[{"a":[{"a":1}]}]}]}]', True),
+        ("n", '[{"a":[' + "{},{},{},{},{},{}" + "]}]", False),
+    ],
+)  # fmt: skip
+def test_a_format_is_bounded_in_bytes_and_depth(name: str, value: str, fits: bool) -> None:
+    """[TEXT-4]"""
+    if fits:
+        check_format(name, value)
+        return
+    with pytest.raises(LimitExceededError):
+        check_format(name, value)
+
+
+def test_an_update_of_an_unknown_client_is_not_whole_without_its_first_unit() -> None:
+    lacking = Update({5: [(0, 1, (6, 3), None, "a")]})
+    following = causal(lacking, {})
+    assert following.is_empty
+    assert not is_whole(following, lacking, {})
+    assert is_whole(lacking, lacking, {})
+
+
 # -- what changed ----------------------------------------------------------------------------------
 def test_neighbours_of_one_format_are_one_step_however_it_is_spelled() -> None:
     """Rule 3."""
@@ -174,6 +215,7 @@ def test_what_native_code_tells() -> None:
     assert told([{"retain": 3}, {"insert": "x"}, {"delete": 1}], before) == [
         {"retain": 2}, {"insert": "x"}, {"delete": 1},
     ]  # fmt: skip
+    assert told([{"retain": 3}, {"retain": 2, "attributes": {"bold": True}}], before) == []
     assert told([{"retain": 4, "attributes": {"bold": True}}], before) == [
         {"retain": 2, "attributes": {"bold": True}}
     ]

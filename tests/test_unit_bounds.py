@@ -99,6 +99,7 @@ def test_deleted_items_go_on_where_they_were_made_in_a_row() -> None:
         (one(content="ab"), one(**follower)),
         (one(), one(**follower, content="ab")),
         (one(client=4), one(**follower)),
+        (one(client=4), one(clock=2, left=(4, 1))),
         (one(), one(clock=3, left=(5, 1))),
         (one(), one(clock=2, left=(5, 0))),
         (one(), one(clock=2)),
@@ -123,6 +124,21 @@ def test_what_is_deleted_in_a_row_is_one_item() -> None:
     assert shape(units) == [(5, 0, 5, None), (5, 5, 1, "f")]
     units.erase(0, 1)
     assert shape(units) == [(5, 0, 6, None)]
+
+
+def test_a_run_that_does_not_start_with_its_client_is_cut_where_others_stand() -> None:
+    units = sequence(typed(5, 0, None, None, "a"), typed(5, 1, None, (5, 0), "bcd"))
+    units.take(read_update(typed(6, 0, (5, 2), (5, 3), "x")))
+    assert str(units) == "bcxda"
+
+
+def test_what_was_looked_up_last_is_forgotten_when_something_is_taken() -> None:
+    units = sequence(typed(5, 0, None, None, "abc"))
+    units.type(6, 2, "x")
+    units.take(read_update(typed(7, 0, (5, 0), (5, 1), "yyy")))
+    assert str(units) == "ayyybxc"
+    units.erase(5, 1)
+    assert str(units) == "ayyybc"
 
 
 def test_of_others_what_is_deleted_stays_apart() -> None:
