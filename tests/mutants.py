@@ -270,7 +270,8 @@ def put_in(mutant: Mutant, made: Made) -> None:
     for wrapped in ("__func__", "fget", "__wrapped__", "func"):
         found = getattr(found, wrapped, None) or found
     _put_inside(found.__code__, mutant.code, made)
-    found.__code__ = mutant.code
+    # A mutant may have lost its only `super()`, which is a free variable of the function.
+    found.__code__ = mutant.code.replace(co_freevars=found.__code__.co_freevars)
 
 
 def _put_inside(old: types.CodeType, new: types.CodeType, made: Made) -> None:
