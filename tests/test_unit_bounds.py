@@ -128,7 +128,7 @@ def test_what_is_deleted_in_a_row_is_one_item() -> None:
 
 def test_a_run_that_does_not_start_with_its_client_is_cut_where_others_stand() -> None:
     units = sequence(typed(5, 0, None, None, "a"), typed(5, 1, None, (5, 0), "bcd"))
-    units.take(read_update(typed(6, 0, (5, 2), (5, 3), "x")))
+    units.take(read_update(typed(4, 0, (5, 2), None, "x")))
     assert str(units) == "bcxda"
 
 
@@ -137,8 +137,8 @@ def test_what_was_looked_up_last_is_forgotten_when_something_is_taken() -> None:
     units.type(6, 2, "x")
     units.take(read_update(typed(7, 0, (5, 0), (5, 1), "yyy")))
     assert str(units) == "ayyybxc"
-    units.erase(5, 1)
-    assert str(units) == "ayyybc"
+    units.erase(2, 1)
+    assert str(units) == "ayybxc"
 
 
 def test_of_others_what_is_deleted_stays_apart() -> None:
