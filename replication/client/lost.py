@@ -40,7 +40,7 @@ from replication.client.losses import (
     Side,
     Way,
 )
-from replication.client.lost_containers import Reading, replaced, way_of
+from replication.client.lost_containers import Reading, replaced
 from replication.client.lost_text import formats_of, has_content, reformatted, typed_in
 from replication.client.lost_writes import (
     names_of,
@@ -61,6 +61,7 @@ from replication.crdt.container import (
     home_in,
     property_container,
     trail,
+    way_of,
 )
 from replication.crdt.list import Elements, Id, all_elements, expand
 from replication.crdt.lookup import Here

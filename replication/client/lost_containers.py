@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from replication.client.losses import REPLACEMENT, Cause, Side, Way
+from replication.client.losses import REPLACEMENT, Cause, Side
 from replication.client.lost_writes import stamp_of
 from replication.crdt import object as obj
 from replication.crdt.container import Home, Slot, collection_of, list_path, referred
@@ -55,13 +55,3 @@ def replaced(steps: list[Home], before: Reading, after: Reading) -> Cause:
         if referred(after.fields, home, after.element) != was:
             return Cause(REPLACEMENT, after.stamp(home))
     return Cause(REPLACEMENT, None)
-
-
-def way_of(homes: list[Home]) -> Way:
-    """The way down to a container: names, keys and elements, no ids of containers."""
-    out: list[Any] = []
-    for kind, slot, *step in homes:
-        if kind != obj.CONTAINER:
-            out.append(slot)
-        out += [(each[0], each[1]) if type(each) is list else each for each in step]
-    return tuple(out)

@@ -145,3 +145,13 @@ def referred(fields: obj.Fields, home: Home, element: ElementValue) -> bytes | N
 def list_path(path: Path, slot: Slot) -> Path:
     """The path to a list of the fields at ``path``, as `parts` spells it."""
     return (*path, obj.CONTAINER if type(slot) is bytes else obj.LIST, slot)
+
+
+def way_of(homes: list[Home]) -> tuple[Any, ...]:
+    """A way down as people name it: names, keys and elements, no ids of containers."""
+    out: list[Any] = []
+    for kind, slot, *step in homes:
+        if kind != obj.CONTAINER:
+            out.append(slot)
+        out += [(each[0], each[1]) if type(each) is list else each for each in step]
+    return tuple(out)

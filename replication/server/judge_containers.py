@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from replication.crdt import object as obj
-from replication.crdt.container import Home, Slot, collection_of, list_path, referred, trail
+from replication.crdt.container import Home, Slot, collection_of, list_path, referred, trail, way_of
 from replication.crdt.list import Id, expand
 from replication.crdt.lookup import Here
 from replication.crdt.parts import Parts, Path
@@ -96,7 +96,7 @@ class ContainerTrial:
             return None
         self._trails[name] = steps
         path = (*self._path, obj.CONTAINER, name)
-        self._judge.trails[name] = (*self._path, *_steps(steps))
+        self._judge.trails[name] = (*self._path, *way_of(steps))
         if len(steps) > CONTAINER_NESTING_MAX:
             message = f"more than {CONTAINER_NESTING_MAX} lists and dictionaries inside each other"
             self._judge.refuse(path, TOO_LARGE, f"{self._judge.name(path)}: {message}")
@@ -122,12 +122,12 @@ class ContainerTrial:
         path = (*self._path, obj.CONTAINER, name)
         known = self._home_here(name)
         if known:
-            self._judge.trails[name] = (*self._path, *_steps([known]))
+            self._judge.trails[name] = (*self._path, *way_of([known]))
             message = "was replaced meanwhile, or what it was in"
             self._judge.refuse(path, REPLACED, f"{self._judge.name(path)} {message}")
         else:
             home = self._news[name][0]
-            self._judge.trails[name] = (*self._path, *_steps([home] if home else []))
+            self._judge.trails[name] = (*self._path, *way_of([home] if home else []))
             message = "a list or dictionary it writes to was refused, or never came here"
             self._judge.refuse(path, DEPENDS, f"{self._judge.name(path)}: {message}")
 
@@ -156,13 +156,3 @@ class ContainerTrial:
             values = {} if state is None else expand(state[1]).values
             found = self._elements[slot] = {each: value for each, (*_, value) in values.items()}
         return found.get(here)
-
-
-def _steps(homes: list[Home]) -> Path:
-    """A way down as refusals and messages name it: no ids of containers."""
-    out: list[Any] = []
-    for kind, slot, *step in homes:
-        if kind != obj.CONTAINER:
-            out.append(slot)
-        out += [(each[0], each[1]) if type(each) is list else each for each in step]
-    return tuple(out)
