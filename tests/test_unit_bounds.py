@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -139,6 +141,35 @@ def test_what_was_looked_up_last_is_forgotten_when_something_is_taken() -> None:
     assert str(units) == "ayyybxc"
     units.erase(2, 1)
     assert str(units) == "ayybxc"
+
+
+@pytest.mark.parametrize("gone", range(4))
+def test_what_was_looked_up_last_moves_with_what_stands_before_it(
+    gone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any edit at any place, where the first characters are deleted, too."""
+    monkeypatch.setattr(unit_sequence, "_BLOCK_MIN", 2)
+    edits: list[Callable[[UnitSequence, int], object]] = [
+        lambda units, at: units.type(7, at, "xyz"),
+        lambda units, at: units.erase(at, 1) if at < len(units) else None,
+        lambda units, at: formatting.insert(units, 7, at, "xyz", {"b": True}),
+        lambda units, at: formatting.apply(units, 7, at, 2, {"b": True}),
+    ]
+    for looked, at, edit in product(range(9 - gone), range(10 - gone), edits):
+        units = UnitSequence()
+        for number in range(9):  # an item each
+            units.type(5 + number % 2, number, "abcdefghi"[number])
+        if gone:
+            units.erase(0, gone)
+        units.at(looked)
+        edit(units, at)
+        shown, near = str(units), units._near
+        for place in range(max(0, looked - 1), min(looked + 5, len(shown))):
+            units._near = near
+            item, within = units.at(place)
+            assert isinstance(item.content, str)
+            assert item.content[within] == shown[place], (looked, at)
+    assert len(units._blocks) > 2
 
 
 def test_of_others_what_is_deleted_stays_apart() -> None:

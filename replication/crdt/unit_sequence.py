@@ -63,6 +63,7 @@ class UnitSequence:
         #: By client the clocks of its items, ascending, and the items.
         self._by_id: dict[int, tuple[list[int], list[Item]]] = {}
         #: The last place that was looked up: number and start of the block, the item, its start.
+        #: Forgotten where something may come to stand before it: `take`, and edits at the start.
         self._near: tuple[int, int, Item, int] | None = None
 
     def __len__(self) -> int:
@@ -133,7 +134,6 @@ class UnitSequence:
         """Put an item behind another one; None: first."""
         if before is None:
             block, at = self._blocks[0], 0
-            self._near = None
             item.following, self.first = self.first, item
         else:
             block = before.block
@@ -167,7 +167,6 @@ class UnitSequence:
         for item in items:
             item.block = other
         self._blocks.insert(self._blocks.index(block) + 1, other)
-        self._near = None
 
     def _split(self, item: Item, size: int) -> Item:
         """Make an item end after some of its units; returns what is behind them."""
@@ -282,6 +281,7 @@ class UnitSequence:
     def before(self, index: int) -> Item | None:
         """The item that ends with the character before a place; None at the start of the text."""
         if not index:
+            self._near = None
             return None
         item, within = self.at(index - 1)
         if within + 1 < item.shown:
@@ -337,10 +337,12 @@ class UnitSequence:
             left, following = following, following.following
         run = self.put(client, units_of(text), left)
         near = self._near
-        if near is not None and left is not None and left.following is not following:
-            assert left.following is not None, "what was put there"
-            if left.following.block is self._blocks[near[0]]:
-                self._near = (near[0], near[1], left.following, index)
+        if near is not None:
+            assert left is not None, "at the start nothing was looked up"
+            if left.following is not following:
+                assert left.following is not None, "what was put there"
+                if left.following.block is self._blocks[near[0]]:
+                    self._near = (near[0], near[1], left.following, index)
         return run
 
     def erase(self, index: int, count: int) -> dict[int, Ranges]:
