@@ -173,12 +173,31 @@ def test_what_fits_no_text() -> None:
             held.body.insert(0, "x", {"n": 2**60})
         with pytest.raises(WrongTypeError):
             held.body.format(0, 1, {"n": object()})
+        with pytest.raises(WrongTypeError):
+            held.body.format(0, 1, {"n": "\ud800"})
+        deep: list[Any] = []
+        for _ in range(5000):
+            deep = [deep]
+        with pytest.raises(WrongTypeError):
+            held.body.format(0, 1, {"n": deep})
         with pytest.raises(IndexError):
             held.body.erase(2, 5)
         with pytest.raises(DecodeError):
             held.body.apply_update(b"\1\1\1")
     assert held.body == "abc"
     assert held.body != 5
+
+
+def test_a_format_is_bounded_as_it_is_written() -> None:
+    """[TEXT-4]: in UTF-8, and brackets in a string are characters."""
+    db = database()
+    held = note(db, body="abc")
+    formats = {"note": "é" * 500, "link": "https://example.org/?" + "a[]=1&" * 20}
+    with db.write():
+        held.body.format(0, 3, formats)
+        with pytest.raises(WrongTypeError, match="more than 1024 bytes"):
+            held.body.format(0, 3, {"note": "é" * 510})
+    assert held.body.pieces() == [("abc", formats)]
 
 
 def test_a_transaction_that_fails_leaves_no_trace() -> None:

@@ -178,6 +178,12 @@ def test_formats_that_all_understand(spelled: bytes, fits: bool) -> None:
         ("n", "[" * TEXT_FORMAT_DEPTH_MAX + "]" * TEXT_FORMAT_DEPTH_MAX, True),
         ("n", '[{"a":[{"a":[{"a":[{"a":1}]}]}]}]', True),
         ("n", '[{"a":[' + "{},{},{},{},{},{}" + "]}]", False),
+        # Brackets in a string are characters.
+        ("link", '"https://example.org/?' + "a[]=1&" * 9 + '"', True),
+        ("n", '["' + "[" * 20 + '",' + "[]," * 6 + "[]]", True),
+        ("n", '["' + "[" * 20 + '",' + "[]," * 7 + "[]]", False),
+        ("n", '["\\\"' + "{" * 20 + '\\\\"]', True),
+        ("n", '["\\\\",' + "{}," * 7 + "{}]", False),
     ],
 )  # fmt: skip
 def test_a_format_is_bounded_in_bytes_and_depth(name: str, value: str, fits: bool) -> None:

@@ -162,11 +162,12 @@ REFUSED = {
     "nothing": "",
     "cut short": HELLO.hex()[:-4],
     "a byte after its end": HELLO.hex() + "00",
-    "a client twice": "0201050004010474657874016101050101050000",
+    "a client twice": "02010500040104746578740161" + "01050184050001" + "62" + "00",
     "another root": "010105000401046b657874016100",
     "in a unit": "0101050004000101016100",
     "a key of a root": "01010500240104746578740161016100",
     "an embed": "01010500050104746578740231",
+    "a kind that reads as a format": "0101050005010474657874016204747275650" + "0",
     "a type": "01010500870101" + "02" + "00",
     "a collected struct": "0101050000" + "0500",
     "no length": "01010500010104746578740000",
@@ -175,11 +176,14 @@ REFUSED = {
     "no UTF-8": "010105000401047465787401ff00",
     "a client too great": "0101" + "ffffffffffffff7f" + "0004010474657874016100",
     "a number without end": "ff" * 12,
+    "a number of nine bytes": "010185" + "80" * 7 + "0000" + HELLO.hex()[8:],
+    "a string that is cut short": "01010500040104746578740968656c6c6f00",
     "a format without a name": "01010500060104746578740004747275650" + "0",
     "a format that is no JSON": "0101050006010474657874016203" + b"tru".hex() + "00",
     "a format that is infinite": "0101050006010474657874016208" + b"Infinity".hex() + "00",
     "a format too great": "0101050006010474657874016211" + b"90071992547409920".hex() + "00",
     "a format of surrogates": "0101050006010474657874016208" + b'"\\ud800"'.hex() + "00",
+    "a format of the last surrogate": "0101050006010474657874016208" + b'"\\udfff"'.hex() + "00",
     "a format of surrogates by name": "010105000601047465787401620c"
     + b'{"\\ud800":1}'.hex()
     + "00",
@@ -193,6 +197,30 @@ def test_what_no_text_holds_is_refused(name: str) -> None:
     """[TEXT-1] [TEXT-2] [TEXT-3] [TEXT-4]"""
     with pytest.raises(DecodeError):
         read_update(bytes.fromhex(REFUSED[name]))
+
+
+def test_a_number_may_be_padded_up_to_eight_bytes() -> None:
+    """[TEXT-2]"""
+    padded = bytes.fromhex("010185" + "80" * 6 + "0000" + HELLO.hex()[8:])
+    assert write_update(read_update(padded)) == HELLO
+
+
+def test_a_string_that_is_cut_short_is_told_as_that() -> None:
+    for cut in ("01010500040104746578740968656c6c6f00", "010105000401047465787408" + "61" * 7):
+        with pytest.raises(DecodeError, match="a string that is cut short"):
+            read_update(bytes.fromhex(cut))
+
+
+def test_what_comes_without_content_is_deleted() -> None:
+    """[TEXT-7]: whether or not it stands among the deletions."""
+    assert read_update(bytes.fromhex("01010500010104746578740300")) == Update(
+        {5: [(0, 3, None, None, None)]}, {5: [(0, 3)]}
+    )
+
+
+def test_behind_a_string_of_no_length_the_update_goes_on() -> None:
+    data = bytes.fromhex("01020500040104746578740004010474657874026f6b00")
+    assert read_update(data).runs == {5: [(0, 2, None, None, "ok")]}
 
 
 def test_clocks_end() -> None:

@@ -59,6 +59,8 @@ def _unions() -> list[Vector]:
         _text("formatted", ["TEXT-4", "MERGE-TEXT-5"], HELLO, bold),
         _text("formatted with numbers", ["TEXT-4"], HELLO,
               _one(6, (0, 1, None, (5, 0), ("n", "1")))),
+        _text("formatted with brackets in a string", ["TEXT-4"], HELLO,
+              _one(6, (0, 1, None, (5, 0), ("link", '"?' + "a[]=1&" * 9 + '"')))),
         _text("a gap", ["MERGE-TEXT-4", "TEXT-8"], HELLO, typed(5, 8, (5, 7), None, "later")),
         _text("between what is not known", ["MERGE-TEXT-4"], HELLO, typed(6, 0, (9, 1), None, "x")),
         _text("half a pair erased", ["TEXT-9"], HELLO, face, erased(7, [(0, 1)])),

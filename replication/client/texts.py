@@ -7,13 +7,13 @@ Rule 2: whoever observes a text is told its changes as deltas (see `crdt.delta`)
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from replication.client.text_editor import TextEditor, Written, write_updates
 from replication.crdt.delta import Delta, Pieces
+from replication.crdt.formatting import spelled
 from replication.crdt.union import causal, is_whole, union
 from replication.crdt.updates import check_format, read_update, write_update
 from replication.errors import DecodeError, UsageError, WrongTypeError
@@ -190,8 +190,8 @@ def _check_string(text: str) -> None:
 def _check_formats(formats: Mapping[str, Any]) -> None:
     for name, value in formats.items():
         try:
-            check_format(name, json.dumps(value))
-        except (DecodeError, TypeError, ValueError, AttributeError) as error:
+            check_format(name, spelled(value))
+        except (DecodeError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise WrongTypeError(f"format {name!r:.60}: {error}") from None
 
 

@@ -73,16 +73,18 @@ def apply(
 
 
 def _spelled(formats: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        name: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        for name, value in formats.items()
-    }
+    return {name: spelled(value) for name, value in formats.items()}
 
 
-def _alike(one: str | None, other: str | None) -> bool:
+def spelled(value: Any) -> str:
+    """The value of a format as it is written: JSON as short as it can be."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _alike(one: str | None, other: str) -> bool:
     if one == other:
         return True
-    if one is None or other is None:
+    if one is None:
         return False
     return spell(integers(json.loads(one))) == spell(integers(json.loads(other)))
 

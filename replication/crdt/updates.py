@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from functools import lru_cache
 from typing import Any, Final
 
@@ -49,6 +50,7 @@ _HAS_LEFT: Final = 0x80
 _HAS_RIGHT: Final = 0x40
 #: Names a root by its name, which only a unit between nothing and nothing does.
 _ROOT: Final = b"\x01" + bytes([len(ROOT_NAME)]) + ROOT_NAME.encode()
+_JSON_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"')
 
 
 # -- reading -----------------------------------------------------------------------------------
@@ -202,7 +204,8 @@ def check_format(name: str, value: str) -> None:
         raise LimitExceededError(f"a format of more than {TEXT_FORMAT_BYTES_MAX} bytes")
     if not name:
         raise DecodeError("a format without a name")
-    if value.count("[") + value.count("{") > TEXT_FORMAT_DEPTH_MAX:
+    outside = _JSON_STRING.sub("", value)
+    if outside.count("[") + outside.count("{") > TEXT_FORMAT_DEPTH_MAX:
         raise LimitExceededError(f"format {name!r} holds too much: {value[:60]!r}")
     try:
         held = json.loads(value)
