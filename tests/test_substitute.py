@@ -23,6 +23,7 @@ from replication.crdt.register import Stamp
 from replication.crdt.stamps import latest_time
 from replication.crdt.substitute import Substitution
 from replication.crdt.text import text_of
+from replication.crdt.units import Update
 from replication.crdt.updates import read_update
 from replication.crdt.view import object_view
 from replication.limits import IDENT_MAX, TIME_MAX
@@ -200,3 +201,19 @@ def test_what_others_typed_keeps_its_name() -> None:
     pending = in_object(text_of(read_update(typed(7, 0, (5, 3), (6, 0), "x")), 2))
     renamed = in_object(text_of(read_update(typed(8, 0, (5, 3), (6, 0), "x")), 9))
     assert Reclient(9, lambda client: client + 1).object(("Note", b"1"), pending) == renamed
+
+
+def test_of_one_deletion_the_pending_units_alone_become_anothers() -> None:
+    """[SUBST-6]: what was integrated is deleted under its old name."""
+    renaming = Reclient(9, lambda client: client + 1)
+    typing = read_update(typed(7, 3, (7, 2), None, "xyz"))
+    renaming.object(("Note", b"1"), in_object(text_of(typing, 2)))
+    for before, after in (
+        ({7: [(1, 5)]}, {7: [(1, 3)], 8: [(0, 2)]}),
+        ({7: [(1, 3)]}, {7: [(1, 3)]}),
+        ({7: [(1, 2), (4, 6)]}, {7: [(1, 2)], 8: [(1, 3)]}),
+        ({5: [(1, 5)]}, {5: [(1, 5)]}),
+    ):
+        erasing = in_object(text_of(Update({}, before), 2))  # type: ignore[arg-type]
+        renamed = renaming.object(("Note", b"1"), erasing)
+        assert read_update(renamed[3][obj.TEXT]["t"][1]) == Update({}, after)  # type: ignore[arg-type]

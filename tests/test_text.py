@@ -211,6 +211,13 @@ def test_a_part_that_is_another_one_is_noticed() -> None:
         with pytest.raises(DecodeError):
             check_parts(state, store.parts())
     store.held = {name: good}
+    entry = state[3][obj.TEXT]["t"][2][0]
+    for at in (1, 2):  # size, checksum
+        entry[at] += 1
+        with pytest.raises(DecodeError):
+            check_parts(state, store.parts())
+        entry[at] -= 1
+    check_parts(state, store.parts())
     state[3][obj.TEXT]["t"][0][0][2] += 1
     with pytest.raises(DecodeError):
         check_parts(state, store.parts())

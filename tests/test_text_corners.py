@@ -24,6 +24,9 @@ HELLO = bytes.fromhex("01010500040104746578740568656c6c6f00")
 
 
 def test_an_update_that_is_too_long_is_not_read() -> None:
+    most = typed(5, 0, None, None, "a" * (CHANGESET_BYTES_MAX - 16))
+    assert len(most) == CHANGESET_BYTES_MAX
+    assert read_update(most).end(5) == CHANGESET_BYTES_MAX - 16
     with pytest.raises(LimitExceededError, match="bytes"):
         read_update(bytes(CHANGESET_BYTES_MAX + 1))
 

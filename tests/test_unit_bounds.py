@@ -286,12 +286,13 @@ def written(update: Update) -> list[Content]:
 
 
 def marked(*contents: Content) -> UnitSequence:
-    """A text of strings and marks, one behind the other."""
+    """A text of strings, marks and what is deleted (None), one behind the other."""
     units = UnitSequence()
     left = None
     for content in contents:
-        assert content is not None
-        units.put(5, content, left)
+        units.put(5, "z" if content is None else content, left)
+        if content is None:
+            units.erase(len(units) - 1, 1)
         left = list(units.items())[-1]
     return units
 
@@ -320,6 +321,10 @@ ON, OFF = ("b", "true"), ("b", "null")
         ([("s", "1.0"), "ab"], 1, {"s": 1}, [], [("axb", {"s": 1})]),
         ([("s", "1"), "ab"], 1, {"s": True}, [("s", "true"), ("s", "1")],
          [("a", {"s": 1}), ("x", {"s": True}), ("b", {"s": 1})]),
+        # What is deleted is passed as well as marks that say the same.
+        (["a", ON, None, ("i", "1"), "b"], 1, {"b": True, "i": 1}, [],
+         [("a", {}), ("xb", {"b": True, "i": 1})]),
+        ([("i", "1"), "a", None, ("i", "null"), "b"], 1, {}, [], [("a", {"i": 1}), ("xb", {})]),
     ],
 )  # fmt: skip
 def test_what_is_inserted_has_the_formats_that_are_given(
@@ -353,6 +358,12 @@ def test_what_is_inserted_has_the_formats_that_are_given(
         # JSON as short as it is.
         (["ab"], (0, 1), {"f": {"é": [1, 2]}}, [("f", '{"é":[1,2]}'), ("f", "null")], 0,
          [("a", {"f": {"é": [1, 2]}}), ("b", {})]),
+        # What is formatted so already stays as it is, with marks that say it twice.
+        ([ON, "ab", OFF], (0, 2), {"b": True}, [], 0, [("ab", {"b": True})]),
+        ([ON, "a", ON, "b", OFF], (0, 1), {"b": True}, [], 0, [("ab", {"b": True})]),
+        # A mark behind all that is formatted stays, if it says something else.
+        (["a", ("s", "1"), "b"], (0, 1), {"s": 2}, [("s", "2"), ("s", "null")], 0,
+         [("a", {"s": 2}), ("b", {"s": 1})]),
         # Of another name they stay.
         (["a", ("i", "1"), "b", ("i", "null"), "c"], (0, 3), {"b": True}, [ON, OFF], 0,
          [("a", {"b": True}), ("b", {"b": True, "i": 1}), ("c", {"b": True})]),

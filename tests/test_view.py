@@ -64,6 +64,7 @@ def test_what_is_not_alive_shows_nothing() -> None:
     for length, at in [(0, 1), (2, 0), (2, 3), (1, 3)]:
         assert object_view([length, at, [], FIELDS if at else {}]) is None
         assert dict(queryable([length, at, [], FIELDS if at else {}])) == {}
+        assert dict(query_values(pack([length, at, [], FIELDS if at else {}]))) == {}
         assert column_values([length, at, [], {}], ["a"]) is None
 
 
@@ -79,6 +80,7 @@ def test_queries_see_everything_but_text() -> None:
     seen = {name: value for name, value in SHOWN.items() if name != "t"} | {"m": {"k": {"n": 1}}}
     assert dict(queryable([1, 1, [], FIELDS])) == seen
     assert dict(query_values(pack([1, 1, [], FIELDS]))) == seen
+    assert len(queryable([1, 1, [], FIELDS])) == len(seen)
     spread = {obj.LIST: {"l": [[], [[0, 0, 0]], 1]}}
     assert queryable([1, 1, [], spread]).get("l") is None
     assert column_values([1, 1, [], FIELDS], []) == {}

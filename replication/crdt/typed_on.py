@@ -45,8 +45,8 @@ def typed_on(update: bytes, more: bytes) -> bytes | None:
 
 
 def _ascii_rest(data: bytes, run: re.Match[bytes]) -> bytes | None:
-    """The string behind the start of an update, if all else is its end, and it is ASCII."""
+    """The string behind the start of an update, if it is ASCII and deletes nothing."""
     text = data[run.end() : -1]
-    if read_number(run[run.re.groups], 0)[0] != len(text) or data[-1] or not text.isascii():
+    if read_number(run[run.re.groups], 0)[0] != len(text) or not text.isascii():
         return None
     return text

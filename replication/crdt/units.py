@@ -96,8 +96,7 @@ def joined(ranges: Ranges) -> Ranges:
     out: Ranges = []
     for start, end in sorted(ranges):
         if out and start <= out[-1][1]:
-            if end > out[-1][1]:
-                out[-1] = (out[-1][0], end)
+            out[-1] = (out[-1][0], max(out[-1][1], end))
         else:
             out.append((start, end))
     return out
@@ -122,7 +121,7 @@ def _without(client: int, runs: list[Run], ranges: Ranges) -> list[Run]:
         while at < len(ranges) and ranges[at][1] <= start:
             at += 1
         here = at
-        while run[4] is not None and here < len(ranges) and ranges[here][0] < end:
+        while here < len(ranges) and ranges[here][0] < end:
             first, last = max(start, ranges[here][0]), min(end, ranges[here][1])
             if first > start:
                 out.append(piece_of(client, run, start, first))

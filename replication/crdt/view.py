@@ -36,7 +36,7 @@ def shows(head: bytes | None) -> bool:
     if head is None:
         return False
     length, at = head[1], head[2]
-    if length < 0x80 and at < 0x80:  # MessagePack's small integers are the numbers themselves
+    if length < 0x80:  # MessagePack's small integers are the numbers themselves, and no others
         return length == at and length % 2 == 1
     return obj.is_alive(unpack_trusted(head))
 
