@@ -314,6 +314,9 @@ ON, OFF = ("b", "true"), ("b", "null")
         (["abc"], 1, {"b": True}, [ON, OFF], [("a", {}), ("x", {"b": True}), ("bc", {})]),
         (["a", ON, "bc", OFF], 2, {"b": True, "i": 1}, [("i", "1"), ("i", "null")],
          [("a", {}), ("b", {"b": True}), ("x", {"b": True, "i": 1}), ("c", {"b": True})]),
+        # A mark of another name stays where it is.
+        (["a", ("i", "1"), "b"], 1, {"b": True}, [ON, OFF],
+         [("a", {}), ("x", {"b": True}), ("b", {"i": 1})]),
         # Another value of the same name: what was there comes again behind it.
         ([("s", "1"), "ab"], 1, {"s": 2}, [("s", "2"), ("s", "1")],
          [("a", {"s": 1}), ("x", {"s": 2}), ("b", {"s": 1})]),
