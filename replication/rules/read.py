@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from replication.errors import QueryError, RulesError
-from replication.limits import ROLE_NAME_BYTES_MAX
+from replication.limits import ROLE_NAME_BYTES_MAX, RULE_DEPTH_MAX
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
 from replication.model.types import KEY_NAME, broken_class_name, broken_property_name
@@ -176,6 +176,9 @@ class _Reader:
         self._keys(item, _ROLE_KEYS, path)
         if "apply_when" not in item:
             self._no(f"{path}.apply_when", "is missing: who has this role? {} is everybody")
+        if _deep(item) > RULE_DEPTH_MAX:
+            self._no(f"{path}.fields", f"fields more than {RULE_DEPTH_MAX} deep")
+            item = {**item, "fields": {}}
         self._shape(item, path, known)
         writable = self._access(item, "write")
         return Role(
@@ -333,6 +336,16 @@ class _Reader:
 def _has_index(item: Property) -> bool:
     """Whether a schema can say that a property is queryable."""
     return item.type != "embedded" and item.collection != "dict"
+
+
+def _deep(item: dict[str, Any]) -> int:
+    """How many `fields` stand in each other."""
+    depth, here = -1, [item]
+    while here:
+        depth += 1
+        fields = [each["fields"] for each in here if type(each.get("fields")) is dict]
+        here = [inner for each in fields for inner in each.values() if type(inner) is dict]
+    return depth
 
 
 def _named(item: dict[str, Any]) -> Named:
