@@ -266,12 +266,10 @@ def broken_changesets(file: ClientFile) -> Iterator[tuple[str, bytes]]:
     yield "a create without content", changing([1, 0, [], {}])
     yield "a create of another length", changing([1, 3, [], {}])
     yield "a delete with content", changing([2, 3, [], {}])
-    update = ObjectDelta("Book", 1, [0, 1, [], {}], unseen=True)
-    yield "an update only a server makes", encode(Changeset(time, 0, [update]))
 
 
 def test_a_broken_changeset_stops_the_session_and_nothing_before_it(store: Store) -> None:
-    """UP-4 CHG-16"""
+    """UP-4"""
     namespace = new_namespace(store)
     file = ClientFile(namespace)
     for what, data in broken_changesets(file):

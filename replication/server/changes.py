@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from replication.history.changeset import UNSEEN, Outline, outline_trusted
+from replication.history.changeset import BLIND, Outline, outline_trusted
 from replication.history.log import Entry
 from replication.model.encoding import key_bytes
 from replication.model.values import Key
@@ -126,7 +126,7 @@ def _happened(entry: Entry) -> Happened:
     """What an entry did, as far as the log tells."""
     changeset = outline_trusted(entry.changeset)
     touches: list[Touch] = [
-        (class_name, key, was, delta, int(changeset.marks.get(position) == UNSEEN), None)
+        (class_name, key, was, delta, int(changeset.marks.get(position) == BLIND), None)
         for position, ((class_name, key, delta), was) in enumerate(
             zip(changeset.objects, entry.before, strict=True)
         )
