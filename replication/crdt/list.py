@@ -290,9 +290,8 @@ def _touched(state: Elements, delta: Elements) -> set[Id]:
 
 
 def _later(left: tuple[int, int, Any], right: tuple[int, int, Any]) -> bool:
-    if left[:2] != right[:2]:
-        return left[:2] > right[:2]
-    return greater(left[2], right[2])
+    ours, theirs = left[:2], right[:2]
+    return ours > theirs or (ours == theirs and greater(left[2], right[2]))
 
 
 def merge_chunk(state: Chunk, delta: Chunk, parts: Parts | None = None, path: Path = ()) -> Chunk:
