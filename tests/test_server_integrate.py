@@ -6,7 +6,6 @@ And what integration leaves behind: the log with its images, the columns, the bo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -31,7 +30,6 @@ from replication.crdt import object as obj
 from replication.crdt.edit import Author, Scope, seal
 from replication.crdt.list import Elements, contract
 from replication.crdt.object import absent, merge
-from replication.crdt.view import query_values
 from replication.crdt.whole import joined
 from replication.errors import ErrorCode, SchemaError, SessionError
 from replication.history.changeset import (
@@ -50,19 +48,6 @@ from replication.query import parse
 from replication.server import tables
 from replication.server.namespace import Namespace
 from replication.storage.contract import Store, Writer, int_key
-from replication.storage.memory import MemoryStore
-from replication.storage.sqlite import SQLiteStore
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made: Store = (
-        MemoryStore(query_values)
-        if request.param == "memory"
-        else SQLiteStore(tmp_path / "server.db", query_values)
-    )
-    yield made
-    made.close()
 
 
 def setting(name: str, value: Any) -> Any:

@@ -132,14 +132,9 @@ class _Reader:
 
     def _of_partition(self, found: dict[str, Any], clause: str, key: str) -> ex.Condition:
         path = f"partition.{clause}"
-        if clause not in found:
-            self._no(path, "is missing: true, false or an expression")
-            return ex.NEVER
-        before = len(self.problems)
-        condition = self._expression(found[clause], Place.PARTITION, path)
-        if len(self.problems) == before and not ex.calls_with(condition, "partition"):
-            for reason in uncompilable(asking_for(condition, key)):
-                self._no(path, f"no query can be made of it: it {reason}")
+        condition, is_one = self._clause(found, clause, Place.PARTITION, path)
+        if is_one and not ex.calls_with(condition, "partition"):
+            self._compilable(asking_for(condition, key), path)
         return condition
 
     def _of_class(self, name: str, roles: Any) -> tuple[Role, ...]:
@@ -206,6 +201,21 @@ class _Reader:
         names = None if self._functions is None else frozenset(self._functions)
         return Reading(place, self.problems, names).condition(item, path)
 
+    def _clause(
+        self, item: dict[str, Any], clause: str, place: Place, path: str
+    ) -> tuple[ex.Condition, bool]:
+        """A clause that has to be there, and whether nothing is wrong with it."""
+        if clause not in item:
+            self._no(path, "is missing: true, false or an expression")
+            return ex.NEVER, False
+        before = len(self.problems)
+        condition = self._expression(item[clause], place, path)
+        return condition, len(self.problems) == before
+
+    def _compilable(self, condition: ex.Condition, path: str) -> None:
+        for reason in uncompilable(condition):
+            self._no(path, f"no query can be made of it: it {reason}")
+
     def _change(self, item: dict[str, Any], clause: str, path: str) -> ex.Condition:
         return self._expression(item.get(clause, True), Place.CHANGE, f"{path}.{clause}")
 
@@ -226,16 +236,11 @@ class _Reader:
         self, filters: dict[str, Any], clause: str, path: str, known: ClassSchema | None
     ) -> ex.Condition:
         path = f"{path}.{clause}"
-        if clause not in filters:
-            self._no(path, "is missing: true, false or an expression")
-            return ex.NEVER
-        before = len(self.problems)
-        found = self._expression(filters[clause], Place.FILTER, path)
-        if len(self.problems) == before:
-            for reason in uncompilable(found):
-                self._no(path, f"no query can be made of it: it {reason}")
-            self._queryable(found, path, known)
-        return found
+        condition, is_one = self._clause(filters, clause, Place.FILTER, path)
+        if is_one:
+            self._compilable(condition, path)
+            self._queryable(condition, path, known)
+        return condition
 
     def _queryable(self, found: ex.Condition, path: str, known: ClassSchema | None) -> None:
         for steps in sorted(ex.paths(found)) if known is not None else ():
