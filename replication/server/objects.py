@@ -24,6 +24,7 @@ from replication.limits import OBJECT_BYTES_MAX
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import SPREAD, Key
 from replication.server import tables
+from replication.server.heads import Heads
 from replication.server.judge import Judge, Mark
 from replication.server.lists import asked, is_asked, keep, present
 from replication.server.permit import Permit, Target, Verdict
@@ -94,7 +95,8 @@ class Objects:
         horizon: the last version as of which everything dead is forgotten.
     """
 
-    __slots__ = ("_asked", "_columns", "_declared", "_horizon", "_looked", "_spread", "_writer")
+    __slots__ = ("_asked", "_columns", "_declared", "_heads", "_horizon", "_looked", "_spread",
+                 "_writer")  # fmt: skip
 
     def __init__(self, writer: Writer, horizon: int) -> None:
         self._writer = writer
@@ -104,6 +106,7 @@ class Objects:
         #: Whether any object of a class has parts.
         self._spread: dict[str, bool] = {}
         self._asked = asked(writer)
+        self._heads = Heads()
         #: Chunks that were looked at, by class, row and name: lists get many changesets at a time.
         self._looked: dict[tuple[str, int, bytes], Any] = {}
 
@@ -167,7 +170,7 @@ class Objects:
         row = self._writer.get_object(item.class_name, item.key)
         if row is None:
             return _Found(None, absent(), None, 0)
-        state = unpack_trusted(row.head)
+        state = self._heads.take(item.class_name, row)
         parts = self._parts(item.class_name, row.row) if may_have_parts(state[3]) else None
         if row.version < self._horizon:
             state = forget(state, parts)
@@ -187,6 +190,8 @@ class Objects:
             parts = Parts()
         merged = judged if row is None and parts is None else merge(state, judged, parts)
         head = pack(merged)
+        if row is not None and parts is not None:  # others are decoded in no time
+            self._heads.keep(class_name, row.row, head, merged)
         parts_bytes = None
         if parts is not None and parts.changes():
             parts_bytes = self._parts_bytes(item, row, parts.changes())
