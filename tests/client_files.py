@@ -92,7 +92,8 @@ def contents(db: Database) -> list[Any]:
 def mirrors(db: Database) -> list[Any]:
     """What a file keeps in memory of what it holds."""
     sets = [(item.version, item.pack()) for item in db.subscriptions.sets]
-    return [db.local, db.synced, db.pending, db.known_schema, db.columns, sets]
+    typed = db.typed and (db.typed[:-1], db.typed.texts())
+    return [db.local, db.synced, db.pending, db.known_schema, db.columns, sets, typed]
 
 
 class _UndoneError(Exception):
@@ -127,7 +128,8 @@ def _check(db: Database, writer: Writer) -> None:
     assert {name for name, _ in writer.records(BASE)} == prefixes
     for part, _ in writer.records(BASE_PARTS):
         assert any(part.startswith(prefix) for prefix in prefixes)
-    replica = Replica(writer, db.columns, db.synced.horizon)
+    replica = Replica(writer, db.columns, db.synced.horizon, db.typed)
+    replica.catch_up()
     for class_name in writer.classes():
         for row in writer.all_objects(class_name):
             parts = replica.parts(class_name, row)

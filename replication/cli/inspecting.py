@@ -154,6 +154,7 @@ def _object(held: Snapshot, class_name: str, text: str) -> dict[str, Any]:
     row = held.reader.get_object(class_name, key)
     if row is None:
         raise NoSuchObjectError(f"{held.path} holds no {class_name} {key_text(key)}")
+    row = held.whole(class_name, row)
     tree = {
         "class": class_name,
         "key": noted(key),

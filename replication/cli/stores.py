@@ -74,8 +74,15 @@ class Snapshot:
         from replication.crdt.view import object_view
         from replication.model.encoding import unpack_trusted
 
-        fields = object_view(unpack_trusted(row.head), self.parts(class_name, row.row))
+        state = unpack_trusted(self.whole(class_name, row).head)
+        fields = object_view(state, self.parts(class_name, row.row))
         return {"_id": row.key, **(fields or {})}
+
+    def whole(self, class_name: str, row: StoredObject) -> StoredObject:
+        """A row with what was typed last: see `client/typed.py`."""
+        from replication.client.typed import as_shown
+
+        return as_shown(self.reader, class_name, row) if self.kind == "client" else row
 
     def parts(self, class_name: str, row: int) -> Any:
         """The parts of a row, for those who read its lists."""

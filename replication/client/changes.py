@@ -88,7 +88,8 @@ class _Comparison:
         """Whether a property looks different in two states of one object."""
         name = item.name
         if item.type == "text":
-            return bool(before.get(obj.TEXT, {}).get(name) != after.get(obj.TEXT, {}).get(name))
+            old, new = (fields.get(obj.TEXT, {}).get(name) for fields in (before, after))
+            return parts_changed or bool(old != new)
         if item.collection is None and item.type != "embedded":
             zero = None if item.nullable else ZEROS.get(item.type)
             return not same(

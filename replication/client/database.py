@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from replication.client import records, refused
+from replication.client import records, refused, typed
 from replication.client.entities import Entities, ObjectName
 from replication.client.integration import Integration
 from replication.client.journal import Journal
@@ -29,6 +29,7 @@ from replication.client.room import check_room
 from replication.client.telling import Telling
 from replication.client.text_editor import Texts
 from replication.client.transaction import Transaction
+from replication.client.typed import Typed
 from replication.clock import HybridClock
 from replication.crdt.edit import Author
 from replication.errors import NoTransactionError, SchemaError
@@ -102,6 +103,8 @@ class Database(Telling):
         #: client versions of the pending deltas of each object
         self.pending: dict[ObjectName, list[int]] = {}
         self._indexed = False
+        #: What the row of an object lacks, if one does; readers go by `is_behind`.
+        self.typed: Typed | None = None
         #: What is kept of what this file wrote.
         self.kept = Kept()
         with self.reading() as reader:
@@ -124,6 +127,7 @@ class Database(Telling):
     def _index_pending(self) -> None:
         with self.reading() as reader:
             self.pending = pending_objects(reader)
+            self.typed = typed.load(reader, self.local.ident)
         self.kept = Kept(nothing=not self.synced.kept_count)
         self._indexed = True
 
@@ -267,7 +271,8 @@ class Database(Telling):
         with self._lock:
             self._check_writable()
             with self.store.write() as writer:
-                transaction = self._begin(writer, atomic)
+                replica = Replica(writer, self.columns, self.synced.horizon, self.typed)
+                transaction = self._begin(replica, atomic)
                 try:
                     yield transaction
                     finished = transaction.finish(self.synced.cursor)
@@ -276,8 +281,8 @@ class Database(Telling):
                     transaction.over()
                     self._owner = 0
                     self._running = None
-            for edit in transaction.touched():
-                self.open_lists.keep(edit.name, edit.editors, replaced=edit.replaced)
+            self._caught_up(replica)
+            transaction.keep()
             if finished is not None:
                 self._committed(local, transaction.names, finished[1])
 
@@ -293,17 +298,29 @@ class Database(Telling):
         if not self._indexed:
             self._index_pending()
 
-    def _begin(self, writer: Writer, atomic: bool) -> Transaction:
+    def _begin(self, replica: Replica, atomic: bool) -> Transaction:
         self.clock.last = self.local.clock
         stamp = (self.clock.tick(self.wall_ms() + self.local.skew_ms), self.local.ident)
         self._sequence = self.local.sequence
         author = Author(stamp, self._mint)
-        replica = Replica(writer, self.columns, self.synced.horizon)
-        transaction = Transaction(replica, author, self.pending, self.open_lists, self.texts)
+        version = self.local.client_version + 1
+        transaction = Transaction(
+            replica, author, self.pending, self.open_lists, self.texts, version
+        )
         transaction.atomic = atomic
         self._running = transaction
         self._owner = threading.get_ident()
         return transaction
+
+    def _caught_up(self, replica: Replica) -> None:
+        """The transaction is durable: take over what a row lacks now."""
+        if replica.typed is not self.typed:
+            self.entities.commits += 1  # what was read of that row before is not all of it
+            self.typed = replica.typed
+
+    def is_behind(self, name: ObjectName) -> bool:
+        """Whether the row of an object lacks what was typed last. See `typed.py`."""
+        return self.typed is not None and self.typed.name == name
 
     def _mint(self) -> int:
         self._sequence += 1
@@ -353,6 +370,7 @@ class Database(Telling):
                 self._indexed = False  # `work` may have changed it for nothing
                 self.entities.renaming = False
                 raise
+            self._caught_up(work.replica)
             forgotten = work.synced.horizon > self.synced.horizon
             self.local, self.synced, self.kept = work.local, work.synced, work.kept
             self.known_schema = work.known_schema

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from replication.client.loaded_text import Load
 from replication.client.replica import Change
+from replication.client.typed import as_shown
 from replication.crdt import object as obj
 from replication.crdt.container import Slot, collection_of, list_path
 from replication.crdt.delta import Pieces
@@ -46,7 +47,7 @@ ObjectName: TypeAlias = tuple[str, bytes]
 Steps: TypeAlias = tuple[str | tuple[int, int], ...]
 
 #: Changes in one commit above which every entity is made stale, instead of looking each up.
-MANY: Final = 1000
+_MANY: Final = 1000
 
 
 class Listing(Protocol):
@@ -334,6 +335,8 @@ class Entity:
         chunks: dict[bytes, bytes] | None = None
         with self.db.reading() as reader:
             row = reader.get_object(self.class_name, self.key)
+            if row is not None and self.db.is_behind(self.name):
+                row = as_shown(reader, self.class_name, row)
             if self._wants_parts and row is not None:
                 parts = reader.parts(self.class_name, row.row)
                 chunks = {part.name: part.data for part in parts}
@@ -389,15 +392,16 @@ class Entities:
         """The same, with a head read when ``commits`` was the number of commits."""
         entity = self.entity(class_name, key)
         generation = entity.generation
-        # In this order: a commit counts first, then makes the entities it finds stale.
-        if self.commits == commits:
+        # In this order: a commit counts first, then makes the entities it finds stale; a row that
+        # was behind is none any more after that.
+        if not self._db.is_behind(entity.name) and self.commits == commits:
             entity.remember(generation, head)
         return entity
 
     def changed(self, changes: list[Change], *, everything: bool = False) -> None:
         """A transaction is durable: what it touched is stale, or everything."""
         self.commits += 1
-        if everything or len(changes) > MANY:
+        if everything or len(changes) > _MANY:
             self.existence += 1
             with self._lock:
                 held = list(self._held.values())

@@ -45,7 +45,7 @@ class LoadedText:
         self._whole = True
 
     def news(
-        self, state: Text, load: Load, known: Mapping[int, int], made: Sequence[bytes] = ()
+        self, state: Text, load: Load, known: Mapping[int, int], made: Sequence[Update] = ()
     ) -> Update | None:
         """What of a state is not shown yet, for the caller to show; None by Rules 2 and 3.
 
@@ -63,8 +63,8 @@ class LoadedText:
         same = _alike(tail, self._tail)
         news = [*(parts[entry] for entry in entries if entry not in self._parts), *tail[same:]]
         gone = [*(self._parts[entry] for entry in self._parts if entry not in parts)]
-        gone += [*self._tail[same:], *made]
-        update, old = union(map(read_update, news)), union(map(read_update, gone))
+        gone += self._tail[same:]
+        update, old = union(map(read_update, news)), union([*map(read_update, gone), *made])
         if not self._whole or union([update, old]) != update or _rivals(update, old, known):
             return None
         if _splits(update, self._halves):
@@ -95,6 +95,10 @@ class LoadedText:
         self._parts = {
             entry: parts[entry] if entry in parts else load(entry[0]) for entry in entries
         }
+
+    def longer(self, update: bytes) -> None:
+        """The state that is shown has an update behind it, which is shown too."""
+        self._tail = [*self._tail, update]
 
 
 def _splits(update: Update, halves: set[UnitId]) -> bool:

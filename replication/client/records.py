@@ -5,6 +5,7 @@
 | meta | b"local" | `Local` as of the last synchronisation; see Rule 2 |
 | meta | b"synced" | `Synced`: what only synchronisation changes |
 | meta | b"schema" | the schema this file knows, packed |
+| meta | b"typed" | what the row of an object lacks: see `typed.py` |
 | pending | client version | [changeset, first and last sequence minted in it] |
 | base | class, key | [version, head]: the synced state of an object with pending deltas, or null |
 | base_parts | class, key, part name | [version, data] of a part pending deltas changed, or null |
@@ -16,6 +17,7 @@
 
 Rule 1: the object row is the view, `merge(synced, pending)`; `base` holds the synced state only
         while the object has pending deltas: copied on the first local write, gone with the last.
+        One row may be without what was typed last (`typed.py`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 demand, merges into either or both, and writes back what changed.
 
 Rule 1: the view of an object is `merge(base, pending deltas)`. A delta from the server merges
-        into both; a state replaces the base, and the view is computed again. [CLIENT-1]
+        into both; a state replaces the base, and the view is computed again. Before that `catch_up`
+        sees to it that the row has all of the view. [CLIENT-1]
 Rule 2: an object whose last pending delta was folded keeps its view as its synced state, and its
         base goes. [CLIENT-2]
 Rule 3: parts are copied to the base one by one, when a pending delta first changes them.
@@ -16,13 +17,15 @@ Rule 4: what is dead as of a horizon is forgotten when an object is next written
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from replication.client import typed
 from replication.client.records import BASE, BASE_PARTS, object_key
+from replication.client.typed import Typed
 from replication.crdt.container import Slot
 from replication.crdt.forget import forget
-from replication.crdt.object import ObjectState, absent, may_have_parts, merge
+from replication.crdt.object import TEXT, ObjectState, absent, may_have_parts, merge
 from replication.crdt.parts import Parts
 from replication.crdt.view import column_values
 from replication.errors import DecodeError
@@ -67,13 +70,21 @@ class Replica:
         writer: the transaction.
         columns: the queryable fields of each class.
         horizon: the last version as of which everything dead is forgotten.
+        typed: what a row lacks, if one does.
 
     Attributes:
         written: the objects whose views were written.
     """
 
-    def __init__(self, writer: Writer, columns: dict[str, list[str]], horizon: int) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        columns: dict[str, list[str]],
+        horizon: int,
+        typed: Typed | None,
+    ) -> None:
         self.writer = writer
+        self.typed = typed
         self._columns = columns
         self.written: list[tuple[str, Key]] = []
         self.horizon = horizon
@@ -150,6 +161,27 @@ class Replica:
         """Take an object out of the view."""
         self.written.append((class_name, key))
         self.writer.delete_object(class_name, key)
+
+    def catch_up(self) -> StoredObject | None:
+        """Write the row of the object that was typed into; returns it, None where there is none.
+
+        No other row is to be read before. See `typed.py`.
+        """
+        typed_in = self.typed
+        if typed_in is None:
+            return None
+        class_name, key = typed_in.name[0], typed_in.key
+        row = self.row(class_name, key)
+        assert row is not None, "it was typed into"
+        parts = self.parts(class_name, row)
+        state = unpack_trusted(row.head)
+        state = merge(state, [0, state[1], [], {TEXT: typed_in.texts()}], parts)
+        self.keep_base_parts(class_name, key, row, parts.changes())
+        row = row._replace(head=pack(state))
+        self.put_head(class_name, key, row.version, state, row.head, parts)
+        typed.end(self.writer)
+        self.typed = None
+        return row
 
     # -- the base ----------------------------------------------------------------------------
     def keep_base(
@@ -251,11 +283,6 @@ class Replica:
         self.writer.put_record(BASE_PARTS, name, pack(kept))
         self._keeps_parts = True
 
-    def drop_bases(self) -> None:
-        """No object has pending deltas any more. Rule 2."""
-        self.writer.delete_records(BASE)
-        self.writer.delete_records(BASE_PARTS)
-
     def drop_base(self, class_name: str, key: Key) -> None:
         """The object has no pending deltas any more: its view is its synced state. Rule 2."""
         name = object_key(class_name, key)
@@ -352,13 +379,9 @@ def is_settled(row: StoredObject | None, horizon: int) -> bool:
     return row is None or row.version >= horizon
 
 
-#: Most objects have no parts, and one empty set will do.
-_NONE: Final = frozenset[Slot]()
-
-
-def fields_of(parts: Collection[bytes]) -> frozenset[Slot]:
+def fields_of(parts: Iterable[bytes]) -> frozenset[Slot]:
     """The names of the top-level fields and containers that parts of these names belong to."""
-    return frozenset([unpack_trusted(name)[0][1] for name in parts]) if parts else _NONE
+    return frozenset([unpack_trusted(name)[0][1] for name in parts])
 
 
 def head_of(row: StoredObject | None) -> bytes | None:

@@ -7,7 +7,7 @@ Rule 3: whoever opens a file draws a client id at random. Where units that were 
         gone from a text (refused, restored, reset), that text is written under another. [TEXT-20]
 Rule 4: indexes count code points of what is shown.
 Rule 5: an object that was typed into stays as that transaction left it: the next one takes it up,
-        as long as the same bytes are stored.
+        as long as the same bytes are stored, and may leave them as they are (see `typed.py`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from replication.limits import TEXT_CLIENT_MAX, TEXT_CLOCK_MAX
 
 if TYPE_CHECKING:
     from replication.client.entities import ObjectName, Steps
+    from replication.client.replica import Replica
     from replication.client.transaction import ObjectEdit
     from replication.crdt.edit import Scope
 
@@ -62,7 +63,7 @@ class TextEditor:
         self.client = client
         self.edited = False
         #: All that was written since the last commit.
-        self._made: list[bytes] = []
+        self._made: list[Update] = []
         self._loaded = LoadedText()
         self._units = UnitSequence()
 
@@ -71,7 +72,7 @@ class TextEditor:
         news = self._loaded.news(state, load, self._units.ends, self._made)
         if news is None:
             return False
-        self._made.clear()
+        self._made = []
         self.edited = False
         self._units.take(news)
         return True
@@ -79,8 +80,19 @@ class TextEditor:
     def written(self, state: State, load: Load) -> None:
         """What was edited is committed, in this state of the text."""
         self._loaded.shows(state, load)
-        self._made.clear()
+        self._made = []
         self.edited = False
+
+    def typed(self, update: bytes) -> list[Update]:
+        """The same where the state stays as it was, with an update behind it; returns the edits."""
+        self._loaded.longer(update)
+        made, self._made = self._made, []
+        self.edited = False
+        return made
+
+    def stored(self, state: State, load: Load) -> None:
+        """What was typed before is in this state of the text now."""
+        self._loaded.shows(state, load)
 
     def __str__(self) -> str:
         return str(self._units)
@@ -153,9 +165,8 @@ class TextEditor:
         """What typing wrote: a run is canonical as it is."""
         self.edited = True
         self._loaded.made({self.client: [run]})
-        written = Written(write_run(self.client, run), {self.client: run[0] + run[1]})
-        self._made.append(written.update)
-        return [written]
+        self._made.append(Update({self.client: [run]}))
+        return [Written(write_run(self.client, run), {self.client: run[0] + run[1]})]
 
     def _tell(self, update: Update) -> list[Written]:
         """What was written, in canonical form."""
@@ -165,10 +176,9 @@ class TextEditor:
         self._loaded.made(update.runs)
         update.deleted = {client: joined(ranges) for client, ranges in update.deleted.items()}
         normalise(update)
+        self._made.append(update)
         ends = {client: update.end(client) for client in update.runs}
-        written = Written(write_update(update), ends)
-        self._made.append(written.update)
-        return [written]
+        return [Written(write_update(update), ends)]
 
     def _check(self, index: int, count: int = 0) -> None:
         size = len(self._units)
@@ -230,19 +240,27 @@ class Texts:
         """Whether there are random numbers to write texts with."""
         return self._entropy is not None
 
-    def keep(self, name: ObjectName, head: bytes, edit: ObjectEdit) -> None:
+    def keep(self, head: bytes, edit: ObjectEdit) -> None:
         """A transaction wrote nothing to an object but its texts: the next one may go on with it.
 
         Args:
-            head: as it is about to be committed.
+            head: as it is committed.
         """
-        self._kept[name] = (head, edit)
+        self._kept[edit.name] = (head, edit)
         if len(self._kept) > _OPEN_MAX:
             self._kept.popitem(last=False)
 
     def take(self, name: ObjectName) -> tuple[bytes, ObjectEdit] | None:
         """What was kept of an object: it is the caller's."""
         return self._kept.pop(name, None)
+
+    def catch_up(self, replica: Replica) -> None:
+        """Write the row of the object that was typed into, if there is one. See `typed.py`."""
+        typed, row = replica.typed, replica.catch_up()
+        kept = None if typed is None else self._kept.get(typed.name)
+        if typed is not None and row is not None and kept is not None:
+            kept[1].stored(replica, row)
+            self._kept[typed.name] = (row.head, kept[1])
 
     def renounce(self, name: TextName) -> None:
         """Units that were made in a text are gone: make no others under that client id. Rule 3."""
@@ -253,6 +271,11 @@ class Texts:
         """A transaction that edited a text is about to be committed with this state of it."""
         editor.written(state, load)
         self._made[name] = (editor.client, end_of(state, editor.client))
+
+    def typed(self, name: TextName, editor: TextEditor, update: bytes) -> list[Update]:
+        """The same where its state stays as it was, with an update behind it; returns the edits."""
+        self._made[name] = (editor.client, editor.ends.get(editor.client, 0))
+        return editor.typed(update)
 
 
 def write_updates(scope: Scope, name: str, written: list[Written]) -> None:

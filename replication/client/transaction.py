@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
+from replication.client import typed
 from replication.client.entities import Entity, ObjectName, Steps, inside
 from replication.client.loaded_text import Load
 from replication.client.open_lists import OpenLists
 from replication.client.replica import Change, Replica, fields_of, head_of, is_settled, state_of
 from replication.client.text_editor import TextEditor, Texts
+from replication.client.typed import Typed
 from replication.crdt import object as obj
 from replication.crdt.container import Slot, collection_of, list_path
 from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
@@ -27,6 +29,7 @@ from replication.crdt.list import Id, all_elements, empty_chunk
 from replication.crdt.object import ObjectState, absent, is_alive, merge
 from replication.crdt.parts import Parts, Path
 from replication.crdt.text import all_updates, empty_text, merge_text
+from replication.crdt.units import Update
 from replication.errors import NoSuchObjectError, NoTransactionError, ObjectExistsError
 from replication.history.changeset import ATOMIC, Changeset, ObjectDelta
 from replication.model.encoding import key_bytes, pack
@@ -42,10 +45,11 @@ class ObjectEdit:
         delta: what the transaction wrote.
         editors: the lists that are open.
         replaced: what other lists of it are in may have been replaced, so parts may have to go.
+        goes_on: where a transaction left it that wrote to nothing but its texts.
     """
 
     __slots__ = ("_open_lists", "_opened_texts", "_parts", "_replica", "_starts", "_texts",
-                 "author", "class_name", "delta", "editors", "key", "name", "only_texts",
+                 "author", "class_name", "delta", "editors", "goes_on", "key", "name",
                  "replaced", "row", "settled", "start", "view")  # fmt: skip
 
     def __init__(
@@ -77,15 +81,24 @@ class ObjectEdit:
         self.replaced = False
         self._starts: dict[Steps, int] = {}
         self.editors: dict[tuple[Steps, Slot], ListEditor] = {}
-        #: Whether nothing but texts was written: then the view is what is stored.
-        self.only_texts = False
+        self.goes_on = False
 
     def again(self, replica: Replica, author: Author, row: StoredObject) -> None:
         """Edit it in another transaction, of which ``row`` has the same head."""
         self._replica, self.author, self.row = replica, author, row
         self._parts = self.settled = None
-        self.only_texts = False
+        self.goes_on = True
         self.delta = [0, self.view[1], [], {}]
+
+    def stored(self, replica: Replica, row: StoredObject) -> None:
+        """What was typed before is in the row now. See `typed.py`."""
+        self._replica, self.row = replica, row
+        self._parts = None
+        texts = self.view[3][obj.TEXT] = state_of(row)[3][obj.TEXT]
+        for (path, name), editor in self._opened_texts.items():
+            if not path:
+                state = texts.get(name) or empty_text()
+                editor.stored(state, self._load_of((obj.TEXT, name)))
 
     # -- existence ---------------------------------------------------------------------------
     def create(self) -> None:
@@ -209,7 +222,7 @@ class ObjectEdit:
         return self._opened_texts[path, name]
 
     def text_updates(self, path: Steps, name: str) -> list[bytes] | None:
-        """The updates of a text as it was before the transaction; None where no object is."""
+        """The updates of a text as its row has it; None where no object is."""
         fields, place = inside(self.view[3] if is_alive(self.view) else None, path, self._element)
         if fields is None:
             return None
@@ -266,20 +279,37 @@ class ObjectEdit:
 
     def result(self, delta: ObjectState) -> ObjectState:
         """The state after the transaction."""
-        replaced = self.replaced and self.row is not None
-        inner = any(path for path, _ in self._opened_texts)
-        if self.editors or inner or replaced or not is_alive(self.view):
+        if not self._is_flat:
             after = merge(state_of(self.row), delta, self.parts)
             self._texts_written(after)
             return after
         self._merge_texts(delta[3].get(obj.TEXT, {}))
         fields = self.view[3]
-        if delta[3].keys() == {obj.TEXT} and not delta[0]:  # all else is as it was stored
+        if self.only_texts(delta):  # all else is as it was stored
             fields[obj.TEXT] = dict(sorted(fields[obj.TEXT].items()))
             self.view[3] = dict(sorted(fields.items()))
-            self.only_texts = True
             return self.view
         return [*self.view[:3], seal(fields)]
+
+    @property
+    def _is_flat(self) -> bool:
+        """Whether the view shows what is to be stored, but for texts at the top."""
+        replaced = self.replaced and self.row is not None
+        inner = any(path for path, _ in self._opened_texts)
+        return not (self.editors or inner or replaced) and is_alive(self.view)
+
+    def only_texts(self, delta: ObjectState) -> bool:
+        """Whether nothing but texts at the top was written, and the object may be kept as it is."""
+        return delta[3].keys() == {obj.TEXT} and not delta[0] and self._is_flat
+
+    def typed(self, delta: ObjectState) -> list[tuple[str, Update]]:
+        """What was written, where only texts were and the row is to stay as it is."""
+        out: list[tuple[str, Update]] = []
+        for name, (_, update) in delta[3][obj.TEXT].items():
+            editor = self._opened_texts[(), name]
+            made = self._texts.typed((self.name, (), name), editor, update)
+            out += [(name, each) for each in made]
+        return out
 
     def _merge_texts(self, written: dict[str, Any]) -> None:
         """Take what was typed over into the view, which shows it already: all is at the top."""
@@ -329,6 +359,7 @@ class Transaction:
         pending: the objects that have pending deltas.
         open_lists: the lists that earlier transactions left open.
         texts: the texts that are open for writing.
+        version: the client version it will have, if rows may be written later; see `typed.py`.
     """
 
     def __init__(
@@ -338,9 +369,11 @@ class Transaction:
         pending: Container[ObjectName],
         open_lists: OpenLists,
         texts: Texts,
+        version: int | None = None,
     ) -> None:
         self._replica = replica
         self._open_lists = open_lists
+        self._version = version
         self._pending = pending
         self._texts = texts
         self._is_over = False
@@ -350,6 +383,8 @@ class Transaction:
         #: How often an object appeared or disappeared in it.
         self.existence = 0
         self._edits: dict[ObjectName, ObjectEdit] = {}
+        #: An object of which it wrote to texts only, and its head now.
+        self._typed_in: tuple[bytes, ObjectEdit] | None = None
         #: The objects it wrote to, once it is finished.
         self.names: list[ObjectName] = []
 
@@ -377,10 +412,15 @@ class Transaction:
             )
         edit = self._edits.get(name)
         if edit is None:
-            edit = self._edits[name] = self._opened_again(name, key) or ObjectEdit(
-                self._replica, name, key, self.author, self._open_lists, self._texts
-            )
+            edit = self._opened_again(name, key) or self._opened_anew(name, key)
+            self._edits[name] = edit
         return edit
+
+    def _opened_anew(self, name: ObjectName, key: Key) -> ObjectEdit:
+        replica = self._replica
+        if replica.typed is not None and replica.typed.name == name:
+            self._texts.catch_up(replica)
+        return ObjectEdit(replica, name, key, self.author, self._open_lists, self._texts)
 
     def _opened_again(self, name: ObjectName, key: Key) -> ObjectEdit | None:
         """An object as the last transaction that typed into it left it, if it is still so."""
@@ -429,26 +469,72 @@ class Transaction:
         """The objects this transaction looked at to edit."""
         return list(self._edits.values())
 
+    def keep(self) -> None:
+        """It is committed: what it opened may stay open for the next one."""
+        for edit in self._edits.values():
+            self._open_lists.keep(edit.name, edit.editors, replaced=edit.replaced)
+        if self._typed_in is not None:
+            self._texts.keep(*self._typed_in)
+
     def over(self) -> None:
         """From now on it takes no more edits."""
         self._is_over = True
 
     def finish(self, cursor: int) -> tuple[Changeset, list[Change]] | None:
         """Write the views and bases; returns the changeset and what changed, None for nothing."""
+        edits: list[ObjectEdit] = []
         deltas: list[ObjectDelta] = []
-        changes: list[Change] = []
         for edit in self._edits.values():
             sealed = edit.sealed()
-            if sealed is None:
-                continue
-            deltas.append(sealed)
-            self.names.append(edit.name)
-            changes.append(self._write(edit, sealed.delta))
+            if sealed is not None:
+                edits.append(edit)
+                deltas.append(sealed)
         if not deltas and not self.schema:
             return None
+        self.names = [edit.name for edit in edits]
+        if self._may_wait(edits, deltas):
+            changes = [self._type(edits[0], deltas[0].delta)]
+        else:
+            self._catch_up()
+            changes = [
+                self._write(edit, sealed.delta) for edit, sealed in zip(edits, deltas, strict=True)
+            ]
         flags = ATOMIC if self.atomic else 0
         changeset = Changeset(self.author.stamp[0], cursor, deltas, flags, self.schema)
         return changeset, changes
+
+    def _may_wait(self, edits: list[ObjectEdit], deltas: list[ObjectDelta]) -> bool:
+        """Whether all there is was typed, so that the row need not be written. See `typed.py`."""
+        if self._version is None or len(edits) != 1 or self.schema:
+            return False
+        edit, held = edits[0], self._replica.typed
+        if not edit.goes_on or edit.name not in self._pending:
+            return False
+        has_room = held is None or (held.name == edit.name and not held.is_full)
+        return has_room and edit.only_texts(deltas[0].delta)
+
+    def _type(self, edit: ObjectEdit, delta: ObjectState) -> Change:
+        replica, row = self._replica, edit.row
+        assert row is not None, "it goes on"
+        assert self._version is not None, "asked before"
+        if replica.typed is None:
+            replica.typed = Typed(edit.name, edit.key, self.author.stamp[1], self._version)
+            typed.begin(self.writer, replica.typed)
+        texts = delta[3][obj.TEXT]
+        size = sum([len(update) for _, update in texts.values()])
+        replica.typed = replica.typed.more(edit.typed(delta), size)
+        self._typed_in = (row.head, edit)
+        return Change(edit.class_name, edit.key, row.head, row.head, frozenset(texts))
+
+    def _catch_up(self) -> None:
+        held = self._replica.typed
+        edit = None if held is None else self._edits.get(held.name)
+        if edit is None:
+            self._texts.catch_up(self._replica)
+        else:  # it goes on, and was taken from those that are kept
+            row = self._replica.catch_up()
+            assert row is not None
+            edit.stored(self._replica, row)
 
     def _write(self, edit: ObjectEdit, delta: ObjectState) -> Change:
         class_name, key, row = edit.class_name, edit.key, edit.row
@@ -466,6 +552,6 @@ class Transaction:
         elif changing:
             self._replica.keep_base_parts(class_name, key, row, changing)
         self._replica.put_head(class_name, key, version, after, head, parts)
-        if edit.only_texts:
-            self._texts.keep(edit.name, head, edit)
+        if edit.only_texts(delta):
+            self._typed_in = (head, edit)
         return Change(class_name, key, head_of(row), head, fields_of(changing))

@@ -102,10 +102,23 @@ def blank(state: Text) -> Text:
 
 def merge_text(state: Text, delta: Text, parts: Parts | None, path: Path) -> Text:
     """Rules 1 and 2. A delta is never spread over parts."""
-    owners = _merged_owners(state[0], delta[0])
     if parts is None:
+        owners = _merged_owners(state[0], delta[0])
         held = [read_update(data) for data in all_updates(state, parts, path)]
         return [owners, write_update(union([*held, read_update(delta[1])]))]
+    owners, tail, directory, following = appended(state, delta)
+    if len(tail) > 1 and delta[1] != EMPTY:
+        longer = typed_on(tail[-2], tail[-1])
+        if longer is not None:
+            tail[-2:] = [longer]
+    if len(tail) > TEXT_TAIL_UPDATES_MAX or sum(map(len, tail)) > TEXT_TAIL_BYTES_MAX:
+        tail, following = _moved(tail, directory, following, parts, path)
+    return [owners, tail, directory, following]
+
+
+def appended(state: Text, delta: Text) -> Text:
+    """The text of a head with an update more in its tail, however long that is then."""
+    owners = _merged_owners(state[0], delta[0])
     directory: list[list[int]] = []
     following = 0
     if len(state) == 2:
@@ -113,13 +126,7 @@ def merge_text(state: Text, delta: Text, parts: Parts | None, path: Path) -> Tex
     else:
         _, tail, directory, following = state
     if delta[1] != EMPTY:
-        longer = typed_on(tail[-1], delta[1]) if tail else None
-        if longer is None:
-            tail.append(delta[1])
-        else:
-            tail[-1] = longer
-    if len(tail) > TEXT_TAIL_UPDATES_MAX or sum(map(len, tail)) > TEXT_TAIL_BYTES_MAX:
-        tail, following = _moved(tail, directory, following, parts, path)
+        tail.append(delta[1])
     return [owners, tail, directory, following]
 
 

@@ -1,8 +1,8 @@
 """The objects of a data set in a write transaction: what a delta makes of one, and writing that.
 
 Rule 1: planning reads and computes, writing only writes: nothing can be refused any more.
-Rule 2: a blind create is of the life its key had at its author's cursor; where that is dead, of
-        the next one. It stays a create: its author shows it until the object comes. [JUDGE-1]
+Rule 2: a blind create starts from the length its key had at its author's cursor: the next odd
+        one where that is dead, an update of the living incarnation where it is alive.
 Rule 3: an object that is deleted keeps its row, with a head of a few bytes.
 Rule 4: an object is forgotten when it is next written to: nothing happened to it since the
         horizon, so it makes no difference when. A forgetting costs the same however much there is.
@@ -24,7 +24,6 @@ from replication.limits import OBJECT_BYTES_MAX
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import SPREAD, Key
 from replication.server import tables
-from replication.server.heads import Heads
 from replication.server.judge import Judge, Mark
 from replication.server.lists import asked, is_asked, keep, present
 from replication.server.permit import Permit, Target, Verdict
@@ -95,8 +94,7 @@ class Objects:
         horizon: the last version as of which everything dead is forgotten.
     """
 
-    __slots__ = ("_asked", "_columns", "_declared", "_heads", "_horizon", "_looked", "_spread",
-                 "_writer")  # fmt: skip
+    __slots__ = ("_asked", "_columns", "_declared", "_horizon", "_looked", "_spread", "_writer")
 
     def __init__(self, writer: Writer, horizon: int) -> None:
         self._writer = writer
@@ -106,7 +104,6 @@ class Objects:
         #: Whether any object of a class has parts.
         self._spread: dict[str, bool] = {}
         self._asked = asked(writer)
-        self._heads = Heads()
         #: Chunks that were looked at, by class, row and name: lists get many changesets at a time.
         self._looked: dict[tuple[str, int, bytes], Any] = {}
 
@@ -158,8 +155,7 @@ class Objects:
             target = found.target(item)
             permit.refuse(target, verdict, units, judge)
             left = without(delta, units)
-            says = left[3] or left[0] > found.length
-            plan = self._merged(item, found, left, judge) if says else None
+            plan = self._merged(item, found, left, judge) if left[3] or left[0] else None
             if plan is None or permit.after(target, left, plan) is None:
                 return plan
         judge.back_to(mark)
@@ -170,7 +166,7 @@ class Objects:
         row = self._writer.get_object(item.class_name, item.key)
         if row is None:
             return _Found(None, absent(), None, 0)
-        state = self._heads.take(item.class_name, row)
+        state = unpack_trusted(row.head)
         parts = self._parts(item.class_name, row.row) if may_have_parts(state[3]) else None
         if row.version < self._horizon:
             state = forget(state, parts)
@@ -190,8 +186,6 @@ class Objects:
             parts = Parts()
         merged = judged if row is None and parts is None else merge(state, judged, parts)
         head = pack(merged)
-        if row is not None and parts is not None:  # others are decoded in no time
-            self._heads.keep(class_name, row.row, head, merged)
         parts_bytes = None
         if parts is not None and parts.changes():
             parts_bytes = self._parts_bytes(item, row, parts.changes())
@@ -199,7 +193,10 @@ class Objects:
             return None
         rewritten = judged is not item.delta
         if rewritten:
-            item = ObjectDelta(class_name, key, judged, item.blind)
+            creates = judged[0] % 2 == 1
+            item = ObjectDelta(
+                class_name, key, judged, item.blind and creates, item.blind and not creates
+            )
         values = column_values(merged, columns, SPREAD)
         return Plan(
             item,
@@ -286,8 +283,9 @@ class Objects:
         length, _, incarnation, fields = item.delta
         name = tables.object_key(item.class_name, item.key)
         start = tables.length_at(self._writer, name, cursor, now) if now > 1 else now
-        life = start | 1
-        return item.delta if length == life else [life, life, incarnation, fields]
+        if start % 2 == 1:
+            return [0, start, incarnation, fields]
+        return item.delta if length == start + 1 else [start + 1, start + 1, incarnation, fields]
 
     def _parts(self, class_name: str, number: int) -> Parts:
         writer = self._writer

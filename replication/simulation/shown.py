@@ -15,6 +15,7 @@ from typing import Any, Final
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
 
+from replication.client.typed import as_shown
 from replication.crdt import object as obj
 from replication.crdt.container import home_in, property_container
 from replication.crdt.dictionary import plain_items
@@ -68,7 +69,8 @@ def shown(
         out[name] = []
         for row in sorted(found, key=lambda row: _key_order(row.key)):
             show.parts = _parts(reader, name, row)
-            fields = show.fields(schema[name], unpack_trusted(row.head)[3], ())
+            state = unpack_trusted(as_shown(reader, name, row).head)
+            fields = show.fields(schema[name], state[3], ())
             fields[keys[name]] = to_json(row.key)
             out[name].append(dict(sorted(fields.items())))
     return out

@@ -116,7 +116,7 @@ def contents(held: Snapshot) -> Contents:
     out: Contents = {}
     for class_name in held.reader.classes():
         for row in held.reader.scan(class_name):
-            state = unpack_trusted(row.head)
+            state = unpack_trusted(held.whole(class_name, row).head)
             parts = held.parts(class_name, row.row)
             value = pack(object_view(state, parts))
             out[class_name, key_bytes(row.key)] = (value, pack(joined(state, parts)))
