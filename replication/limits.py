@@ -172,7 +172,7 @@ QUERYABLE_LEGACY_MAX: Final = 10
 #: Columns of one class that a server makes by itself, at a field's first use in a query.
 QUERIED_COLUMNS_MAX: Final = 64
 
-#: Expressions of a rule inside each other.
+#: Expressions, lists or fields of a rule inside each other, and lists in what is known of a user.
 RULE_DEPTH_MAX: Final = 50
 #: UTF-8 bytes of the name of a role.
 ROLE_NAME_BYTES_MAX: Final = 100

@@ -32,7 +32,6 @@ from replication.history.changeset import (
     ATOMIC,
     BLIND,
     DIGEST_START,
-    UNSEEN,
     Changeset,
     ObjectDelta,
     encode,
@@ -653,9 +652,6 @@ def _changesets() -> list[Vector]:
         "one object": Changeset(5, 3, [BOOK]),
         "atomic": Changeset(TIME_MAX, TIME_MAX, [BOOK], ATOMIC),
         "a blind create": Changeset(5, 0, [BOOK._replace(blind=True)]),
-        "an update made of a blind create": Changeset(
-            5, 0, [ObjectDelta("Book", 1, [0, 1, [], {}], unseen=True)]
-        ),
         "objects in order": Changeset(5, 0, many),
         "re-based": Changeset(5, 3, [BOOK], horizon=7),
         "the longest names": Changeset(5, 0, [BOOK._replace(class_name="c" * 57, key="k" * 1024)]),
@@ -665,7 +661,6 @@ def _changesets() -> list[Vector]:
         "one object": ["CHG-1", "CHG-10"],
         "atomic": ["CHG-4", "CHG-5"],
         "a blind create": ["CHG-11"],
-        "an update made of a blind create": ["CHG-11"],
         "objects in order": ["CHG-1", "CHG-7", "CHG-9"],
         "re-based": ["CHG-13"],
         "the longest names": ["CHG-8", "CHG-9"],
@@ -684,7 +679,7 @@ def _changesets() -> list[Vector]:
                     "class": item.class_name,
                     "key": to_json(item.key),
                     "delta": pack(item.delta).hex(),
-                    "mark": BLIND if item.blind else UNSEEN if item.unseen else 0,
+                    "mark": BLIND if item.blind else 0,
                 }
                 for item in changeset.objects
             ],
@@ -714,7 +709,7 @@ def _no_changesets() -> list[Vector]:
         ("a malformed delta", ["CHG-10"], [5, 0, 0, {}, [["Book", 1, [0, 2, [], {}]]]]),
         ("a blind mark of true", ["CHG-11"], [5, 0, 0, {}, [[*item, True]]]),
         ("a blind edit", ["CHG-11"], [5, 0, 0, {}, [["Book", 1, [0, 1, [], {}], 1]]]),
-        ("a create marked an update", ["CHG-11"], [5, 0, 0, {}, [[*item, 2]]]),
+        ("a mark of two", ["CHG-11"], [5, 0, 0, {}, [[*item, 2]]]),
         ("a horizon at the cursor", ["CHG-13"], [5, 3, 0, {}, [item], 3]),
         ("a horizon of true", ["CHG-13"], [5, 0, 0, {}, [item], True]),
         ("two horizons", ["CHG-2"], [5, 0, 0, {}, [item], 3, 4]),

@@ -103,6 +103,7 @@ ROOMS = {
         "test_queryable.py",
     ],
     "rules": [
+        "test_rules_bounds.py",
         "test_rules_filters.py",
         "test_rules_project.py",
         "test_rules_roles.py",
@@ -112,6 +113,7 @@ ROOMS = {
         "test_rules_writes.py",
         "test_rules_views.py",
         "test_rules_feed.py",
+        "test_rules_members.py",
     ],
 }
 #: Examples of each property in the second line.

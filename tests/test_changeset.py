@@ -93,7 +93,7 @@ def test_an_outline_has_the_bytes_of_each_delta(changeset: Changeset, past: int)
     read, outline = decode_trusted(data), outline_trusted(data)
     assert outline[:3] == (read.time, read.cursor, read.horizon)
     assert outline.objects == [(item[0], item[1], pack(item.delta)) for item in read.objects]
-    marks = [1 if item.blind else 2 if item.unseen else 0 for item in read.objects]
+    marks = [int(item.blind) for item in read.objects]
     assert outline.marks == {at: mark for at, mark in enumerate(marks) if mark}
 
 
@@ -103,7 +103,7 @@ def test_an_outline_says_which_objects_are_marked() -> None:
     objects = [
         ObjectDelta("A", 1, delta),
         ObjectDelta("A", 2, delta, True),
-        ObjectDelta("B", 1, [0, 1, [], {}], False, True),
+        ObjectDelta("B", 1, [0, 1, [], {}]),
     ]
     plain, past = (Changeset(9, 4, objects, flags=at, horizon=7 * at) for at in (0, 1))
     assert (plain.atomic, past.atomic) == (False, True)
@@ -111,7 +111,7 @@ def test_an_outline_says_which_objects_are_marked() -> None:
         outline = outline_trusted(encode(changeset))
         assert outline[:3] == (9, 4, changeset.horizon)
         assert outline.objects == [(each[0], each[1], pack(each.delta)) for each in objects]
-        assert outline.marks == {1: 1, 2: 2}
+        assert outline.marks == {1: 1}
 
 
 @given(drawn(), st.randoms(use_true_random=False))

@@ -74,6 +74,11 @@ def run(
                    list(content) if type(content) is tuple else content]])  # fmt: skip
 
 
+def containers(*sequences: int) -> Any:
+    held = {pack([obj.LIST, 2, sequence]): [[], [[], CHUNK]] for sequence in sequences}
+    return fields({obj.CONTAINER: held})
+
+
 def nested(kind: int, depth: int) -> Any:
     """Objects inside each other, ``depth`` of them, in fields, dictionaries or lists."""
     held: Any = {}
@@ -123,6 +128,7 @@ ACCEPTED: dict[str, Any] = {
     "a move": chunk(moves=[[2, 1, 5, 2, 2, 9]]),
     "erased": chunk(erased=[[2, 1, 5], [2, 9, 1]]),
     "content": chunk(contents=[[2, 1, {}]]),
+    "containers": containers(8, 9),
     "the deepest embedded": nested(obj.EMBEDDED, NESTING_MAX),
     "the deepest in dictionaries": nested(obj.DICTIONARY, NESTING_MAX),
     "the deepest in lists": nested(obj.LIST, NESTING_MAX),
@@ -186,6 +192,7 @@ REFUSED: dict[str, Any] = {
     "a default that saw what is later": registers([6, 2, {"a": 1}, 5, 2]),
     "a default that saw time zero of a file": registers([0, 2, {"a": 1}, 5, 2]),
     "a default that saw a bool": registers([False, 0, {"a": 1}, 5, 2]),
+    "a default that saw a file that is a bool": registers([0, False, {"a": 1}, 5, 2]),
     "a default that saw null": registers([None, None, {"a": 1}, 5, 2]),
     "a default at time zero": registers([0, 0, {"a": 1}, 0, 2]),
     "groups that do not ascend": registers([6, 2, {"a": 1}], [5, 2, {"b": 1}]),
@@ -222,6 +229,9 @@ REFUSED: dict[str, Any] = {
     "members in no order": members([5, 2, {pack(2): True, pack(1): True}]),
     "a member neither there nor not": members([5, 2, {MEMBER: 1}]),
     "a default member": members([0, 0, {MEMBER: True}, 5, 2]),
+    "a default member beside another": members(
+        [0, 0, {MEMBER: True}, 5, 2], [6, 2, {pack(2): True}]
+    ),
     # -- dictionaries
     "a dictionary of two": fields({obj.DICTIONARY: {"d": [[], []]}}),
     "a key that is no string": items([5, 2, {b"a": 1}]),
@@ -296,6 +306,8 @@ REFUSED: dict[str, Any] = {
     "content that is no map": chunk(contents=[[2, 1, []]]),
     "contents in no order": chunk(contents=[[2, 2, {}], [2, 1, {}]]),
     "malformed content": chunk(contents=[[2, 1, {1: {"n": 0}}]]),
+    # -- containers
+    "containers in no order": containers(9, 8),
     # -- depth
     "too deep, embedded": nested(obj.EMBEDDED, NESTING_MAX + 1),
     "too deep, in dictionaries": nested(obj.DICTIONARY, NESTING_MAX + 1),

@@ -32,6 +32,24 @@ def store(tmp_path: Path) -> Path:
     return path
 
 
+def fill(path: Path) -> None:
+    """Write something into every kind of field of book 1."""
+
+    def act(edit: Edit) -> None:
+        scope = edit.scope()
+        scope.create_embedded("home", 0).set("city", "Rome")
+        editor = edit.editor(scope, "stops")
+        (here,) = scope.list_insert("stops", editor, 0, [None])
+        scope.element("stops", editor, here).set("city", "Bern")
+        scope.create_item("rooms", "a", 0).set("city", "Bonn")
+        scope.put_item("extra", "k", 1)
+        scope.list_insert("notes", edit.editor(scope, "notes"), 0, [1, 2])
+
+    held = SQLiteStore(path, query_values)
+    ClientFile(new_namespace(held, schema=SCHEMA), "owner").write(act)
+    held.close()
+
+
 def rules_file(folder: Path, *roles: Any) -> Path:
     path = folder / "rules.json"
     path.write_text(json.dumps({"default_roles": list(roles)}))
@@ -173,20 +191,7 @@ INSIDE = role(
 )
 def test_explain_what_is_inside(tmp_path: Path, store: Path, asked: str, clause: str) -> None:
     """R19: embedded objects, keys and elements, by the paths of queries."""
-    held = SQLiteStore(store, query_values)
-
-    def fill(edit: Edit) -> None:
-        scope = edit.scope()
-        scope.create_embedded("home", 0).set("city", "Rome")
-        editor = edit.editor(scope, "stops")
-        (here,) = scope.list_insert("stops", editor, 0, [None])
-        scope.element("stops", editor, here).set("city", "Bern")
-        scope.create_item("rooms", "a", 0).set("city", "Bonn")
-        scope.list_insert("notes", edit.editor(scope, "notes"), 0, [1, 2])
-
-    space = new_namespace(held, schema=SCHEMA)
-    ClientFile(space, "owner").write(fill)
-    held.close()
+    fill(store)
     found = explain(rules_file(tmp_path, INSIDE), store, 1, "edit", "--set", asked)
     assert found["allowed"] is (clause == "" and "true" not in asked), found
     if clause:
@@ -195,29 +200,92 @@ def test_explain_what_is_inside(tmp_path: Path, store: Path, asked: str, clause:
         ]
 
 
+#: What leads nowhere, wherever there is nothing: lists are empty, embedded objects null.
+NOWHERE = [
+    ("home.city=1", "Book.home is null"),
+    ("rooms=1", "name a key of Book.rooms"),
+    ("rooms[0]=1", "name a key of Book.rooms"),
+    ("rooms.c.city=1", "there is no object at 'c' of Book.rooms"),
+    ("extra.k.x=1", "there is no object at 'k' of Book.extra"),
+    ("notes=1", "name an element of Book.notes, from [0] to ["),
+    ("notes[3]=1", "name an element of Book.notes, from [0] to ["),
+    ("notes[-1]=1", "is no path: expected an index"),
+    ("notes['a']=1", "name an element of Book.notes, from [0] to ["),
+    ("notes[0].x=1", "there is no object at 0 of Book.notes"),
+    ("notes[*]=1", "leads to nothing that can be written"),
+    ("notes[SIZE]=1", "is no path to a property"),
+    ("stops[2].city=1", "name an element of Book.stops"),
+    ("year.x=1", "nothing inside of Book.year"),
+    ("year[0]=1", "nothing inside of Book.year"),
+    ("tags[0]=1", "nothing inside of Book.tags"),
+    ("anything[0]=1", "nothing inside of Book.anything"),
+    ("shelf.x=1", "nobody knows what 'shelf' is"),
+    ("_id=1", "the key of an object is never written"),
+    ("a b=1", "is no path"),
+    ("ANY notes=1", "is no path to a property"),
+    ("notes.@count=1", "is no path to a property"),
+    ("home.@links.Book.x=1", "leads to nothing that can be written"),
+    ("title=Emma", "'Emma' is no JSON, in which a string needs quotes"),
+    ("year", "PATH=JSON is expected"),
+    ('anything={"$list":[1]}', "a list or dictionary can't be asked about"),
+    ('title={"$embedded":{}}', "Book.title is string, it can't hold an embedded object"),
+    ('notes[0]={"$embedded":{}}', "Book.notes is list<int>, it can't hold an embedded object"),
+    ('shelf={"$embedded":{}}', "nothing that is known to hold an embedded object"),
+    ('title={"$erased":true}', "only the keys of a dictionary are erased"),
+]
+#: The same where there is nothing, and where there is something.
+EMPTY = [
+    ("notes[1]=1", "name an element of Book.notes, from [0] to [0], which is a new one"),
+    ("notes[LAST]=1", "name an element of Book.notes, from [0] to [0], which is a new one"),
+    ("stops[0].city=1", "there is no object at 0 of Book.stops"),
+    ("stops[LAST].city=1", "name an element of Book.stops, from [0] to [0], which is a new one"),
+]
+FULL = [
+    ("notes[3]=1", "name an element of Book.notes, from [0] to [2], which is a new one"),
+    ("stops[1].city=1", "there is no object at 1 of Book.stops"),
+    ("stops[0].marks[LAST]=1", "name an element of Place.marks, from [0] to [0]"),
+    ("home[0]=1", "an object has no elements"),
+    ("rooms.a[0]=1", "an object has no elements"),
+]
+
+
 @pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        ("home.city=1", "Book.home is null"),
-        ("rooms=1", "name a key of Book.rooms"),
-        ("rooms.a.city=1", "there is no object at 'a' of Book.rooms"),
-        ("notes=1", "name an element of Book.notes, from [0] to [0], which is a new one"),
-        ("notes[1]=1", "name an element of Book.notes"),
-        ("stops[0].city=1", "there is no object at 0 of Book.stops"),
-        ("year.x=1", "nothing inside of Book.year"),
-        ("shelf.x=1", "nobody knows what 'shelf' is"),
-        ("a b=1", "is no path"),
-        ("ANY notes=1", "is no path to a property"),
-        ("notes.@count=1", "is no path to a property"),
-        ("home.@links.Book.x=1", "leads to nothing that can be written"),
-    ],
+    ("full", "asked", "said"),
+    [(False, *each) for each in [*NOWHERE, *EMPTY]]
+    + [(True, *each) for each in [*NOWHERE[1:], *FULL]],
 )
-def test_explain_what_leads_nowhere(tmp_path: Path, store: Path, asked: str, said: str) -> None:
+def test_explain_what_leads_nowhere(
+    tmp_path: Path, store: Path, asked: str, said: str, *, full: bool
+) -> None:
+    if full:
+        fill(store)
     file = rules_file(tmp_path, role("all", write=True))
     assert said in refused(
         "rules", "explain", file, "--store", store, "--user", "ann", "--class", "Book", "--key", 1,
         "--operation", "edit", "--set", asked,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", ["home=5", "rooms.a=5", "stops[0]=5", "notes[LAST]=null"])
+def test_explain_what_does_not_fit(tmp_path: Path, store: Path, asked: str) -> None:
+    """As an upload would be judged: no rule decides it."""
+    fill(store)
+    found = explain(rules_file(tmp_path, role("all", write=True)), store, 1, "edit", "--set", asked)
+    assert not found["allowed"]
+    assert found["rulings"] == [{"role": "", "rule_path": "", "clause": ""}]
+    assert ", got " in found["reasons"][0]
+
+
+def test_explain_what_writes_into_what_was_made_just_before(tmp_path: Path, store: Path) -> None:
+    new = '={"$embedded": {}}'
+    sets = [
+        f"home{new}", 'home.city="x"', "home.marks[0]=1", "home.marks[1]=1", f"home{new}",
+        "home.marks[0]=1", f"rooms.a{new}", 'rooms.a.city="x"', f"stops[0]{new}",
+        'stops[LAST].city="x"', "notes[0]=1", "notes[1]=2", "notes[LAST]=3",
+    ]  # fmt: skip
+    asked = [part for each in sets for part in ("--set", each)]
+    file = rules_file(tmp_path, role("all", write=True))
+    assert explain(file, store, 1, "edit", *asked)["allowed"]
 
 
 def test_explain_without_a_role(tmp_path: Path, store: Path) -> None:

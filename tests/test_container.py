@@ -463,19 +463,22 @@ def test_what_a_group_refers_to() -> None:
     ],
 )
 def test_what_names_a_container(name: Any, fits: bool) -> None:
-    is_list = type(name) is list and name[0] == obj.LIST
-    content = [[], [[], [], [], [], []]] if is_list else [[], [], {}]
-    state = [1, 1, [], {obj.CONTAINER: {pack(name): [[], content]}}]
+    a_list, a_dictionary = [[], [[], [], [], [], []]], [[], [], {}]
     if fits:
-        check_object(state)
+        content = a_list if name[0] == obj.LIST else a_dictionary
+        check_object([1, 1, [], {obj.CONTAINER: {pack(name): [[], content]}}])
         return
-    with pytest.raises(DecodeError):
-        check_object(state)
+    for content in (a_list, a_dictionary):
+        with pytest.raises(DecodeError):
+            check_object([1, 1, [], {obj.CONTAINER: {pack(name): [[], content]}}])
 
 
 def test_there_is_no_trail_to_what_nobody_put_anywhere() -> None:
-    state = {obj.CONTAINER: {A_LIST: [[], [[], [[[2, 9, 0, 5, 2, ["x"]]], [], [], [], []]]]}}
-    assert trail(state, A_LIST, lambda _slot, _here: None) is None
+    content = [[], [[[2, 9, 0, 5, 2, ["x"]]], [], [], [], []]]
+    missing = [obj.CONTAINER, pack([obj.DICTIONARY, 2, 7]), "k"]
+    for home in ([], missing):
+        state = {obj.CONTAINER: {A_LIST: [home, content]}}
+        assert trail(state, A_LIST, lambda _slot, _here: None) is None
 
 
 def test_what_is_written_in_a_list_and_then_written_over() -> None:
@@ -510,14 +513,15 @@ def test_of_two_homes_the_lesser_stays() -> None:
         assert folded(states)[3][obj.CONTAINER][A_LIST][0] == expected
 
 
-def test_a_shared_default_that_is_written_over_at_once_stays() -> None:
+@pytest.mark.parametrize("value", [[2], []])
+def test_a_shared_default_that_is_written_over_at_once_stays(value: Any) -> None:
     """[EDIT-2]: its container is not of this transaction."""
     one, other = devices()
     one.write(default("v", [1]))
     other.read(one)
 
     def act(edit: Edit) -> None:
-        edit.nested(edit.scope()).set_default("v", [2])
+        edit.nested(edit.scope()).set_default("v", value)
         edit.scope().set("v", "over")
 
     other.write(act)

@@ -225,6 +225,14 @@ def test_creating_over_content_that_came_too_early_is_creating_anew() -> None:
         assert object_view(author.state) == {"e": None}
 
 
+def test_creating_where_only_the_length_is_known_keeps_it() -> None:
+    """[EDIT-3] Odd already, of a create that says nothing of its content."""
+    view: Any = {obj.EMBEDDED: {"e": [1, 0, [], {}]}}
+    scope = Scope(view, {}, Author((9, 2), lambda: 1))
+    scope.create_embedded("e", 1)
+    assert view == scope.delta == {obj.EMBEDDED: {"e": [1, 1, [], {}]}}
+
+
 # -- lists -----------------------------------------------------------------------------------
 def test_a_delta_names_ids_and_no_index() -> None:
     """[EDIT-4] The same edit at the same element, wherever it stands, is the same delta."""
@@ -247,6 +255,18 @@ def test_a_delta_names_ids_and_no_index() -> None:
         edit.scope().list_set("l", editor, editor.values().index("b"), "B")
 
     assert author.write(change)[3][obj.LIST]["l"][1][1][0][:2] == [2, 2]
+
+
+def test_inserting_nothing_writes_nothing() -> None:
+    """[EDIT-2]"""
+
+    def act(edit: Edit) -> None:
+        scope = edit.scope()
+        editor = edit.editor(scope, "l")
+        assert scope.list_insert("l", editor, 0, []) == []
+        assert editor.edits == 0
+
+    assert written(act)[0] == {}
 
 
 def test_an_editor_reads_what_its_transaction_wrote() -> None:

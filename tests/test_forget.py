@@ -16,6 +16,7 @@ from vector_operations import shown as noted
 
 from replication.crdt import object as obj
 from replication.crdt.check import check_object, unpack_object
+from replication.crdt.container import property_container
 from replication.crdt.forget import forget, forget_elements
 from replication.crdt.incarnation import clone
 from replication.crdt.list import LEFT, RIGHT, ROOT, Elements, contract, expand
@@ -417,6 +418,39 @@ def test_the_places_of_a_run_stay_a_run() -> None:
     after = [1, 1, [], {obj.LIST: {"l": [[], [[], [], [], [], []]]}}]
     fitted = Rebase(before, after, held=True).take(delta)
     assert fitted[3][obj.LIST]["l"][1][0] == [[2, 1, 0, 6, 2, ["a", "b", "c"]]]
+
+
+def test_what_was_removed_of_a_container_is_forgotten() -> None:
+    """[FORGET-5]"""
+    device = Replica(2)
+    device.write(lambda edit: edit.create())
+    device.write(lambda edit: edit.nested(edit.scope()).set("v", {"a": 1, "b": 2}))
+
+    def remove(edit: Edit) -> None:
+        scope = edit.scope()
+        slot = property_container(scope.view, "v")
+        assert slot is not None
+        edit.nested(scope).put_item(slot, "a", ERASED)
+
+    device.write(remove)
+    ((_, content),) = forgotten(device.state)[3][obj.CONTAINER].values()
+    assert [list(group[2]) for group in content[1]] == [["b"]]
+
+
+def test_containers_in_long_lists_of_embedded_objects_stay() -> None:
+    """[FORGET-10] What refers to them is in the parts of a list further down."""
+    stored, device = Stored(), Replica(2)
+
+    def fill(edit: Edit) -> None:
+        edit.create()
+        inner = edit.scope().create_embedded("e", 0)
+        edit.nested(inner).list_insert("l", 0, [["in"], *range(300)])
+
+    stored.merge(device.write(fill))
+    assert stored.parts
+    state = forget(unpack_trusted(stored.head), stored.access())
+    ((_, content),) = state[3][obj.EMBEDDED]["e"][3][obj.CONTAINER].values()
+    assert content[1][0][0][5] == ["in"]
 
 
 def test_defaults_over_a_write_keep_what_they_share() -> None:

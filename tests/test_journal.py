@@ -74,10 +74,10 @@ def test_the_same_value_takes_nothing_away() -> None:
     assert list(db.journal) == []
 
 
-def test_the_author_of_an_update_made_of_a_blind_create_had_not_seen_it() -> None:
+def test_the_author_of_a_blind_create_had_not_seen_what_is_there() -> None:
     """JOURNAL-1 BODY-7: its cursor says how much it had seen, and not that it did not hold this."""
     db = holding(title="mine")
-    delta = pack([0, 1, [], {obj.REGISTER: [[LATE, 9, {"title": "theirs"}]]}])
+    delta = pack([1, 1, [], {obj.REGISTER: [[LATE, 9, {"title": "theirs"}]]}])
     take(db, download(7, AuthorOp(7, 9, LATE, 6), DeltaOp("Book", 1, 7, delta, 1)))
     (entry,) = db.journal
     assert (entry.seen, parts(entry)) == (0, [(("title",), "set", "mine", "theirs")])

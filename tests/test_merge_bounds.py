@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import pytest
@@ -73,6 +73,21 @@ def test_runs_that_lie_in_each_other_merge_as_their_places_do(
     assert merge_chunk(clone(state), clone(delta)) == slowly
     assert merge_chunk(clone(delta), clone(state)) == slowly
     assert lists.is_canonical(slowly)
+
+
+#: Three runs of two files, where what one transaction made is one run again once it is all there.
+PLACES = [[2, 1, 0, 5, 2, ["a"]], [2, 2, 1, 5, 2, ["b"]], [2, 3, 1, 5, 2, ["c"]],
+          [2, 4, 2, 6, 2, ["d"]], [3, 1, [2, 2, 1], 5, 3, ["e"]], [3, 2, 1, 5, 3, ["f"]],
+          [3, 3, 1, 5, 3, 1]]  # fmt: skip
+
+
+def test_runs_that_stand_between_each_other_merge_as_their_places_do() -> None:
+    """Any of some places with any others of them."""
+    parts = [contract(expand([list(runs), [], [], [], []]))
+             for count in range(8) for runs in combinations(PLACES, count)]  # fmt: skip
+    for state, delta in product(parts, parts):
+        slowly = contract(merge_elements(expand(state), expand(delta), None, ()))
+        assert merge_chunk(clone(state), delta) == slowly
 
 
 # -- what is looked at first -----------------------------------------------------------------------

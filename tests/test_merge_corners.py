@@ -138,15 +138,35 @@ def test_growth_at_the_end_leaves_full_parts_and_growth_elsewhere_leaves_room(
     assert held == sizes
 
 
+@pytest.mark.parametrize(("touched", "sizes"), [(6, [2, 2, 2]), (9, [4, 2])])
+def test_growth_is_at_the_end_where_all_that_is_written_is(
+    touched: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New elements at the end, and a value: of one before them, or of the first of them."""
+    parts = Parts()
+    monkeypatch.setattr(lists, "LIST_PART_ELEMENTS_MAX", 4)
+    parts.store((4, "l"), [], 0, chunk_of(*[[2, n, 0, 9, 2, ["a"]] for n in (2, 4, 6, 8)]))
+    delta = chunk_of([2, 9, 0, 9, 2, 1], [2, 10, 0, 9, 2, ["c"]])
+    delta[1] = [[2, touched, 10, 2, "b"]]
+    state = lists.merge_list([[], [[0, 0, 0]], 1], [[], delta], parts, (4, "l"))
+    held = [lists.id_count(parts.load((4, "l"), [], number)) for *_, number in state[1]]
+    assert held == sizes
+
+
 def test_erased_elements_are_the_last_of_a_part_as_any_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parts = Parts()
     monkeypatch.setattr(lists, "LIST_PART_ELEMENTS_MAX", 4)
-    for sequence, sizes in ((4, [2, 2, 1]), (8, [4, 1]), (9, [4, 1])):
+    for sequence, values, sizes in (
+        (4, ["b"], [2, 2, 1]),
+        (7, ["b", "c"], [2, 2, 1]),  # about the last one, too
+        (8, ["b"], [4, 1]),
+        (9, ["b"], [4, 1]),
+    ):
         state = [[], [[0, 0, 0]], 1]
         parts.store((4, "l"), [], 0, chunk_of([2, 1, 0, 9, 2, ["a"]], erased=[[2, 5, 3]]))
-        delta = chunk_of([2, sequence, 0, 9, 2, ["b"]])
+        delta = chunk_of([2, sequence, 0, 9, 2, values])
         state = lists.merge_list(state, [[], delta], parts, (4, "l"))
         held = [lists.id_count(parts.load((4, "l"), [], number)) for *_, number in state[1]]
         assert held == sizes, sequence
@@ -183,6 +203,13 @@ def test_what_continues_a_run_is_one_with_it() -> None:
     pieces = [listed(chunk_of([2, n, int(n > 1), 9, 2, [n]])) for n in (1, 2, 3)]
     for order in permutations(pieces):
         assert folded(order) == listed(chunk_of([2, 1, 0, 9, 2, [1, 2, 3]]))
+
+
+def test_what_stands_behind_a_run_that_is_continued_stays() -> None:
+    """[STATE-25]"""
+    runs = [[2, 1, 0, 9, 2, ["a"]], [3, 1, 0, 8, 3, ["x"]], [4, 1, 0, 8, 4, ["y"]]]
+    state = merge(listed(chunk_of(*runs)), listed(chunk_of([2, 2, 1, 9, 2, ["b"]])))
+    assert state == listed(chunk_of([2, 1, 0, 9, 2, ["a", "b"]], *runs[1:]))
 
 
 def test_runs_that_descend_are_refused() -> None:

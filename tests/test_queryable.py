@@ -392,3 +392,24 @@ def test_development_mode_keeps_to_the_legacy_limit() -> None:
     reader.sync()
     assert told(reader)[0] is State.ERROR
     assert "11 queryable fields, at most 10" in told(reader)[1]
+
+
+def test_what_a_column_said_before_a_write_is_not_written_over_with_the_object() -> None:
+    """DOWN-1: where a query asks for an embedded object itself, beside what is in it, too."""
+    world = World(2)
+    writer, reader = world.devices
+    writer.subscribe()
+    with writer.db.write():
+        book = writer.db.create("Book", _id=1, home={"city": "Rome"})
+    writer.sync()
+    reader.subscribe("home != null AND home.city == 'Rome'")
+    reader.sync()
+    with world.store.read() as reading:
+        assert "home" in reading.columns("Book")
+    for city, seen in (("Bern", []), ("Rome", [1]), ("Bonn", [])):
+        with writer.db.write():
+            book["home"]["city"] = city
+        writer.sync()
+        reader.sync()
+        assert sorted(reader.view()) == seen
+    check_converged(world)

@@ -105,6 +105,22 @@ def test_another_incarnation_of_a_list_says_nothing_about_this_one(place: Place)
     ]
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_written_to_a_list_that_was_cleared_stays_what_it_is(place: Place) -> None:
+    """[REBASE-3] It is about a past incarnation: nothing of it is looked for in this one."""
+    write = place([[], [[], [[3, 1, 7, 2, "new"]], [], [], []]])
+    assert taken(place(a_list(X)), place(a_list(incarnation=INCARNATION)), write) == [write]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_an_earlier_delta_found_gone_is_gone_for_later_ones(place: Place) -> None:
+    """[REBASE-2] Another write to it is an erasure again, erasing it is nothing."""
+    write = place([[], [[], [[3, 1, 7, 2, "new"]], [], [], []]])
+    erasure = place([[], [[], [], [], [[3, 1, 1]], []]])
+    found = taken(place(a_list(X)), place(a_list()), write, write, erasure)
+    assert found == [erasure, erasure, place(a_list())]
+
+
 @pytest.mark.parametrize(
     ("place", "other"), [(in_object, in_newer_object), (at_key, at_key_of_a_newer_one)]
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,21 +18,9 @@ from replication.model.encoding import pack
 from replication.protocol import messages
 from replication.protocol.body import EvictOp, SchemaOp, StateOp
 from replication.storage.contract import Store
-from replication.storage.memory import MemoryStore
 from replication.storage.sqlite import SQLiteStore
 
 BOOK = ("Book", 1)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made: Store = (
-        MemoryStore(query_values)
-        if request.param == "memory"
-        else SQLiteStore(tmp_path / "server.db", query_values)
-    )
-    yield made
-    made.close()
 
 
 def setting(name: str, value: Any) -> Any:

@@ -32,7 +32,7 @@ from replication.limits import OBJECT_BYTES_MAX, REFUSALS_PER_CHANGESET_MAX
 from replication.model.encoding import pack
 from replication.model.schema import ClassSchema, Schema
 from replication.model.values import ERASED, Link
-from replication.server import refusals
+from replication.server import objects, refusals
 from replication.server.judge import Judge
 from replication.server.namespace import Namespace
 from replication.server.refusals import (
@@ -47,6 +47,7 @@ from replication.server.refusals import (
     UNKNOWN_PROPERTY,
     WRONG_TYPE,
 )
+from replication.server.tables import entries
 from replication.server.types import Types
 
 Act = Callable[[Edit], None]
@@ -170,9 +171,7 @@ def test_a_blind_create_of_a_living_object_is_an_update_of_it() -> None:
     first, second = two_files()
     first.write(setting("title", "old"))
     ack = second.write(created_with("anything", 1), blind=True, cursor=cursor_now(second))
-    assert not ack.refusals
-    (item,) = decode(ack.rewrites[0][1]).objects
-    assert (item.delta[:2], item.blind, item.unseen) == ([0, 1], False, True)
+    assert (ack.refusals, ack.rewrites) == ([], [])
     assert server_view(first.namespace.store) == {"anything": 1, "title": "old"}
 
 
@@ -183,7 +182,7 @@ def test_a_blind_create_of_what_was_dead_at_its_cursor_is_the_next_life() -> Non
     ack = second.write(created_with("title", "again"), blind=True, cursor=cursor_now(second))
     assert not ack.refusals
     (item,) = decode(ack.rewrites[0][1]).objects
-    assert (item.delta[:2], item.blind, item.unseen) == ([3, 3], True, False)
+    assert (item.delta[:2], item.blind) == ([3, 3], True)
     assert server_view(first.namespace.store) == {"title": "again"}
 
 
@@ -208,7 +207,7 @@ def test_nor_a_new_life_its_author_had_not_seen() -> None:
         lengths.append(reasons(ack) or decode(ack.rewrites[0][1]).objects[0].delta[:2])
     refused = [([], DELETED)]
     # At its cursor it was: alive 1, dead 2, alive 3, dead 4, alive 5 (as it is).
-    assert lengths == [refused, refused, refused, [5, 5], [0, 5]]
+    assert lengths == [refused, refused, refused, [5, 5], [5, 5]]
 
 
 def test_a_blind_create_of_what_never_was_is_not_rewritten() -> None:
@@ -665,6 +664,43 @@ def test_an_atomic_changeset_is_refused_whole() -> None:
     objects = [file.edit(created_with("title", "fine"), key=key, author=author) for key in (1, 2)]
     out = file.upload(file.changeset(*objects, flags=ATOMIC))
     assert out.answers[0].refusals == []  # type: ignore[union-attr]
+
+
+def test_changesets_of_one_upload_are_taken_as_if_each_came_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever became of the one before: what was planned and not written is not built upon."""
+    monkeypatch.setattr(objects, "OBJECT_BYTES_MAX", 100_000)
+    alone, together = ClientFile(new_namespace()), ClientFile(new_namespace())
+    sent = []
+
+    def send(*acts: Act, flags: int = 0) -> list[str]:
+        author = alone.author()
+        items = [
+            alone.edit(act, key=key, start=None if key == 1 else second, author=author)
+            for key, act in enumerate(acts, 1)
+        ]
+        sent.append(alone.changeset(*items, flags=flags))
+        (ack,) = alone.upload(sent[-1]).answers
+        return [reason for _, reason in reasons(ack)]  # type: ignore[arg-type]
+
+    second = absent()
+    assert send(create, create) == []
+    second = alone.state(key=2)
+    assert send(insert(1, 2), delete) == []
+    assert send(insert(4, at=1), setting("year", 1), flags=ATOMIC) == [DELETED, refusals.ATOMIC]
+    assert send(insert("x" * 100_000)) == [TOO_LARGE]
+    assert send(insert(6, at=1)) == []
+    assert together.upload(*sent).error is None
+    for key in (1, 2):
+        assert server_state(together.namespace.store, "Book", key) == alone.state(key=key)
+    assert heads_before(together) == heads_before(alone)
+
+
+def heads_before(file: ClientFile) -> list[list[bytes | None]]:
+    """What the log says of the objects of each entry as they were."""
+    with file.namespace.store.read() as reader:
+        return [entry.before for entry in entries(reader, 1, 100)]
 
 
 def test_refusals_past_the_limit_are_counted() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -22,7 +21,6 @@ from replication.server import log_index, tables
 from replication.server.lists import ask, asked, covers
 from replication.storage.contract import Store
 from replication.storage.memory import MemoryStore
-from replication.storage.sqlite import SQLiteStore
 
 BOOKS = [("Book", key) for key in range(3)]
 VALUES = ["x", "y", "ann", "z", "o", "o", "o", "o"]
@@ -31,17 +29,6 @@ VALUES = ["x", "y", "ann", "z", "o", "o", "o", "o"]
 def _small(monkeypatch: pytest.MonkeyPatch, size: int = 4) -> None:
     monkeypatch.setattr(lists, "LIST_PART_ELEMENTS_MAX", size)
     monkeypatch.setattr(check, "LIST_PART_ELEMENTS_MAX", size)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made: Store = (
-        MemoryStore(query_values)
-        if request.param == "memory"
-        else SQLiteStore(tmp_path / "server.db", query_values)
-    )
-    yield made
-    made.close()
 
 
 def scribble(rng: Random, most: int, values: list[str] = VALUES) -> Callable[[Edit], None]:

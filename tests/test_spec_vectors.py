@@ -164,7 +164,6 @@ def test_changesets(vector: dict[str, Any]) -> None:
             from_json(item["key"]),  # type: ignore[arg-type]
             unpack(bytes.fromhex(item["delta"])),
             blind=item["mark"] == 1,
-            unseen=item["mark"] == 2,
         )
         for item in vector["objects"]
     ]

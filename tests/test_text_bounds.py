@@ -201,6 +201,9 @@ def test_an_update_of_an_unknown_client_is_not_whole_without_its_first_unit() ->
     assert following.is_empty
     assert not is_whole(following, lacking, {})
     assert is_whole(lacking, lacking, {})
+    gone = read_update(erased(5, [(0, 1)]))
+    assert not is_whole(causal(gone, {}), gone, {})
+    assert is_whole(causal(gone, {5: 1}), gone, {5: 1})
 
 
 # -- what changed ----------------------------------------------------------------------------------

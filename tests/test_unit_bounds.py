@@ -280,6 +280,14 @@ def test_rivals_at_one_place_stand_by_client() -> None:
     assert Update().end(5) == 0
 
 
+def test_a_rival_that_was_put_before_something_else_is_passed() -> None:
+    """[MERGE-TEXT-5] Of x, c and b at the start c alone was put before x: b stands behind both."""
+    put = [typed(5, 0, None, None, "x"), typed(9, 0, None, (5, 0), "c"),
+           typed(7, 0, None, None, "b")]  # fmt: skip
+    for order in ((0, 1, 2), (0, 2, 1), (2, 0, 1)):
+        assert str(sequence(*(put[at] for at in order))) == "cxb"
+
+
 # -- formatting ------------------------------------------------------------------------------------
 def written(update: Update) -> list[Content]:
     return [run[4] for found in update.runs.values() for run in found]
@@ -314,6 +322,9 @@ ON, OFF = ("b", "true"), ("b", "null")
         (["abc"], 1, {"b": True}, [ON, OFF], [("a", {}), ("x", {"b": True}), ("bc", {})]),
         (["a", ON, "bc", OFF], 2, {"b": True, "i": 1}, [("i", "1"), ("i", "null")],
          [("a", {}), ("b", {"b": True}), ("x", {"b": True, "i": 1}), ("c", {"b": True})]),
+        # A mark of another name stays where it is.
+        (["a", ("i", "1"), "b"], 1, {"b": True}, [ON, OFF],
+         [("a", {}), ("x", {"b": True}), ("b", {"i": 1})]),
         # Another value of the same name: what was there comes again behind it.
         ([("s", "1"), "ab"], 1, {"s": 2}, [("s", "2"), ("s", "1")],
          [("a", {"s": 1}), ("x", {"s": 2}), ("b", {"s": 1})]),

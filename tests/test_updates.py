@@ -135,6 +135,13 @@ def test_what_is_typed_on_is_the_union_of_both() -> None:
         assert typed_on(first, EMPTY) is None is typed_on(EMPTY, first)
 
 
+def test_of_what_deletes_as_well_nothing_is_said() -> None:
+    more, gone = typed(5, 5, (5, 4), None, "!"), read_update(erased(6, [(0, 2)]))
+    assert typed_on(HELLO, more) == canonical(HELLO, more)
+    assert typed_on(canonical(HELLO, write_update(gone)), more) is None
+    assert typed_on(HELLO, canonical(more, write_update(gone))) is None
+
+
 def test_what_follows() -> None:
     """[MERGE-TEXT-4]"""
     for seed in range(500):

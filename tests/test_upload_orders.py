@@ -104,9 +104,8 @@ class Trial:
         """What the blind create comes to, which is written down behind those of the holders."""
         at = next(n for n, each in enumerate(self.written) if each is self._first().delta)
         _, _, incarnation, fields = self.written[at]
-        alive = length % 2 == 1
-        life = length if alive else length + 1
-        self.written[at] = [0 if alive else life, life, incarnation, fields]
+        life = length if length % 2 == 1 else length + 1
+        self.written[at] = [life, life, incarnation, fields]
 
     def _first(self) -> ObjectDelta:
         return self.unsent[2][0].objects[0]

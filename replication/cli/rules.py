@@ -184,6 +184,9 @@ def _value(text: str) -> tuple[str, Any]:
         if not (name and equals):
             raise ValueError("PATH=JSON is expected")
         return name, from_json(json.loads(value))
+    except json.JSONDecodeError as error:
+        what = f"{value!r:.60} is no JSON, in which a string needs quotes"
+        raise UsageError(f"--set {text!r:.60}: {what}: {error}") from None
     except (ValueError, RecursionError, WrongTypeError) as error:
         raise UsageError(f"--set {text!r:.60}: {error}") from None
 

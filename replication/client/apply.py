@@ -28,6 +28,7 @@ from replication.client.kept import Own
 from replication.client.left import LeftView
 from replication.client.losses import Side
 from replication.client.lost import only_adds
+from replication.client.opened import Opened
 from replication.client.overridden import Overridden
 from replication.client.progress import DownloadProgress, advanced
 from replication.client.records import PENDING, STAGED
@@ -147,7 +148,7 @@ def rebuild(work: Integration, name: ObjectName, key: Key) -> None:
     after, reapplied = work.replica.reapply(
         class_name, key, version, synced, work.deltas(name, versions)
     )
-    work.changes.append(Change(class_name, key, before, after, restored | reapplied))
+    work.changed(Change(class_name, key, before, after, restored | reapplied))
 
 
 # -- downloads -------------------------------------------------------------------------------
@@ -273,12 +274,11 @@ def apply(work: Integration, download: Download) -> None:
 
 def _fold(work: Integration, mark: int, overridden: Overridden) -> None:
     """Pending deltas up to the mark become synced state."""
-    pending = work.pending
-    folding: dict[ObjectName, Key] = {}
-    #: Of the objects that keep pending deltas beyond the mark.
-    deltas: dict[ObjectName, list[bytes]] = {}
     if mark > work.synced.acknowledged:
         raise DecodeError(f"a mark of {mark}, but {work.synced.acknowledged} is acknowledged")
+    if mark <= work.synced.folded:
+        return
+    folding: list[Opened] = []
     for version in range(work.synced.folded + 1, mark + 1):
         changeset, item = work.taken(version)
         overridden.keep(version, changeset, item)
@@ -287,13 +287,27 @@ def _fold(work: Integration, mark: int, overridden: Overridden) -> None:
             if name in item.marked:
                 own = Own(version, None, stamp, unpack_trusted(item.deltas[name]))
                 overridden.by_fold(own, name[0], key)
-        folding.update(item.objects())
         work.folded.update(dict.fromkeys(item.deltas, version))
+        folding.append(item)
+    if mark == work.local.client_version:  # nothing is pending any more
+        work.pending.clear()
+        work.replica.drop_bases()
+    else:
+        _fold_each(work, mark, folding)
+    work.writer.delete_records(PENDING, last=int_key(mark))
+    kept.forget_acked(work, mark)
+
+
+def _fold_each(work: Integration, mark: int, folding: list[Opened]) -> None:
+    """The same, object by object, where some keep deltas beyond the mark."""
+    pending = work.pending
+    keys = {name: key for item in folding for name, key in item.objects()}
+    deltas: dict[ObjectName, list[bytes]] = {}
+    for item in folding:
         for name, data in item.deltas.items():
             if pending[name][-1] > mark:
                 deltas.setdefault(name, []).append(data)
-        work.writer.delete_record(PENDING, int_key(version))
-    for name, key in folding.items():
+    for name, key in keys.items():
         folded = deltas.get(name)
         if folded is None:
             del pending[name]
@@ -302,8 +316,6 @@ def _fold(work: Integration, mark: int, overridden: Overridden) -> None:
             pending[name] = [version for version in pending[name] if version > mark]
             delta = merge_all(list(map(unpack_trusted, folded)))
             _merge_base(work, name[0], key, None, delta)
-    if folding:
-        kept.forget_acked(work, mark)
 
 
 def _merge_base(
@@ -420,7 +432,7 @@ def _deltas(
     if passing is not None:  # the view is computed again at the end
         shown = Side(merge(clone(passing), delta), None)
         lost = () if watch is None else watch.told(delta, shown)
-        work.changes.append(Change(class_name, key, head_of(row), head_of(row), overridden=lost))
+        work.changed(Change(class_name, key, head_of(row), head_of(row), overridden=lost))
         return
     state = merge(state, delta, parts)
     lost = () if watch is None else watch.told(delta, Side(state, parts))
@@ -429,7 +441,7 @@ def _deltas(
         work.replica.keep_base_parts(class_name, key, row, parts.changes())
     work.replica.put_head(class_name, key, version, state, head, parts)
     parts_of = fields_of(parts.changes())
-    work.changes.append(Change(class_name, key, head_of(row), head, parts_of, lost))
+    work.changed(Change(class_name, key, head_of(row), head, parts_of, lost))
 
 
 def _later(news: list[tuple[Any, ObjectState]], reached: int) -> list[tuple[Any, ObjectState]]:
@@ -478,7 +490,7 @@ def _state(
         now = work.replica.row(class_name, key)
         shown = Side(state_of(now), work.replica.parts(class_name, now))
         lost = watch.told(unpack_trusted(head), shown)
-    work.changes.append(Change(class_name, key, before, after, parts_of, lost))
+    work.changed(Change(class_name, key, before, after, parts_of, lost))
 
 
 def _evict(work: Integration, operation: EvictOp) -> None:
@@ -497,4 +509,4 @@ def _evict(work: Integration, operation: EvictOp) -> None:
     after = None
     if versions:
         after, _ = work.replica.reapply(class_name, key, 0, absent(), work.deltas(name, versions))
-    work.changes.append(Change(class_name, key, row.head, after))
+    work.changed(Change(class_name, key, row.head, after))

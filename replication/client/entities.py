@@ -47,7 +47,7 @@ ObjectName: TypeAlias = tuple[str, bytes]
 Steps: TypeAlias = tuple[str | tuple[int, int], ...]
 
 #: Changes in one commit above which every entity is made stale, instead of looking each up.
-_MANY: Final = 1000
+MANY: Final = 1000
 
 
 class Listing(Protocol):
@@ -401,7 +401,7 @@ class Entities:
     def changed(self, changes: list[Change], *, everything: bool = False) -> None:
         """A transaction is durable: what it touched is stale, or everything."""
         self.commits += 1
-        if everything or len(changes) > _MANY:
+        if everything or len(changes) > MANY:
             self.existence += 1
             with self._lock:
                 held = list(self._held.values())

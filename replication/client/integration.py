@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from replication.client import left, records
-from replication.client.entities import ObjectName
+from replication.client.entities import MANY, ObjectName
 from replication.client.left import LeftView
 from replication.client.opened import Opened, opened
 from replication.client.records import Local, Synced
@@ -65,6 +65,13 @@ class Integration:
         self.texts = db.texts
         self.wall_ms = db.wall_ms
         self._observed = db.observed
+
+    def changed(self, change: Change) -> None:
+        """An object is another one. What nobody wants to be told is not gathered in any number."""
+        if self._observed or len(self.changes) < MANY:
+            self.changes.append(change)
+        else:
+            self.everything = True
 
     def arrived(self, class_name: str) -> None:
         """All rows of a class have just come, and were none before."""

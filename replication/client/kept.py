@@ -167,16 +167,14 @@ class OwnWrites:
 
     def _make_room(self) -> None:
         work = self._work
-        found = []
-        for key, data in work.writer.records(KEPT):
-            deltas = opened(unpack_trusted(data)[1]).deltas
-            found.append((int_from_key(key), deltas, len(data)))
-        count, size = sum(len(deltas) for _, deltas, _ in found), sum(item[2] for item in found)
-        for client_version, deltas, length in found[:-1]:
+        count, size = work.synced.kept_count, work.synced.kept_bytes
+        for key, data in list(work.writer.records(KEPT))[:-1]:
             if count * 2 <= KEPT_DELTAS_MAX and size * 2 <= KEPT_BYTES_MAX:
                 break
-            count, size = count - len(deltas), size - length
-            work.writer.delete_record(KEPT, int_key(client_version))
+            client_version = int_from_key(key)
+            deltas = self._open(client_version).deltas
+            count, size = count - len(deltas), size - len(data)
+            work.writer.delete_record(KEPT, key)
             work.kept.drop(client_version, deltas)
             self._opened.pop(client_version, None)
         work.synced = work.synced._replace(kept_count=count, kept_bytes=size)

@@ -142,7 +142,7 @@ class Overridden:
         )
         if entries:
             head = row.head
-            self._work.changes.append(Change(class_name, key, head, head, overridden=entries))
+            self._work.changed(Change(class_name, key, head, head, overridden=entries))
 
     def _at_stake(self, name: ObjectName, seen: int) -> bool:
         """Whether anything of ours may be; without looking it up."""

@@ -17,8 +17,8 @@ Rule 4: what is dead as of a horizon is forgotten when an object is next written
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from replication.client import typed
 from replication.client.records import BASE, BASE_PARTS, object_key
@@ -283,6 +283,11 @@ class Replica:
         self.writer.put_record(BASE_PARTS, name, pack(kept))
         self._keeps_parts = True
 
+    def drop_bases(self) -> None:
+        """No object has pending deltas any more. Rule 2."""
+        self.writer.delete_records(BASE)
+        self.writer.delete_records(BASE_PARTS)
+
     def drop_base(self, class_name: str, key: Key) -> None:
         """The object has no pending deltas any more: its view is its synced state. Rule 2."""
         name = object_key(class_name, key)
@@ -379,9 +384,13 @@ def is_settled(row: StoredObject | None, horizon: int) -> bool:
     return row is None or row.version >= horizon
 
 
-def fields_of(parts: Iterable[bytes]) -> frozenset[Slot]:
+#: Most objects have no parts, and one empty set will do.
+_NONE: Final = frozenset[Slot]()
+
+
+def fields_of(parts: Collection[bytes]) -> frozenset[Slot]:
     """The names of the top-level fields and containers that parts of these names belong to."""
-    return frozenset([unpack_trusted(name)[0][1] for name in parts])
+    return frozenset([unpack_trusted(name)[0][1] for name in parts]) if parts else _NONE
 
 
 def head_of(row: StoredObject | None) -> bytes | None:

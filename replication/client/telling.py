@@ -2,8 +2,7 @@
 
 Rule 1: what an app's callback raises breaks neither the commit nor other callbacks: it goes to
         `on_callback_error`. Changes that a callback commits are told after those it was told.
-Rule 2: what the app has to hear of once (refusals, what has left the view) waits in the file until
-        somebody listens, and is gone from there only once everybody was told.
+Rule 2: refusals and what has left the view are told once each; see `once.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from replication.client import left, refused
 from replication.client.callbacks import Callbacks
 from replication.client.changes import net_changes
 from replication.client.left import LeftView
+from replication.client.once import Once
 from replication.client.progress import DownloadProgress
 from replication.client.records import Synced
 from replication.client.replica import Change
@@ -49,8 +49,8 @@ class Telling(ABC):
         self._outgoing: list[Callable[[], None]] = []
         #: Told how far a download is that takes several messages or brings a subscription set.
         self.progressed: Callbacks[DownloadProgress] = Callbacks(self._callback_failed)
-        self._left: Callbacks[list[LeftView]] = Callbacks(self._callback_failed)
-        self._refused = Callbacks[list[Refusal]](self._callback_failed)
+        self._left = Once[LeftView](self, self._callback_failed, left.untold, left.told)
+        self._refused = Once[Refusal](self, self._callback_failed, refused.untold, refused.told)
         self._observations: list[Observation] = []
         self._untold: deque[list[Change]] = deque()
         self._telling = False
@@ -91,23 +91,15 @@ class Telling(ABC):
     def on_refused(self, callback: Callable[[list[Refusal]], object]) -> Callable[[], None]:
         """Call ``callback`` with what the server refused, once it is taken back here.
 
-        The journal has what was written. What nobody was told of in an earlier process is told
-        now. Returns how to stop it.
+        The journal has what was written. Called in the thread that synchronises, under no lock: it
+        may write. What nobody was told of in an earlier process is told now. Returns how to stop
+        it.
         """
-        stop = self._refused.add(callback)
-        self.tell_refusals()
-        return stop
+        return self._refused.add(callback)
 
     def tell_refusals(self) -> None:
         """Tell the app what the server refused, each once. Rule 2."""
-        if self.read_only or self.transaction is not None or not self._refused:
-            return
-        with self.reading() as reader:
-            news, last = refused.untold(reader)
-        if news:
-            self._refused.tell(news)
-            with self.integrating() as work:
-                refused.told(work.writer, last)
+        self._refused.tell()
 
     def on_progress(self, callback: Callable[[DownloadProgress], object]) -> Callable[[], None]:
         """Call ``callback`` with how far a download is, whenever more of it is durable here.
@@ -122,24 +114,14 @@ class Telling(ABC):
         """Call ``callback`` with what this device wrote, the server took, and no subscription sees.
 
         It is gone here by then, and told to live results; the writes are at the server. Called in
-        the thread that synchronises, and must not write. What nobody was told of in an earlier
-        process is told now. Returns how to stop it.
+        the thread that synchronises, under no lock: it may write. What nobody was told of in an
+        earlier process is told now. Returns how to stop it.
         """
-        stop = self._left.add(callback)
-        self.tell_left()
-        return stop
+        return self._left.add(callback)
 
     def tell_left(self) -> None:
-        """Tell the app what it wrote that has left the view, each once. See `left.py`."""
-        if self.read_only or self.transaction is not None or not self._left:
-            return
-        with self.lock:
-            with self.reading() as reader:
-                news, last = left.untold(reader)
-            if news:
-                self._left.tell(news)
-                with self.integrating() as work:
-                    left.told(work.writer, last)
+        """Tell the app what it wrote that has left the view, each once. Rule 2."""
+        self._left.tell()
 
     @property
     def progress(self) -> DownloadProgress:

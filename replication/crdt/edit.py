@@ -260,14 +260,14 @@ class Scope:
         incarnation: Incarnation = []
         if not obj.is_alive(held):
             # Content can be here before the create it belongs to: this create comes after that.
-            length = at = max(raised(start, held[0], alive=True), held[1])
-            if held[1] == at:
+            length = at = held[1] or raised(start, held[0], alive=True)
+            if held[1]:
                 incarnation = self.author.incarnation()
         elif length:  # created by this transaction: just created otherwise
             at, incarnation = held[1], deltas[name][2]
         else:  # over a living one the length stays, so that the last replacement wins whole
             at, incarnation = held[1], self.author.incarnation()
-        views[name] = [length or held[0], at, list(incarnation), {}]
+        views[name] = [length or at, at, list(incarnation), {}]
         deltas[name] = [length, at, list(incarnation), {}]
         return self._inner(views[name][3], deltas[name][3], *steps)
 

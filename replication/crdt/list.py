@@ -32,7 +32,7 @@ all in ascending order of ids, runs and erased ranges as long as they can be: `e
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -290,9 +290,8 @@ def _touched(state: Elements, delta: Elements) -> set[Id]:
 
 
 def _later(left: tuple[int, int, Any], right: tuple[int, int, Any]) -> bool:
-    if left[:2] != right[:2]:
-        return left[:2] > right[:2]
-    return greater(left[2], right[2])
+    ours, theirs = left[:2], right[:2]
+    return ours > theirs or (ours == theirs and greater(left[2], right[2]))
 
 
 def merge_chunk(state: Chunk, delta: Chunk, parts: Parts | None = None, path: Path = ()) -> Chunk:
@@ -307,7 +306,8 @@ def merge_chunk(state: Chunk, delta: Chunk, parts: Parts | None = None, path: Pa
 def _merged_runs(state: Chunk, news: list[Any]) -> list[Any] | None:
     """The runs of a chunk and those of new places; None where anything is known of one.
 
-    Most deltas only insert, and all ids are new: then nothing has to be spread out.
+    Most deltas only insert, and all ids are new: then nothing has to be spread out. What one file
+    minted in a row goes in as a row, between two runs there are.
     """
     if not news:
         return state[0]
@@ -318,16 +318,22 @@ def _merged_runs(state: Chunk, news: list[Any]) -> list[Any] | None:
     if any([e[0], e[1] + e[2]] > first and e[:2] <= last for e in erased):
         return None
     runs = state[0]
-    places = []
-    for run in news:
-        at = bisect_right(runs, (run[0], run[1]), key=_first)
-        if (at and _end(runs[at - 1]) > run[:2]) or (at < len(runs) and _end(run) > runs[at][:2]):
+    gaps = []
+    start = 0
+    while start < len(news):
+        at = bisect_right(runs, _first(news[start]), key=_first)
+        following = runs[at] if at < len(runs) else None
+        stop = len(news) if following is None else bisect_left(news, _first(following), key=_first)
+        if at and _end(runs[at - 1]) > news[start][:2]:
             return None
-        places.append(at)
-    for at, run in zip(reversed(places), reversed(news), strict=True):
-        runs.insert(at, run)
-        if at + 1 < len(runs):
-            _join(runs, at)
+        if following is not None and _end(news[stop - 1]) > following[:2]:
+            return None
+        gaps.append((at, news[start:stop]))
+        start = stop
+    for at, row in reversed(gaps):
+        runs[at:at] = row
+        if at + len(row) < len(runs):
+            _join(runs, at + len(row) - 1)
         if at:
             _join(runs, at - 1)
     return runs

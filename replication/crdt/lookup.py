@@ -25,7 +25,8 @@ class Here:
         self._held = held
         self._parts = parts
         self._path = path
-        self._chunks: dict[int, Chunk] = {}
+        #: By the number of the part; a list that is not spread is one part.
+        self._chunks: dict[int, Chunk] = {0: held[1]} if len(held) == 2 else {}
         self._elements: dict[int, Elements] = {}
 
     def has_place(self, here: Id) -> bool:
@@ -46,9 +47,6 @@ class Here:
         return number
 
     def _chunk(self, number: int) -> Chunk:
-        if len(self._held) == 2:
-            chunk: Chunk = self._held[1]
-            return chunk
         if number not in self._chunks:
             assert self._parts is not None, "a spread list comes with its parts"
             self._chunks[number] = self._parts.look(self._path, self._held[0], number)

@@ -1,8 +1,7 @@
 """Changesets: what one write transaction wrote, in the bytes that travel and are stored. [CHG]
 
     [time, cursor, flags, schema, objects] or [..., horizon]
-    object   [class, key, delta], or [class, key, delta, 1] for a blind create, or
-             [class, key, delta, 2] for an update that the server made of one
+    object   [class, key, delta], or [class, key, delta, 1] for a blind create
 
 * `time`: of the transaction's stamp; its origin is the file ident of whoever uploads.
 * `cursor`: the author's download cursor: the server version it had seen.
@@ -50,9 +49,8 @@ from replication.model.encoding import (
 from replication.model.values import Key
 
 ATOMIC: Final = 1
-#: Marks of objects: a blind create, and an update made of one.
+#: The mark of an object: a blind create.
 BLIND: Final = 1
-UNSEEN: Final = 2
 #: The digest before the first changeset.
 DIGEST_START: Final = bytes(16)
 
@@ -66,8 +64,6 @@ class ObjectDelta(NamedTuple):
     #: A create of a key its author does not hold: the server starts it from the length the key
     #: had at the author's cursor.
     blind: bool = False
-    #: An update that the server made of a blind create: its author did not hold the object.
-    unseen: bool = False
 
 
 @dataclass(slots=True)
@@ -129,9 +125,7 @@ def encode_unbounded(changeset: Changeset) -> bytes:
 
 
 def _mark(item: ObjectDelta) -> tuple[int, ...]:
-    if item.blind:
-        return (BLIND,)
-    return (UNSEEN,) if item.unseen else ()
+    return (BLIND,) if item.blind else ()
 
 
 def _position(item: ObjectDelta) -> tuple[str, bytes]:
@@ -146,7 +140,7 @@ def decode_trusted(data: bytes) -> Changeset:
 
 
 def _trusted(class_name: str, key: Key, delta: ObjectState, mark: int = 0) -> ObjectDelta:
-    return ObjectDelta(class_name, key, delta, mark == BLIND, mark == UNSEEN)
+    return ObjectDelta(class_name, key, delta, mark == BLIND)
 
 
 class Outline(NamedTuple):
@@ -227,12 +221,8 @@ def _object(item: Any, bounds: Bounds) -> ObjectDelta:
     check_within(delta, bounds, NESTING_MAX)
     if len(item) == 3:
         return ObjectDelta(class_name, key, delta)
-    if type(item[3]) is not int or item[3] not in (BLIND, UNSEEN):
+    if type(item[3]) is not int or item[3] != BLIND:
         raise DecodeError(f"{_short(item[3])} does not mark a blind create, 1 does")
-    if item[3] == UNSEEN:
-        if delta[0]:
-            raise DecodeError("an update made of a blind create that creates or deletes")
-        return ObjectDelta(class_name, key, delta, unseen=True)
     if delta[0] % 2 == 0:
         raise DecodeError("a blind create that creates nothing")
     return ObjectDelta(class_name, key, delta, blind=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from replication.errors import RulesError, WrongTypeError
+from replication.limits import RULE_DEPTH_MAX
 from replication.model.foreign import native
 from replication.query import canonical
 from replication.query.ast import Field, Path
@@ -148,10 +149,16 @@ def at_path(path: tuple[str, ...]) -> Field | Path:
     return canonical.path(path[0], tuple(map(canonical.name_step, path[1:])))
 
 
-def _native(value: Any) -> Any:
-    """A value of JSON, or of the program that embeds us, as one of ours."""
+def _native(value: Any, depth: int = 0) -> Any:
+    """A value of JSON, or of the program that embeds us, as one of ours.
+
+    What is too deep has no value: a token may hold what its user wrote.
+    """
     if isinstance(value, list | tuple):
-        return [item for item in map(_native, value) if item is not ABSENT]
+        if depth == RULE_DEPTH_MAX:
+            return ABSENT
+        items = [_native(item, depth + 1) for item in value]
+        return [item for item in items if item is not ABSENT]
     if isinstance(value, Mapping):
         value = ex.extended(dict(value))
         if isinstance(value, dict):

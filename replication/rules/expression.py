@@ -199,13 +199,23 @@ class Reading:
             return _held(self._expansion(json, path))
         if type(json) is not dict:
             return self._no(path, f"{_shown(json)} is no expression: true, false or an object")
+        return self._all(json, path, self._pair)
+
+    def _all(
+        self, json: dict[str, object], path: str, read: Callable[[str, object, str], Condition]
+    ) -> Condition:
+        """What all pairs of an object say; ``read`` reads one of them."""
+        if self._is_deep(path):
+            return NEVER
         self._depth += 1
-        if self._depth > RULE_DEPTH_MAX:
-            self._depth -= 1
-            return self._no(path, f"expressions more than {RULE_DEPTH_MAX} deep")
-        parts = [self._pair(name, value, f"{path}.{name}") for name, value in json.items()]
+        parts = [read(name, value, f"{path}.{name}") for name, value in json.items()]
         self._depth -= 1
         return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
+
+    def _is_deep(self, path: str) -> bool:
+        if self._depth == RULE_DEPTH_MAX:
+            self._no(path, f"expressions more than {RULE_DEPTH_MAX} deep")
+        return self._depth == RULE_DEPTH_MAX
 
     def _no(self, path: str, reason: str) -> Condition:
         self.problems.append(Problem(path, reason))
@@ -244,8 +254,7 @@ class Reading:
             return Comparison("eq", left, self._operand(json, path))
         if not json:
             return self._no(path, "an empty object is no value to compare with")
-        parts = [self._said(left, name, value, f"{path}.{name}") for name, value in json.items()]
-        return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
+        return self._all(json, path, lambda name, said, at: self._said(left, name, said, at))
 
     def _said(self, left: Operand, name: str, value: object, path: str) -> Condition:
         operator = _operator(name)
@@ -278,8 +287,7 @@ class Reading:
         if isinstance(json, str) and json.startswith("%%"):
             return self._expansion(json, path)
         if type(json) is list:
-            items = [self._operand(item, f"{path}[{at}]") for at, item in enumerate(json)]
-            return Items(tuple(items))
+            return Items(self._items(json, path))
         if type(json) is not dict:
             return self._literal(json, path)
         if len(json) == 1:
@@ -293,6 +301,14 @@ class Reading:
                 return self._conversion(operator, value, f"{path}.{name}")
         self._no(path, f"{_shown(json)} is no value")
         return Literal(None)
+
+    def _items(self, json: list[object], path: str) -> tuple[Operand, ...]:
+        if self._is_deep(path):
+            return ()
+        self._depth += 1
+        items = [self._operand(item, f"{path}[{at}]") for at, item in enumerate(json)]
+        self._depth -= 1
+        return tuple(items)
 
     def _literal(self, json: object, path: str) -> Operand:
         try:
@@ -323,9 +339,7 @@ class Reading:
         if self.functions is not None and name not in self.functions:
             known = ", ".join(sorted(self.functions)) or "none"
             self._no(f"{path}.name", f"no function {name!r} was given; there is {known}")
-        items = [self._operand(item, f"{path}.arguments[{at}]") for at, item in
-                 enumerate(arguments)]  # fmt: skip
-        return Call(name, tuple(items))
+        return Call(name, self._items(arguments, f"{path}.arguments"))
 
     def _field(self, name: str, path: str) -> Operand:
         if self.place in _WITHOUT_DOCUMENT:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from replication.errors import QueryError, RulesError
-from replication.limits import ROLE_NAME_BYTES_MAX
+from replication.limits import ROLE_NAME_BYTES_MAX, RULE_DEPTH_MAX
 from replication.model.property import Property
 from replication.model.schema import ClassSchema, Schema
 from replication.model.types import KEY_NAME, broken_class_name, broken_property_name
@@ -132,14 +132,9 @@ class _Reader:
 
     def _of_partition(self, found: dict[str, Any], clause: str, key: str) -> ex.Condition:
         path = f"partition.{clause}"
-        if clause not in found:
-            self._no(path, "is missing: true, false or an expression")
-            return ex.NEVER
-        before = len(self.problems)
-        condition = self._expression(found[clause], Place.PARTITION, path)
-        if len(self.problems) == before and not ex.calls_with(condition, "partition"):
-            for reason in uncompilable(asking_for(condition, key)):
-                self._no(path, f"no query can be made of it: it {reason}")
+        condition, is_one = self._clause(found, clause, Place.PARTITION, path)
+        if is_one and not ex.calls_with(condition, "partition"):
+            self._compilable(asking_for(condition, key), path)
         return condition
 
     def _of_class(self, name: str, roles: Any) -> tuple[Role, ...]:
@@ -176,6 +171,9 @@ class _Reader:
         self._keys(item, _ROLE_KEYS, path)
         if "apply_when" not in item:
             self._no(f"{path}.apply_when", "is missing: who has this role? {} is everybody")
+        if _deep(item) > RULE_DEPTH_MAX:
+            self._no(f"{path}.fields", f"fields more than {RULE_DEPTH_MAX} deep")
+            item = {**item, "fields": {}}
         self._shape(item, path, known)
         writable = self._access(item, "write")
         return Role(
@@ -203,6 +201,21 @@ class _Reader:
         names = None if self._functions is None else frozenset(self._functions)
         return Reading(place, self.problems, names).condition(item, path)
 
+    def _clause(
+        self, item: dict[str, Any], clause: str, place: Place, path: str
+    ) -> tuple[ex.Condition, bool]:
+        """A clause that has to be there, and whether nothing is wrong with it."""
+        if clause not in item:
+            self._no(path, "is missing: true, false or an expression")
+            return ex.NEVER, False
+        before = len(self.problems)
+        condition = self._expression(item[clause], place, path)
+        return condition, len(self.problems) == before
+
+    def _compilable(self, condition: ex.Condition, path: str) -> None:
+        for reason in uncompilable(condition):
+            self._no(path, f"no query can be made of it: it {reason}")
+
     def _change(self, item: dict[str, Any], clause: str, path: str) -> ex.Condition:
         return self._expression(item.get(clause, True), Place.CHANGE, f"{path}.{clause}")
 
@@ -223,16 +236,11 @@ class _Reader:
         self, filters: dict[str, Any], clause: str, path: str, known: ClassSchema | None
     ) -> ex.Condition:
         path = f"{path}.{clause}"
-        if clause not in filters:
-            self._no(path, "is missing: true, false or an expression")
-            return ex.NEVER
-        before = len(self.problems)
-        found = self._expression(filters[clause], Place.FILTER, path)
-        if len(self.problems) == before:
-            for reason in uncompilable(found):
-                self._no(path, f"no query can be made of it: it {reason}")
-            self._queryable(found, path, known)
-        return found
+        condition, is_one = self._clause(filters, clause, Place.FILTER, path)
+        if is_one:
+            self._compilable(condition, path)
+            self._queryable(condition, path, known)
+        return condition
 
     def _queryable(self, found: ex.Condition, path: str, known: ClassSchema | None) -> None:
         for steps in sorted(ex.paths(found)) if known is not None else ():
@@ -333,6 +341,16 @@ class _Reader:
 def _has_index(item: Property) -> bool:
     """Whether a schema can say that a property is queryable."""
     return item.type != "embedded" and item.collection != "dict"
+
+
+def _deep(item: dict[str, Any]) -> int:
+    """How many `fields` stand in each other."""
+    depth, here = -1, [item]
+    while here:
+        depth += 1
+        fields = [each["fields"] for each in here if type(each.get("fields")) is dict]
+        here = [inner for each in fields for inner in each.values() if type(inner) is dict]
+    return depth
 
 
 def _named(item: dict[str, Any]) -> Named:

@@ -36,10 +36,6 @@ def check_authorship(changeset: Changeset, idents: Collection[int], time_max: in
     """
     check = _Check(changeset.time, idents, time_max)
     for item in changeset.objects:
-        if item.unseen:
-            raise DecodeError(
-                f"{item.class_name} {item.key!r:.80}: only a server makes updates of blind creates"
-            )
         if item.delta[2]:
             raise DecodeError(
                 f"{item.class_name} {item.key!r:.80}: an incarnation beside its causal length"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from replication.history.changeset import UNSEEN, Outline, outline_trusted
+from replication.history.changeset import BLIND, Outline, outline_trusted
 from replication.history.log import Entry
 from replication.model.encoding import key_bytes
 from replication.model.values import Key
@@ -70,14 +70,16 @@ class Changes:
         self.horizons: list[int] = []
         self.size = self.weight = 0
 
-    def add(self, entry: Happened, found: dict[tuple[str, bytes], Touched]) -> None:
+    def add(self, entry: Happened, weight: int, found: dict[tuple[str, bytes], Touched]) -> None:
         """One more entry of the log: the next.
 
         Args:
+            weight: see `touches.weight_of`.
             found: what was touched so far, by class and the bytes of the key.
         """
         author = entry.author
         self.size += entry.size
+        self.weight += weight
         self.origins[author.origin] = entry.client_version
         if entry.schema:
             self.schemas.append(entry.schema)
@@ -91,7 +93,6 @@ class Changes:
                 touched = found[name] = Touched(class_name, key, was, self._lists)
                 self.touched.append(touched)
             touched.add(author, touch)
-            self.weight += weight_of(touch)
 
 
 def author_of(entry: Entry, changeset: Outline) -> AuthorOp:
@@ -112,7 +113,8 @@ def read_changes(
     for entry in tables.entries(reader, after + 1, last):
         if changes.size + len(entry.changeset) > bytes_max:
             return None
-        changes.add(_happened(entry), found)
+        happened = _happened(entry)
+        changes.add(happened, weight_of(happened), found)
     spread = {name: tables.has_parts(reader, name) for name in {name for name, _ in found}}
     for touched in changes.touched:
         touched.spread = spread[touched.class_name]
@@ -126,7 +128,7 @@ def _happened(entry: Entry) -> Happened:
     """What an entry did, as far as the log tells."""
     changeset = outline_trusted(entry.changeset)
     touches: list[Touch] = [
-        (class_name, key, was, delta, int(changeset.marks.get(position) == UNSEEN), None)
+        (class_name, key, was, delta, int(changeset.marks.get(position) == BLIND), None)
         for position, ((class_name, key, delta), was) in enumerate(
             zip(changeset.objects, entry.before, strict=True)
         )

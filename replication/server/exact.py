@@ -13,7 +13,7 @@ Rule 2: of what only hidden fields changed nothing is sent, not even who changed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from replication.crdt.view import shows
 from replication.model.encoding import key_bytes
@@ -70,14 +70,15 @@ class Exact:
         authors: dict[int, AuthorOp] = {}
         left = bytes_max
         for item in told:
-            operation: Operation | None = None
-            for operation in self._about(item):
+            about = self._about(item)
+            for operation in about:
                 left -= cost(operation)
                 if left < 0 and out:
                     return None
                 out.append(operation)
-            if operation is not None and type(operation) is not EvictOp:
-                authors.update((each.version, each) for each in self._authors(item.touched))
+            if about and type(about[0]) is not EvictOp:
+                for author in self._authors(item.touched, authors):
+                    authors[author.version] = author
         for operation in moved:
             left -= cost(operation)
             if left < 0 and out:
@@ -85,22 +86,21 @@ class Exact:
             out.append(operation)
         return [*(authors[version] for version in sorted(authors)), *out]
 
-    def _about(self, told: Told) -> Iterator[Operation]:
+    def _about(self, told: Told) -> Sequence[Operation]:
         touched, was, sees = told
-        class_name, key, row = touched.class_name, touched.key, touched.row
-        own = touched.is_by(self._ident)
         deleted = was and not touched.is_alive
-        deltas = None
         if was and (sees or deleted) and self._was_shown_throughout(touched):
             deltas = self._deltas(touched)
-        if deltas is not None:
-            yield from deltas
-        elif row is not None and (sees or deleted):
+            if deltas is not None:
+                return deltas
+        row, own = touched.row, touched.is_by(self._ident)
+        if row is not None and (sees or deleted):
             known = own and touched.gapless and touched.was is None
             if not known or touched.others(self._ident):
-                yield self._state(touched, row)
+                return [self._state(touched, row)]
         elif was or own:
-            yield EvictOp(class_name, key)
+            return [EvictOp(touched.class_name, touched.key)]
+        return []
 
     def _was_shown_throughout(self, touched: Touched) -> bool:
         """Rules 1 and 3."""
@@ -117,9 +117,9 @@ class Exact:
             return touched.others(self._ident)
         return touched.projected(self._ident, readable)
 
-    def _authors(self, touched: Touched) -> list[AuthorOp]:
-        """Who made what is told of an object. Rule 2."""
-        authors = list(touched.authors(self._ident))
+    def _authors(self, touched: Touched, known: Container[int] = ()) -> Iterable[AuthorOp]:
+        """Who made what is told of an object, but for some versions. Rule 2."""
+        authors = touched.authors(self._ident, known)
         if self._view.access(touched.class_name) is None:
             return authors
         # Where only the state can tell what is hidden, nobody is named.

@@ -332,7 +332,7 @@ class Fanout:
                 files = [self._files[ident] for ident in touched.origins if ident in self._files]
             # Few of what lives for a while: those that see the same share one.
             made: dict[tuple[bool, bool], Told] = {}
-            for group in {**before, **now}:
+            for group in now if before is now else {**before, **now}:
                 sides = (group in before, group in now)
                 told = made.get(sides) or made.setdefault(sides, Told(touched, *sides))
                 out.setdefault(group, []).append(told)
@@ -385,10 +385,11 @@ def _matching(index: MatchingIndex[_Group], image: Image) -> dict[_Group, None]:
 def _both(group: Sequence[_Stretch], own: Sequence[_Stretch]) -> list[Told]:
     """What is told of either, by stretch, each object once in it: as the group saw it."""
     by_start: dict[int, dict[Touched, Told]] = {}
-    for stretch in own:  # what others see of it says nothing of what its own group does
-        by_start.setdefault(stretch.start, {}).update(
-            (told.touched, Told(told.touched, False, False)) for told in stretch.told
-        )
     for stretch in group:
-        by_start.setdefault(stretch.start, {}).update((told.touched, told) for told in stretch.told)
+        by_start[stretch.start] = {told.touched: told for told in stretch.told}
+    for stretch in own:  # what others see of it says nothing of what its own group does
+        items = by_start.setdefault(stretch.start, {})
+        for told in stretch.told:
+            if told.touched not in items:
+                items[told.touched] = Told(told.touched, False, False)
     return [told for _, items in sorted(by_start.items()) for told in items.values()]

@@ -61,7 +61,7 @@ class Handover:
             before: the salt of the version before it.
             salt: its own.
         """
-        weight = entry.size + sum(map(weight_of, entry.touches))
+        weight = weight_of(entry)
         with self._lock:
             noted = self._noted
             while noted and noted[-1].version >= entry.author.version:  # was rolled back
@@ -93,7 +93,7 @@ class Handover:
             return None
         changes, found = Changes(self._lists), dict[tuple[str, bytes], Touched]()
         for item in taken:
-            changes.add(item.entry, found)
+            changes.add(item.entry, item.weight, found)
         return changes
 
     def _clear(self) -> None:

@@ -285,13 +285,13 @@ class Integration:
 
     def _touch(self, plan: Plan, row: StoredObject) -> Touch:
         """An object that was written, for whoever is to be told of it; see `handover`."""
-        class_name, key, delta, _, unseen = plan.item
+        class_name, key, delta, blind = plan.item
         was = None if plan.row is None else plan.row.head
         spread = self._objects.has_parts(class_name)
         written = fields_written(delta)
         known = known_values(plan.before), known_values(plan.values)
         after = (row.row, row.version, row.head, spread, written, *known)
-        return (class_name, key, was, pack(delta), int(unseen), after)
+        return (class_name, key, was, pack(delta), int(blind), after)
 
     def _remember(
         self, ident: int, file: File, judge: Judge, rewritten: bytes | None

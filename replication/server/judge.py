@@ -125,7 +125,7 @@ class Judge:
         fields = self.fields(owner, base, delta[3], ())
         if fields is delta[3]:
             return delta
-        return [*delta[:3], fields] if fields or delta[0] else None
+        return [*delta[:3], fields] if fields or delta[0] > state[0] else None
 
     def begin(self, class_name: str, key: Key, parts: Parts | None) -> None:
         """What is refused from now on is part of this object."""

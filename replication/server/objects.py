@@ -1,8 +1,8 @@
 """The objects of a data set in a write transaction: what a delta makes of one, and writing that.
 
 Rule 1: planning reads and computes, writing only writes: nothing can be refused any more.
-Rule 2: a blind create starts from the length its key had at its author's cursor: the next odd
-        one where that is dead, an update of the living incarnation where it is alive.
+Rule 2: a blind create is of the life its key had at its author's cursor; where that is dead, of
+        the next one. It stays a create: its author shows it until the object comes. [JUDGE-1]
 Rule 3: an object that is deleted keeps its row, with a head of a few bytes.
 Rule 4: an object is forgotten when it is next written to: nothing happened to it since the
         horizon, so it makes no difference when. A forgetting costs the same however much there is.
@@ -155,7 +155,8 @@ class Objects:
             target = found.target(item)
             permit.refuse(target, verdict, units, judge)
             left = without(delta, units)
-            plan = self._merged(item, found, left, judge) if left[3] or left[0] else None
+            says = left[3] or left[0] > found.length
+            plan = self._merged(item, found, left, judge) if says else None
             if plan is None or permit.after(target, left, plan) is None:
                 return plan
         judge.back_to(mark)
@@ -193,10 +194,7 @@ class Objects:
             return None
         rewritten = judged is not item.delta
         if rewritten:
-            creates = judged[0] % 2 == 1
-            item = ObjectDelta(
-                class_name, key, judged, item.blind and creates, item.blind and not creates
-            )
+            item = ObjectDelta(class_name, key, judged, item.blind)
         values = column_values(merged, columns, SPREAD)
         return Plan(
             item,
@@ -283,9 +281,8 @@ class Objects:
         length, _, incarnation, fields = item.delta
         name = tables.object_key(item.class_name, item.key)
         start = tables.length_at(self._writer, name, cursor, now) if now > 1 else now
-        if start % 2 == 1:
-            return [0, start, incarnation, fields]
-        return item.delta if length == start + 1 else [start + 1, start + 1, incarnation, fields]
+        life = start | 1
+        return item.delta if length == life else [life, life, incarnation, fields]
 
     def _parts(self, class_name: str, number: int) -> Parts:
         writer = self._writer

@@ -200,7 +200,7 @@ def _edited(
 def _writable(
     role: Granted, delta: ObjectState, base: Fields | None, judge: Judge
 ) -> ObjectState | None:
-    """Rule 2. `base`: the fields here, of the same life."""
+    """Rule 2. `base`: the fields here, of the same life; None: the delta begins one."""
     access = role.writable
     if access.is_all:
         return delta
@@ -215,7 +215,7 @@ def _writable(
     fields = trial.fields(delta[3], role.writable, base or {}, ())
     if not trial.refused:
         return delta
-    return [*delta[:3], fields] if fields or delta[0] else None
+    return [*delta[:3], fields] if fields or base is None else None
 
 
 class _Trial:

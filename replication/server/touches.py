@@ -7,7 +7,7 @@ and bytes, which the collector passes over.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -58,10 +58,14 @@ class Happened(NamedTuple):
 _WEIGHT: Final = 500
 
 
-def weight_of(touch: Touch) -> int:
+def weight_of(entry: Happened) -> int:
     """Bytes in memory, roughly."""
-    _, _, was, delta, _, after = touch
-    return _WEIGHT + len(delta) + len(was or b"") + (0 if after is None else len(after[2]))
+    weight = entry.size
+    for _, _, was, delta, _, after in entry.touches:
+        weight += _WEIGHT + len(delta)
+        weight += 0 if was is None else len(was)
+        weight += 0 if after is None else len(after[2])
+    return weight
 
 
 def known_values(values: Mapping[str, Any] | None) -> tuple[Any, ...] | None:
@@ -77,8 +81,11 @@ def fields_written(delta: ObjectState) -> tuple[str, ...] | None:
     for kind, held in delta[3].items():
         if kind == CONTAINER:
             return None  # of a field that is not named here
-        for written in [group[2] for group in held] if kind == REGISTER else (held,):
-            names += written
+        if kind == REGISTER:
+            for group in held:
+                names += group[2]
+        else:
+            names += held
     return tuple(names)
 
 
@@ -221,27 +228,28 @@ class Touched:
         self._before = self._now = self._old = self._new = None
         self._written = ()
 
-    def authors(self, ident: int) -> Iterator[AuthorOp]:
-        """Who made the versions that touched it and are not this file's."""
+    def authors(self, ident: int, known: Container[int] = ()) -> Iterator[AuthorOp]:
+        """Who made the versions that touched it and are not this file's.
+
+        Args:
+            known: versions whose authors nobody needs.
+        """
         touches = self._touches
         for at in range(0, len(touches), _ITEMS):
-            if touches[at + 1] != ident:
+            if touches[at + 1] != ident and touches[at] not in known:
                 yield AuthorOp(*touches[at : at + 4])
-
-    def versions(self, ident: int) -> list[int]:
-        """Those versions."""
-        return [author.version for author in self.authors(ident)]
 
     def others(self, ident: int) -> list[DeltaOp]:
         """The deltas that are not this file's."""
-        return list(self._told(ident, self._deltas))
+        return self._told(ident, self._deltas)
 
-    def _told(self, ident: int, deltas: Iterable[bytes | None]) -> Iterator[DeltaOp]:
-        versions, origins = self._touches[::_ITEMS], self._touches[1::_ITEMS]
-        unseen = self._touches[5::_ITEMS]
-        for version, origin, delta, each in zip(versions, origins, deltas, unseen, strict=True):
-            if delta is not None and origin != ident:
-                yield DeltaOp(self.class_name, self.key, version, delta, each)
+    def _told(self, ident: int, deltas: Iterable[bytes | None]) -> list[DeltaOp]:
+        touches = self._touches
+        return [
+            DeltaOp(self.class_name, self.key, touches[at], delta, touches[at + 5])
+            for at, delta in zip(range(0, len(touches), _ITEMS), deltas, strict=True)
+            if delta is not None and touches[at + 1] != ident
+        ]
 
     def projected(self, ident: int, readable: Access) -> list[DeltaOp] | None:
         """The same with the readable fields alone; None where only the state can tell.
@@ -253,7 +261,7 @@ class Touched:
         if readable not in self._projected:
             self._projected[readable] = self._project(readable)
         found = self._projected[readable]
-        return None if found is None else list(self._told(ident, found))
+        return None if found is None else self._told(ident, found)
 
     def _project(self, readable: Access) -> list[bytes | None] | None:
         assert self._head is not None, "what was touched is there"

@@ -73,12 +73,10 @@ class SortedMap(Generic[K, V]):
         index = max(bisect_right(self._firsts, key) - 1, 0)
         if key not in self._chunks[index]:
             return
-        chunk = self._own(index)
-        del chunk[key]
-        if not chunk:
-            self._own_lists()
-            self._owned.discard(id(chunk))
-            del self._chunks[index], self._firsts[index]
+        if len(self._chunks[index]) == 1:
+            self._delete_chunk(index)
+        else:
+            del self._own(index)[key]
 
     def items(
         self, first: K | None = None, last: K | None = None, *, reverse: bool = False
@@ -87,21 +85,29 @@ class SortedMap(Generic[K, V]):
 
         The iterator walks the map as it is now, as long as this map is not written to.
         """
-        low = 0 if first is None else max(bisect_right(self._firsts, first) - 1, 0)
-        high = len(self._chunks) if last is None else bisect_right(self._firsts, last)
-        # Keys below the lower bound of the first chunk live in it all the same.
-        high = max(high, min(1, len(self._chunks)))
-        indexes = range(high - 1, low - 1, -1) if reverse else range(low, high)
-        for index in indexes:
+        indexes = self._span(first, last)
+        for index in reversed(indexes) if reverse else indexes:
             chunk = self._chunks[index]
-            for key in sorted(chunk, reverse=reverse):
-                if (first is None or key >= first) and (last is None or key <= last):
-                    yield key, chunk[key]
+            for key in sorted(_within(chunk, first, last), reverse=reverse):
+                yield key, chunk[key]
 
     def delete_range(self, first: K | None, last: K | None) -> None:
         """Delete all with ``first <= key <= last``."""
-        for key, _value in list(self.items(first, last)):
-            self.delete(key)
+        for index in reversed(self._span(first, last)):
+            gone = _within(self._chunks[index], first, last)
+            if len(gone) == len(self._chunks[index]):
+                self._delete_chunk(index)
+            elif gone:
+                chunk = self._own(index)
+                for key in gone:
+                    del chunk[key]
+
+    def _span(self, first: K | None, last: K | None) -> range:
+        """The chunks that may have keys between two."""
+        low = 0 if first is None else max(bisect_right(self._firsts, first) - 1, 0)
+        high = len(self._chunks) if last is None else bisect_right(self._firsts, last)
+        # Keys below the lower bound of the first chunk live in it all the same.
+        return range(low, max(high, min(1, len(self._chunks))))
 
     def _own_lists(self) -> None:
         if not self._private:
@@ -127,6 +133,11 @@ class SortedMap(Generic[K, V]):
         self._chunks.insert(index, chunk)
         self._owned.add(id(chunk))
 
+    def _delete_chunk(self, index: int) -> None:
+        self._own_lists()
+        self._owned.discard(id(self._chunks[index]))
+        del self._chunks[index], self._firsts[index]
+
     def _split(self, index: int, new: K) -> None:
         # Keys that only ever grow fill their chunks: a new last key starts the next one.
         chunk = self._chunks[index]
@@ -140,3 +151,10 @@ class SortedMap(Generic[K, V]):
         self._chunks[index] = rest
         self._owned.add(id(rest))
         self._insert_chunk(index + 1, ordered[half], {key: chunk[key] for key in ordered[half:]})
+
+
+def _within(chunk: dict[K, V], first: K | None, last: K | None) -> list[K]:
+    """The keys of a chunk between two, in no order."""
+    return [
+        key for key in chunk if (first is None or key >= first) and (last is None or key <= last)
+    ]
