@@ -6,6 +6,7 @@ in a set of changesets if a reader of them comes by it and it is the last one th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -137,11 +138,16 @@ class Known(_Reader):
             return None
         return pack([value.kind, value.ident, value.sequence])
 
-    def left_of(self, where: Where, update: bytes) -> str:
-        """The characters of an update that a text still shows, in the order of their making."""
+    def text(self, where: Where) -> plain_text.Text:
+        """All that was typed into a text."""
         together = plain_text.Text({}, set())
         for (each,) in self._all(where, "typed"):
             together = plain_text.merge(together, plain_text.read(each))
+        return together
+
+    def left_of(self, where: Where, update: bytes) -> str:
+        """The characters of an update that a text still shows, in the order of their making."""
+        together = self.text(where)
         own = [together.units[here].content for here in sorted(plain_text.read(update).units)]
         return plain_text.joined([unit for unit in own if isinstance(unit, str)])
 
@@ -209,6 +215,8 @@ def lost(
         where = operation[0]
         if operation[1] not in _LEAVES or any(where[: len(home)] == home for home in homes):
             continue
+        if operation[1] == "typed" and was.way(where) is not None:
+            out += _formats(operation, was, now)
         if was.stands(operation, own_is_later) and not now.stands(operation, own_is_later):
             if operation[1] == "length" and since > (time, own[0]):
                 continue  # whoever deletes, too, and creates later takes nothing away
@@ -260,6 +268,72 @@ def _told(
         new = _named(now, way[:-1], where)
         if old != new:
             yield way, "set", old, new
+
+
+# -- formats -----------------------------------------------------------------------------------
+def _formats(operation: Operation, was: Known, now: Known) -> Iterable[Told]:
+    """Characters in a row that lose the same formats to the same ones."""
+    where, _, update = operation
+    way, before = was.way(where), was.text(where)
+    after = None if now.way(where) is None else now.text(where)
+    order = list(formats_by_unit(before, set()))
+    lost: dict[plain_text.Id, tuple[dict[str, Any], dict[str, Any]]] = {}
+    for unit, name, old, new in lost_formats(plain_text.read(update), before, after):
+        olds, news = lost.setdefault(unit, ({}, {}))
+        olds[name], news[name] = old, new
+    rows: list[tuple[list[plain_text.Id], bytes]] = []
+    for unit, formats in lost.items():
+        at, what = order.index(unit), pack(list(formats))
+        if not (rows and rows[-1][1] == what and order[at - 1] == rows[-1][0][-1]):
+            rows.append(([], what))
+        rows[-1][0].append(unit)
+    for units, what in rows:
+        olds, news = unpack_trusted(what)
+        text = "".join(_character(before, unit) for unit in units)
+        old, new = pack([text, olds]), pack(None if after is None else news)
+        yield (*way, units[0]), "formatted", old, new
+
+
+def _character(text: plain_text.Text, unit: plain_text.Id) -> str:
+    """What begins at a code unit."""
+    first, client, clock = text.units[unit].content, *unit
+    rest = text.units.get((client, clock + 1)) if "\ud800" <= first <= "\udbff" else None
+    return plain_text.joined([first] if rest is None else [first, rest.content])
+
+
+def formats_by_unit(
+    text: plain_text.Text, without: set[plain_text.Id]
+) -> dict[plain_text.Id, dict[str, Any]]:
+    """What characters are formatted with, some marks left out."""
+    out: dict[plain_text.Id, dict[str, Any]] = {}
+    formats: dict[str, Any] = {}
+    for here in plain_text.in_order(text):
+        content = text.units[here].content
+        if type(content) is tuple and here not in without:
+            formats = {**formats, content[0]: json.loads(content[1])}
+        elif type(content) is str and not "\udc00" <= content <= "\udfff":
+            out[here] = {name: value for name, value in formats.items() if value is not None}
+    return out
+
+
+def lost_formats(
+    own: plain_text.Text, before: plain_text.Text, after: plain_text.Text | None
+) -> list[tuple[plain_text.Id, str, Any, Any]]:
+    """(first unit of a character, name, old value, new value), in order."""
+    marks = {unit for unit, held in own.units.items() if type(held.content) is tuple}
+    was, without = formats_by_unit(before, set()), formats_by_unit(before, marks)
+    now = None if after is None else formats_by_unit(after, set())
+    out = []
+    for unit, formats in was.items():
+        for name in sorted(formats.keys() | without[unit].keys()):
+            old = formats.get(name)
+            if json.dumps(old) == json.dumps(without[unit].get(name)):
+                continue
+            if now is None:
+                out.append((unit, name, old, None))
+            elif unit in now and json.dumps(now[unit].get(name)) != json.dumps(old):
+                out.append((unit, name, old, now[unit].get(name)))
+    return out
 
 
 def _creates(operation: Operation, ours: list[Operation], time: int) -> bool:

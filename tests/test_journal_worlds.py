@@ -17,6 +17,7 @@ from test_lost import told
 from worlds import Device, World
 
 from replication.client.journal import Entry
+from replication.client.text_editor import write_updates
 from replication.history.changeset import Changeset, decode, decode_trusted
 from replication.model.encoding import pack
 from replication.server import tables
@@ -80,7 +81,8 @@ def expected(device: Device, written: Written, entries: Any) -> dict[Any, list[A
 
 def mark(part: Any) -> Any:
     way, did, old, new = part
-    return (way, did, (old, new) if did in ("inserted", "removed") else None)
+    sides = {"inserted": (old, new), "removed": (old, new), "formatted": (old,)}
+    return (way, did, sides.get(did))
 
 
 def known(device: Device, written: Written, entries: Any, version: int, about: Any) -> Any:
@@ -146,7 +148,13 @@ def journalled(device: Device) -> dict[Any, list[Any]]:
 
 
 def wander(
-    world: World, written: Written, r: random.Random, turns: int, *, forgets: bool = False
+    world: World,
+    written: Written,
+    r: random.Random,
+    turns: int,
+    *,
+    forgets: bool = False,
+    write: Any = at_random.write,
 ) -> None:
     """Devices write offline and meet the server now and then, each taking in all it has first."""
     for _ in range(turns):
@@ -156,7 +164,7 @@ def wander(
         device = r.choice(world.devices)
         if r.random() < 0.65:
             before = device.db.local.client_version
-            at_random.write(device, r)
+            write(device, r)
             if device.db.local.client_version > before:
                 written.take(device)
         else:
@@ -183,6 +191,43 @@ def test_journals_say_what_was_lost_and_nothing_else(seed: int) -> None:
     world = prepared(r.choice([2, 3]), seed)
     written = Written()
     wander(world, written, r, 40, forgets=seed % 3 > 0)
+    check_journals(world, written)
+
+
+#: Values of formats: what two devices choose is often not the same.
+FORMATS = [{"c": 1}, {"c": 2}, {"c": True}, {"c": None}, {"b": 1}, {"b": 1, "c": None}]
+
+
+def formatting(device: Device, r: random.Random) -> None:
+    """Mostly formats of one text."""
+    with device.db.write() as tx:
+        edit = tx.edit("Book", 1)
+        editor = edit.text((), "body")
+        size = len(editor)
+        at = r.randrange(size + 1)
+        count = min(size - at, r.randrange(1, 5))
+        if not count or r.random() < 0.1:
+            done = editor.insert(at, r.choice(["ab", "c😀"]), r.choice([None, *FORMATS]))
+        elif r.random() < 0.1:
+            done = editor.erase(at, 1)
+        else:
+            done = editor.format(at, count, r.choice(FORMATS))
+        write_updates(edit.scope(), "body", done)
+
+
+@pytest.mark.parametrize("seed", [*range(8), 20, 43, 58])
+def test_journals_say_which_formats_were_lost_and_nothing_else(seed: int) -> None:
+    """JOURNAL-1 JOURNAL-5 MERGE-TEXT-5"""
+    r = random.Random(seed)
+    world = prepared(3, seed)
+    on_book(world.devices[0], lambda scope: scope.set("year", 0))
+    written = Written()
+    wander(world, written, r, 30, forgets=seed % 2 > 0, write=formatting)
+    check_journals(world, written)
+
+
+def check_journals(world: World, written: Written) -> None:
+    """Every device has taken in everything, and its journal says what it lost."""
     for _ in range(3):
         for device in world.devices:
             device.download()

@@ -27,10 +27,9 @@ def told(parts: Any) -> list[Any]:
     """Losses, comparable: new values of what has no name are left out."""
     out = []
     for _, (way, did, old, new) in parts:
-        if did == FORMATTED:  # see `test_lost_formats.py`
-            continue
-        by_name = did in ("set", "removed") and (not way or not isinstance(way[-1], tuple))
-        sides = (None, None) if did == "moved" else (old, new if by_name else None)
+        named = did in ("set", "removed") and (not way or not isinstance(way[-1], tuple))
+        sides = (old, new if named or did == FORMATTED else None)
+        sides = (None, None) if did == "moved" else sides
         out.append((way, did, *map(pack, sides)))
     return sorted(out, key=repr)
 

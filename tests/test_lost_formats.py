@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from random import Random
 from typing import Any
 
 import plain_text as plain
 import pytest
+from lost_oracle import formats_by_unit, lost_formats
 from made_updates import erased
 from test_client_text_refused import bodies, devices
 from text_strategies import STRINGS
 
-from replication.client.lost_text import reformatted
+from replication.client.lost_text import formats_of, reformatted
 from replication.client.text_editor import TextEditor
 from replication.crdt.text import empty_text
 from replication.crdt.union import union
@@ -24,36 +24,10 @@ FORMATS = [("c", "red"), ("c", "blue"), ("c", None), ("b", True), ("b", False)]
 
 
 # -- against the page --------------------------------------------------------------------------
-def formats_by_unit(text: plain.Text, without: set[plain.Id]) -> dict[plain.Id, dict[str, Any]]:
-    """What characters are formatted with, some marks left out."""
-    out: dict[plain.Id, dict[str, Any]] = {}
-    formats: dict[str, Any] = {}
-    for here in plain.in_order(text):
-        content = text.units[here].content
-        if type(content) is tuple and here not in without:
-            formats = {**formats, content[0]: json.loads(content[1])}
-        elif type(content) is str and not "\udc00" <= content <= "\udfff":
-            out[here] = {name: value for name, value in formats.items() if value is not None}
-    return out
-
-
 def expected(own: bytes, before: bytes, after: bytes | None) -> list[Any]:
     """(character, name, old value, new value), in order."""
-    marks = {unit for unit, held in plain.read(own).units.items() if type(held.content) is tuple}
-    was = formats_by_unit(plain.read(before), set())
-    without = formats_by_unit(plain.read(before), marks)
-    now = None if after is None else formats_by_unit(plain.read(after), set())
-    out = []
-    for unit, formats in was.items():
-        for name in sorted(formats.keys() | without[unit].keys()):
-            old = formats.get(name)
-            if json.dumps(old) == json.dumps(without[unit].get(name)):
-                continue
-            if now is None:
-                out.append((unit, name, old, None))
-            elif unit in now and json.dumps(now[unit].get(name)) != json.dumps(old):
-                out.append((unit, name, old, now[unit].get(name)))
-    return out
+    texts = [None if each is None else plain.read(each) for each in (own, before, after)]
+    return lost_formats(*texts)
 
 
 def told(own: bytes, before: bytes, after: bytes | None) -> list[Any]:
@@ -111,6 +85,19 @@ def test_what_is_told_is_what_the_page_says(block: int) -> None:
         assert told(own, before, None) == expected(own, before, None), seed
         lost += bool(expected(own, before, after))
     assert lost > 4, "most of them decide nothing"
+
+
+@pytest.mark.parametrize("names", ["bc", "cb"])
+def test_formats_are_told_in_the_order_of_their_names(names: str) -> None:
+    """JOURNAL-5: or a part would be told once more where its marks stand in another order."""
+    start = editor(1).insert(0, "abc", None)[0][0]
+    writer = editor(2, start)
+    marks = [each for name in names for each in writer.format(0, 3, {name: 1})]
+    own = write_update(union([read_update(each.update) for each in marks]))
+    before = write_update(union(map(read_update, [start, own])))
+    ((_, text, old, new),) = reformatted(read_update(own), [before], None)
+    assert (text, list(old), new) == ("abc", ["b", "c"], None)
+    assert list(formats_of(read_update(own))) == ["b", "c"]
 
 
 def test_what_is_not_formatted_is_not_lost() -> None:

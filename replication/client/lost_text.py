@@ -64,13 +64,13 @@ def has_content(update: Update) -> bool:
 
 # -- formats -----------------------------------------------------------------------------------
 def formats_of(update: Update) -> Formats:
-    """The formats that an update puts in: of each name the first one."""
+    """The formats that an update puts in: of each name the first one. In the order of the names."""
     out: Formats = {}
     for runs in update.runs.values():
         for run in runs:
             if isinstance(run[4], tuple):
                 out.setdefault(run[4][0], _value(run[4][1]))
-    return out
+    return dict(sorted(out.items()))
 
 
 def reformatted(own: Update, before: list[bytes], after: list[bytes] | None) -> list[Reformatted]:
@@ -131,8 +131,11 @@ def _claims(units: UnitSequence, own: Update) -> Iterator[_Claim]:
 
 
 def _different(formats: Formats, others: Formats) -> Formats:
+    """In the order of the names: or the same would look new where its marks stand otherwise."""
     return {
-        name: value for name, value in formats.items() if spell(others.get(name)) != spell(value)
+        name: value
+        for name, value in sorted(formats.items())
+        if spell(others.get(name)) != spell(value)
     }
 
 
