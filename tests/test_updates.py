@@ -230,6 +230,14 @@ def test_behind_a_string_of_no_length_the_update_goes_on() -> None:
     assert read_update(data).runs == {5: [(0, 2, None, None, "ok")]}
 
 
+def test_runs_that_go_on_are_read_as_one() -> None:
+    """[TEXT-6] And what is deleted loses what it held. [TEXT-7]"""
+    halves: Any = {5: [(0, 3, None, None, "hel"), (3, 2, (5, 2), None, "lo")]}
+    assert read_update(write_update(Update(halves))) == read_update(HELLO)
+    gone = read_update(write_update(Update(halves, {5: [(0, 9)]})))
+    assert gone == Update({5: [(0, 5, None, None, None)]}, {5: [(0, 9)]})
+
+
 def test_clocks_end() -> None:
     """[TEXT-3]"""
     last = Update({5: [(TEXT_CLOCK_MAX - 1, 1, (5, 0), None, "a")]})

@@ -100,8 +100,10 @@ def _refused_texts() -> list[Vector]:
     part = [0, len(HELLO), zlib.crc32(HELLO)]
     many = [typed(5, clock, (5, clock - 1), None, "a") for clock in range(1, 70)]
     large = typed(5, 1, (5, 0), None, "a" * TEXT_TAIL_BYTES_MAX)
+    halves = _one(5, (0, 3, None, None, "hel"), (3, 2, (5, 2), None, "lo"))
     refused: list[tuple[str, str, bool, Any]] = [
         ("an update that is not canonical", "TEXT-10", False, [OWNED, HELLO[:-1] + b"\x80\0"]),
+        ("runs that go on as one", "TEXT-10", False, [OWNED, halves]),
         ("not bytes", "TEXT-10", False, [OWNED, "hello"]),
         ("an owner too few", "TEXT-11", False, [[], HELLO]),
         ("an owner too many", "TEXT-11", False, [[*OWNED, [6, 2, 1]], HELLO]),
