@@ -216,8 +216,11 @@ def test_queries_see_what_may_be_read_of_lists_in_parts() -> None:
     assert dict(seen(only(o=A), "o")[0][0]) == {"a": 1}
     assert dict(seen(only(o=ALL), "o")[0][0]) == {"a": 1, "b": 2, "c": 3}
     assert seen(only(l=ALL), "l") == [["canary"]]
-    alone = seen_fields(QueryFields({obj.REGISTER: fields[obj.REGISTER]}), A)
-    assert (alone.get("a"), alone.get("b")) == (1, None)
+    alone = seen_fields(QueryFields(fields), only(a=ALL, o=ALL))
+    assert [alone.get(name) for name in "abo"] == [1, None, None], "without parts as everywhere"
+    del stored[part_name((obj.LIST, "o"), [], 0)]
+    with pytest.raises(AssertionError, match="missing from the store"):
+        seen(only(o=A), "o")
 
 
 # -- sets of fields --------------------------------------------------------------------------------

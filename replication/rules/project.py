@@ -71,13 +71,16 @@ def projected(state: ObjectState, access: Access, now: ObjectState) -> ObjectSta
 def seen_fields(fields: QueryFields, access: Access) -> QueryFields:
     """What queries see of an object of which some fields may be read; the others are null."""
     held, parts = fields.held, fields.parts
+    kept = _fields(held, access, held)
+    if parts is None:
+        return QueryFields(kept)
 
     def read(name: bytes) -> bytes | None:
-        data = None if parts is None else parts.read(name)
+        data = parts.read(name)
         path = unpack_trusted(name)[0]
         return None if data is None else _part(path, 0, data, access, held, parts)
 
-    return QueryFields(_fields(held, access, held), Parts(read))
+    return QueryFields(kept, Parts(read))
 
 
 def projected_parts(parts: list[list[Any]], access: Access, state: ObjectState) -> list[list[Any]]:
