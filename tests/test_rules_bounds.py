@@ -48,9 +48,11 @@ IN_PART: list[tuple[str, int, Any, Any]] = [
     (
         "a dictionary: that keys were removed, and its objects",
         obj.DICTIONARY,
-        [[7, 2, 2, 1], [[5, 2, {"k": 1, "gone": ERASED}], [6, 2, {"l": 1}]],
+        [[7, 2, 2, 1], [[3, 2, {"n": 1, "old": ERASED}, 9, 2], [5, 2, {"k": 1, "gone": ERASED}],
+                        [6, 2, {"l": 1}]],
          {"e": [1, 1, [], INNER]}],
-        [[7, 2, 2, 1], [[5, 2, {"gone": ERASED}]], {"e": [1, 1, [], LEFT]}],
+        [[7, 2, 2, 1], [[3, 2, {"old": ERASED}, 9, 2], [5, 2, {"gone": ERASED}]],
+         {"e": [1, 1, [], LEFT]}],
     ),
     (
         "a list: its places, and its objects",
@@ -133,12 +135,40 @@ def test_containers_go_with_their_property() -> None:
     state = [1, 1, [], {obj.CONTAINER: held}]
     assert projected(state, only(x=ALL, y=A), state)[3] == {obj.CONTAINER: {ONE: held[ONE]}}
     assert projected(state, only(z=ALL), state)[3] == {}
+    but_y = projected(state, access.access(True, {"y": NONE}), state)
+    assert but_y[3] == {obj.CONTAINER: {ONE: held[ONE]}}, "whose THREE is nobody knows"
     delta = [0, 1, [], {obj.CONTAINER: {ONE: [[], EMPTY]}}]
     assert projected(delta, only(x=ALL), state) == delta
     assert is_hidden(pack(delta), only(y=ALL), state)
     with pytest.raises(UnknownHomeError):
         projected([0, 1, [], {obj.CONTAINER: {THREE: [[], EMPTY]}}], only(x=ALL), state)
     assert not is_hidden(pack(delta), only(y=ALL), [1, 1, [], {}]), "it can't be told"
+
+
+INSIDE: list[tuple[int, Any]] = [
+    (obj.EMBEDDED, lambda fields: [1, 1, [], fields]),
+    (obj.DICTIONARY, lambda fields: [[], [], {"k": [1, 1, [], fields]}]),
+    (obj.LIST, lambda fields: [[], [[], [], [], [], [[2, 1, fields]]]]),
+]
+
+
+@pytest.mark.parametrize(("kind", "holding"), INSIDE)
+def test_containers_of_objects_inside_are_looked_up_there(kind: int, holding: Any) -> None:
+    """[RULES-HIDE-2] Where the object is not here, or its list is in parts, it can't be told."""
+
+    def state(containers: Any) -> Any:
+        return [0, 1, [], {kind: {"x": holding({obj.CONTAINER: containers})}}]
+
+    now = state({ONE: [[obj.REGISTER, "a"], EMPTY]})
+    edit = state({ONE: [[], EMPTY]})
+    assert projected(edit, only(x=A), now) == edit
+    assert projected(edit, only(x=only(b=ALL)), now)[3] == {kind: {"x": holding({})}}
+    elsewhere = [[1, 1, [], {}], [1, 1, [], {kind: {"y": holding({})}}]]
+    if kind == obj.LIST:
+        elsewhere.append([1, 1, [], {kind: {"x": [[], [[0, 0, 0]], 1]}}])
+    for other in elsewhere:
+        with pytest.raises(UnknownHomeError):
+            projected(edit, only(x=A), other)
 
 
 # -- parts -----------------------------------------------------------------------------------------
@@ -168,6 +198,7 @@ PATHS: list[tuple[Path, list[Access], list[Access]]] = [
     ((obj.CONTAINER, ONE), [ALL, only(x=ALL)], [only(x=A), only(y=ALL), NONE]),
     ((obj.CONTAINER, THREE), [ALL], [only(x=ALL), access.access(True, {"x": NONE})]),
     ((obj.CONTAINER, TWO), [ALL], [only(x=ALL), access.access(True, {"x": NONE})]),
+    ((obj.CONTAINER, default_id(obj.LIST, "x", (0, 0))), [ALL], [only(x=ALL)]),  # not there
 ]
 
 
