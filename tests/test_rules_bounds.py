@@ -172,15 +172,18 @@ def test_containers_of_objects_inside_are_looked_up_there(kind: int, holding: An
 
 
 # -- parts -----------------------------------------------------------------------------------------
-LISTS: dict[int, Any] = {obj.LIST: {"l": [[], [[0, 0, 0]], 1]}}
+SPREAD: Any = [[], [[0, 0, 0]], 1]
+LISTS: dict[int, Any] = {
+    obj.LIST: {"l": SPREAD}, obj.CONTAINER: {ONE: [[obj.REGISTER, "x"], SPREAD]}
+}  # fmt: skip
 ELEMENT: Any = [[], [[[2, 1, 0, 5, 2, [None]]], [], [], [], [[2, 1, LISTS]]]]
 STATE: Any = [1, 1, [], {
     obj.DICTIONARY: {"d": [[], [], {"k": [1, 1, [], LISTS]}]},
-    obj.LIST: {"l": LISTS[obj.LIST]["l"], "o": ELEMENT},
+    obj.LIST: {"l": SPREAD, "o": ELEMENT},
     obj.EMBEDDED: {"e": [1, 1, [], LISTS]},
-    obj.CONTAINER: {ONE: [[obj.REGISTER, "x"], LISTS[obj.LIST]["l"]], THREE: [[], EMPTY]},
+    obj.CONTAINER: {ONE: [[obj.REGISTER, "x"], SPREAD], THREE: [[], EMPTY]},
 }]  # fmt: skip
-L, NOT_L = only(l=ALL), only(m=ALL)
+L, X, NOT_L = only(l=ALL), only(x=ALL), only(m=ALL)
 PATHS: list[tuple[Path, list[Access], list[Access]]] = [
     ((obj.LIST, "l"), [ALL, L], [NONE, NOT_L]),
     ((obj.TEXT, "l"), [ALL, L], [NONE, NOT_L, only(l=A)]),
@@ -195,10 +198,13 @@ PATHS: list[tuple[Path, list[Access], list[Access]]] = [
         [ALL, only(o=ALL), only(o=L)],
         [only(o=NOT_L), L],
     ),
-    ((obj.CONTAINER, ONE), [ALL, only(x=ALL)], [only(x=A), only(y=ALL), NONE]),
-    ((obj.CONTAINER, THREE), [ALL], [only(x=ALL), access.access(True, {"x": NONE})]),
-    ((obj.CONTAINER, TWO), [ALL], [only(x=ALL), access.access(True, {"x": NONE})]),
-    ((obj.CONTAINER, default_id(obj.LIST, "x", (0, 0))), [ALL], [only(x=ALL)]),  # not there
+    ((obj.EMBEDDED, "e", obj.CONTAINER, ONE), [ALL, only(e=X)], [only(e=L), X]),
+    ((obj.DICTIONARY, "d", "k", obj.CONTAINER, ONE), [ALL, only(d=X)], [only(d=L), X]),
+    ((obj.LIST, "o", (2, 1), obj.CONTAINER, ONE), [ALL, only(o=X)], [only(o=L), X]),
+    ((obj.CONTAINER, ONE), [ALL, X], [only(x=A), only(y=ALL), NONE]),
+    ((obj.CONTAINER, THREE), [ALL], [X, access.access(True, {"x": NONE})]),
+    ((obj.CONTAINER, TWO), [ALL], [X, access.access(True, {"x": NONE})]),
+    ((obj.CONTAINER, default_id(obj.LIST, "x", (0, 0))), [ALL], [X]),  # not there
 ]
 
 
@@ -221,6 +227,9 @@ def test_parts_of_objects_that_are_not_here_are_judged_by_their_path() -> None:
         part = [part_name((*start, obj.LIST, "l"), [], 0), 7, pack("canary")]
         assert projected_parts([part], only(e=L), gone) == [part]
         assert projected_parts([part], only(e=NOT_L), gone) == []
+        part = [part_name((*start, obj.EMBEDDED, "f", obj.LIST, "l"), [], 0), 7, pack("canary")]
+        assert projected_parts([part], only(e=only(f=L)), gone) == [part]
+        assert projected_parts([part], only(e=only(f=NOT_L)), gone) == []
         part = [part_name((*start, obj.CONTAINER, ONE), [], 0), 7, pack("canary")]
         assert projected_parts([part], only(e=L), gone) == []
 
