@@ -105,6 +105,7 @@ ROOMS = {
     "rules": [
         "test_rules_bounds.py",
         "test_rules_filters.py",
+        "test_rules_mistakes.py",
         "test_rules_project.py",
         "test_rules_roles.py",
         "test_rules_templates.py",

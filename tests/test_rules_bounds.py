@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from typing import Any
 
 import pytest
-from bson.objectid import ObjectId
 
 from replication.crdt import object as obj
 from replication.crdt.container import default_id
 from replication.crdt.parts import Parts, Path, part_name
 from replication.crdt.view import QueryFields
-from replication.limits import RULE_DEPTH_MAX
 from replication.model.encoding import pack, unpack_trusted
 from replication.model.values import ERASED, Container
 from replication.rules import access
 from replication.rules.access import ALL, NONE, Access
-from replication.rules.conversions import CONVERSIONS
 from replication.rules.project import (
     UnknownHomeError,
     is_hidden,
@@ -28,8 +23,6 @@ from replication.rules.project import (
     projected_parts,
     seen_fields,
 )
-from replication.rules.read import checked, read_rules
-from replication.rules.roles import Denied
 
 #: Of objects, the field `a`; of anything else, nothing.
 A = access.access(False, {"a": ALL})
@@ -283,78 +276,7 @@ def test_sets_of_fields() -> None:
     assert access.union(A, ALL) == ALL
     assert len({some, access.from_key(some.key), both}) == 2
     assert some != some.key
-
-
-# -- expressions -----------------------------------------------------------------------------------
-OID, UUID = "5f0000000000000000000001", "00112233-4455-6677-8899-aabbccddeeff"
-CONVERTED: list[tuple[str, Any, Any]] = [
-    ("stringToOid", OID, ObjectId(OID)),
-    ("stringToOid", OID[:-1], None),
-    ("stringToOid", OID[:-1] + "g", None),
-    ("stringToOid", ObjectId(OID), None),
-    ("oidToString", ObjectId(OID), OID),
-    ("oidToString", OID, None),
-    ("stringToUuid", UUID, uuid.UUID(UUID)),
-    ("stringToUuid", UUID.replace("-", ""), None),
-    ("stringToUuid", UUID[:-1] + "g", None),
-    ("stringToUuid", None, None),
-    ("uuidToString", uuid.UUID(UUID), UUID),
-    ("uuidToString", UUID, None),
-]
-
-
-@pytest.mark.parametrize(("name", "value", "converted"), CONVERTED)
-def test_conversions(name: str, value: Any, converted: Any) -> None:
-    """[RULES-EXPR-CONVERT]"""
-    assert CONVERSIONS[name](value) == converted
-
-
-def nested(kind: str, depth: int) -> dict[str, Any]:
-    """Something wrong with a role: what it says is so deep."""
-    role: dict[str, Any] = {
-        "name": "r", "apply_when": {}, "document_filters": {"read": True, "write": True},
-        "read": True, "write": True,
-    }  # fmt: skip
-    held: Any = {"read": True} if kind == "fields" else {"$eq": 1} if kind[0] == "$" else "x"
-    for _ in range(depth):
-        held = {
-            "$not": lambda held: {"$not": held},
-            "$or": lambda held: {"$or": [held]},
-            "list": lambda held: [held],
-            "function": lambda held: {"%function": {"name": "f", "arguments": [held]}},
-            "fields": lambda held: {"fields": {"a": held}},
-        }[kind](held)
-    if kind == "fields":
-        del role["read"], role["write"]
-        return {**role, **held}
-    field = {"a": {"$in": held} if kind == "list" else held}
-    return {**role, "insert" if kind == "function" else "document_filters":
-            field if kind == "function" else {"read": field, "write": True}}  # fmt: skip
-
-
-@pytest.mark.parametrize(("kind", "most"), [("$not", RULE_DEPTH_MAX - 2),
-                         ("$or", RULE_DEPTH_MAX - 2), ("list", RULE_DEPTH_MAX - 2),
-                         ("function", RULE_DEPTH_MAX - 1), ("fields", RULE_DEPTH_MAX)])  # fmt: skip
-def test_what_is_too_deep_is_told_whatever_it_is(kind: str, most: int) -> None:
-    """[RULES-FILE-1]: operators on a field, lists, arguments and fields, like conditions."""
-    for depth, wrong in ((most, False), (most + 1, True), (100, True), (280, True)):
-        _, problems = checked(json.dumps({"default_roles": [nested(kind, depth)]}))
-        assert bool(problems) is wrong, (depth, problems)
-        assert all("more than 50 deep" in each.reason for each in problems)
-
-
-def test_what_a_token_holds_may_be_as_deep_as_json_is() -> None:
-    """[RULES-EXPR-4] What is deeper than rules are has no value, and costs its user alone."""
-    role = nested("list", 0) | {
-        "apply_when": {"%%user.custom_data.a": {"$ne": "y"}},
-        "document_filters": {"read": {"a": "%%user.custom_data.a"}, "write": False},
-    }
-    rules = read_rules(json.dumps({"default_roles": [role]}))
-    deep: Any = "x"
-    for _ in range(900):
-        deep = [deep]
-    assert not isinstance(rules.bind({"custom_data": {"a": ["x", deep]}}).of("Book"), Denied)
-    assert not isinstance(rules.bind({"custom_data": {"a": deep}}).of("Book"), Denied)
+    assert access.access(True, {"a": A}) != access.access(True, {"a": NONE})
 
 
 def test_containers_in_elements_are_those_of_the_objects_there() -> None:
@@ -373,3 +295,16 @@ def test_containers_in_elements_are_those_of_the_objects_there() -> None:
         left = projected_parts(parts, only(o=only(b=ALL)), state)
         assert [name for name, *_ in left] == [name for name, *_ in parts[:-1]]
         assert b"canary" not in pack([unpack_trusted(data) for *_, data in left])
+
+
+def test_containers_in_elements_of_a_list_in_an_element() -> None:
+    """[RULES-HIDE-2]: the inner list is in parts as well."""
+    inner = {obj.CONTAINER: {ONE: [[obj.REGISTER, "a"], SPREAD]}}
+    chunk = [[[2, 7, 0, 5, 2, [None]]], [], [], [], [[2, 7, inner]]]
+    outer = [[[2, 1, 0, 5, 2, [None]]], [], [], [], [[2, 1, {obj.LIST: {"p": SPREAD}}]]]
+    above: Path = (obj.LIST, "o", (2, 1), obj.LIST, "p")
+    beside = [part_name(above, [], 0), 7, pack(chunk)]
+    part = [part_name((*above, (2, 7), obj.CONTAINER, ONE), [], 0), 7, pack("canary")]
+    state = [1, 1, [], {obj.LIST: {"o": [[], outer]}}]
+    assert projected_parts([beside, part], only(o=only(p=A)), state)[1:] == [part]
+    assert projected_parts([beside, part], only(o=only(p=only(b=ALL))), state)[1:] == []

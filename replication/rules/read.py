@@ -158,7 +158,7 @@ class _Reader:
         out: list[Role] = []
         for at, item in enumerate(items):
             role = self._role(item, f"{path}[{at}]", known)
-            if any(role.name == other.name for other in out):
+            if role.name and any(role.name == other.name for other in out):
                 self._no(f"{path}[{at}].name", f"another role is called {role.name!r}")
             out.append(role)
         return tuple(out)
