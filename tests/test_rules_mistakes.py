@@ -38,6 +38,16 @@ def test_conversions(name: str, value: Any, converted: Any) -> None:
     assert CONVERSIONS[name](value) == converted
 
 
+#: What stands around something.
+AROUND = {
+    "$not": '{"$not": "?"}',
+    "$or": '{"$or": ["?"]}',
+    "list": '["?"]',
+    "function": '{"%function": {"name": "f", "arguments": ["?"]}}',
+    "fields": '{"fields": {"a": "?"}}',
+}
+
+
 def nested(kind: str, depth: int) -> dict[str, Any]:
     """Something wrong with a role: what it says is so deep."""
     role: dict[str, Any] = {
@@ -46,13 +56,7 @@ def nested(kind: str, depth: int) -> dict[str, Any]:
     }  # fmt: skip
     held: Any = {"read": True} if kind == "fields" else {"$eq": 1} if kind[0] == "$" else "x"
     for _ in range(depth):
-        held = {
-            "$not": lambda held: {"$not": held},
-            "$or": lambda held: {"$or": [held]},
-            "list": lambda held: [held],
-            "function": lambda held: {"%function": {"name": "f", "arguments": [held]}},
-            "fields": lambda held: {"fields": {"a": held}},
-        }[kind](held)
+        held = json.loads(AROUND[kind].replace('"?"', json.dumps(held)))
     if kind == "fields":
         del role["read"], role["write"]
         return {**role, **held}
