@@ -252,6 +252,5 @@ def _part(
         chunk = unpack_trusted(data)
         return pack(_chunk(chunk, inner, _objects(chunk)))
     here = (path[at][0], path[at][1])
-    above = tuple(tuple(step) if type(step) is list else step for step in path[:at])
-    found = Here(held, parts, above).about(here).contents.get(here) if held else None
+    found = Here(held, parts, tuple(path[:at])).about(here).contents.get(here) if held else None
     return _part(path, at + 1, data, inner, found, parts)
