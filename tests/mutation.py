@@ -95,6 +95,7 @@ ROOMS = {
     ],
     "query": [
         "test_query_evaluate.py",
+        "test_query_tables.py",
         "test_query_parser.py",
         "test_query_paths.py",
         "test_query_index.py",

@@ -231,6 +231,27 @@ def test_a_function_that_fails_allows_nothing() -> None:
     assert "ZeroDivisionError" in str(told[0])
 
 
+def test_a_failure_is_told_once_and_no_more_than_a_hundred_are() -> None:
+    """[RULES-EXPR-8] Whoever may write could else have one told as often as they write."""
+
+    def failing(number: int) -> None:
+        raise ValueError(number)
+
+    def told(numbers: list[int]) -> int:
+        classes = {
+            f"C{at}": [role("a", {"%function": {"name": "f", "arguments": [number]}})]
+            for at, number in enumerate(numbers)
+        }
+        said: list[Exception] = []
+        rules(functions={"f": failing}, **classes).bind({"id": "ann"}, said.append)
+        return len(said)
+
+    assert told([1, 2, 1, 1, 2]) == 2
+    assert told(list(range(99))) == 99
+    assert told(list(range(101))) == 100
+    assert told([*range(100), 5, 5]) == 100
+
+
 def test_data_that_makes_a_filter_too_long_allows_nothing() -> None:
     held = rules(role("a", document_filters={"read": {"n": {"$in": "%%user.custom_data.all"}},
                                              "write": False}))  # fmt: skip
