@@ -270,17 +270,21 @@ class Database(Telling):
         """
         with self._lock:
             self._check_writable()
-            with self.store.write() as writer:
-                replica = Replica(writer, self.columns, self.synced.horizon, self.typed)
-                transaction = self._begin(replica, atomic)
-                try:
-                    yield transaction
-                    finished = transaction.finish(self.synced.cursor)
-                    local = self._store_changeset(writer, finished)
-                finally:
-                    transaction.over()
-                    self._owner = 0
-                    self._running = None
+            try:
+                with self.store.write() as writer:
+                    replica = Replica(writer, self.columns, self.synced.horizon, self.typed)
+                    transaction = self._begin(replica, atomic)
+                    try:
+                        yield transaction
+                        finished = transaction.finish(self.synced.cursor)
+                        local = self._store_changeset(writer, finished)
+                    finally:
+                        transaction.over()
+                        self._owner = 0
+                        self._running = None
+            except BaseException:
+                self.texts.clear()
+                raise
             self._caught_up(replica)
             transaction.keep()
             if finished is not None:
@@ -331,11 +335,7 @@ class Database(Telling):
     ) -> Local:
         if finished is None:
             return self.local
-        local = self.local._replace(
-            clock=self.clock.last,
-            sequence=self._sequence,
-            client_version=self.local.client_version + 1,
-        )
+        local = self.local.after(self.clock.last, self._sequence)
         data = encode(finished[0])
         check_room(finished[0], len(data))
         record = pack([data, self.local.sequence + 1, local.sequence])
@@ -368,6 +368,7 @@ class Database(Telling):
                     work.store()
             except BaseException:
                 self._indexed = False  # `work` may have changed it for nothing
+                self.texts.clear()
                 self.entities.renaming = False
                 raise
             self._caught_up(work.replica)
@@ -380,7 +381,9 @@ class Database(Telling):
                 self.entities.renaming = False
             if work.everything or work.renamed is not None or forgotten:
                 self.open_lists.clear()
+                self.texts.clear()
             self.open_lists.drop(work.replica.written)
+            self.texts.drop(work.replica.written)
             self.changed(work.changes, everything=work.everything)
 
     def unsent(self, first: int, count: int, bytes_target: int) -> list[bytes]:

@@ -412,7 +412,8 @@ class Entities:
             entity = self._held.get((change.class_name, key_bytes(change.key)))
             if entity is not None:
                 entity.generation += 1
-            if shows(change.head_before) is not shows(change.head_after):
+            before, after = change.head_before, change.head_after
+            if before is not after and shows(before) is not shows(after):
                 self.existence += 1
 
     # -- ids in paths ------------------------------------------------------------------------

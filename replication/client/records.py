@@ -62,6 +62,20 @@ class Local(NamedTuple):
     forking: bool = False
     former: tuple[int, ...] = ()
 
+    def after(self, clock: int, sequence: int) -> Local:
+        """The same after one more commit."""
+        return Local(
+            self.ident,
+            self.salt,
+            clock,
+            self.received,
+            self.skew_ms,
+            sequence,
+            self.client_version + 1,
+            self.forking,
+            self.former,
+        )
+
 
 class Synced(NamedTuple):
     """What only synchronisation changes.

@@ -73,7 +73,7 @@ class Replica:
         typed: what a row lacks, if one does.
 
     Attributes:
-        written: the objects whose views were written.
+        written: the objects whose views were written, other than by `catch_up`.
     """
 
     def __init__(
@@ -144,8 +144,19 @@ class Replica:
         head: bytes,
         parts: Parts | None = None,
     ) -> int:
-        """The same where the bytes of the state are at hand."""
+        """Write the view of an object, its changed parts included; returns its row."""
         self.written.append((class_name, key))
+        return self._put(class_name, key, version, state, head, parts)
+
+    def _put(
+        self,
+        class_name: str,
+        key: Key,
+        version: int,
+        state: ObjectState,
+        head: bytes,
+        parts: Parts | None,
+    ) -> int:
         columns = column_values(state, self._columns.get(class_name, ()), SPREAD)
         row = self.writer.put_object(class_name, key, version, head, columns)
         if parts is None:
@@ -178,7 +189,7 @@ class Replica:
         state = merge(state, [0, state[1], [], {TEXT: typed_in.texts()}], parts)
         self.keep_base_parts(class_name, key, row, parts.changes())
         row = row._replace(head=pack(state))
-        self.put_head(class_name, key, row.version, state, row.head, parts)
+        self._put(class_name, key, row.version, state, row.head, parts)
         typed.end(self.writer)
         self.typed = None
         return row

@@ -7,13 +7,14 @@ Rule 3: whoever opens a file draws a client id at random. Where units that were 
         gone from a text (refused, restored, reset), that text is written under another. [TEXT-20]
 Rule 4: indexes count code points of what is shown.
 Rule 5: an object that was typed into stays as that transaction left it: the next one takes it up,
-        as long as the same bytes are stored, and may leave them as they are (see `typed.py`).
+        and may leave its row as it is (see `typed.py`). Whatever else is written to the object
+        drops it; a transaction that fails drops all of them, and so does a horizon.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from replication.client.loaded_text import Load, LoadedText
@@ -26,6 +27,8 @@ from replication.crdt.units import Run, UnitId, Update, joined, normalise
 from replication.crdt.updates import write_run, write_update
 from replication.errors import UsageError
 from replication.limits import TEXT_CLIENT_MAX, TEXT_CLOCK_MAX
+from replication.model.encoding import key_bytes
+from replication.model.values import Key
 
 if TYPE_CHECKING:
     from replication.client.entities import ObjectName, Steps
@@ -164,8 +167,9 @@ class TextEditor:
     def _typed(self, run: Run) -> list[Written]:
         """What typing wrote: a run is canonical as it is."""
         self.edited = True
-        self._loaded.made({self.client: [run]})
-        self._made.append(Update({self.client: [run]}))
+        runs = {self.client: [run]}
+        self._loaded.made(runs)
+        self._made.append(Update(runs))
         return [Written(write_run(self.client, run), {self.client: run[0] + run[1]})]
 
     def _tell(self, update: Update) -> list[Written]:
@@ -200,8 +204,8 @@ class Texts:
         self._open: OrderedDict[TextName, TextEditor] = OrderedDict()
         #: The client id and the clock after the last unit that was made in a text. Rule 3.
         self._made: dict[TextName, tuple[int, int]] = {}
-        #: Objects that were typed into, and their heads then. Rule 5.
-        self._kept: OrderedDict[ObjectName, tuple[bytes, ObjectEdit]] = OrderedDict()
+        #: Objects that were typed into. Rule 5.
+        self._kept: OrderedDict[ObjectName, ObjectEdit] = OrderedDict()
 
     def open(self, name: TextName, state: State, load: Load) -> TextEditor:
         """A text for editing.
@@ -240,27 +244,32 @@ class Texts:
         """Whether there are random numbers to write texts with."""
         return self._entropy is not None
 
-    def keep(self, head: bytes, edit: ObjectEdit) -> None:
-        """A transaction wrote nothing to an object but its texts: the next one may go on with it.
-
-        Args:
-            head: as it is committed.
-        """
-        self._kept[edit.name] = (head, edit)
+    def keep(self, edit: ObjectEdit) -> None:
+        """A transaction wrote nothing to an object but its texts: the next may go on with it."""
+        self._kept[edit.name] = edit
         if len(self._kept) > _OPEN_MAX:
             self._kept.popitem(last=False)
 
-    def take(self, name: ObjectName) -> tuple[bytes, ObjectEdit] | None:
+    def take(self, name: ObjectName) -> ObjectEdit | None:
         """What was kept of an object: it is the caller's."""
         return self._kept.pop(name, None)
+
+    def drop(self, objects: Iterable[tuple[str, Key]]) -> None:
+        """These objects were written to otherwise."""
+        if self._kept:
+            for class_name, key in objects:
+                self._kept.pop((class_name, key_bytes(key)), None)
+
+    def clear(self) -> None:
+        """Anything may have been written, or taken back."""
+        self._kept.clear()
 
     def catch_up(self, replica: Replica) -> None:
         """Write the row of the object that was typed into, if there is one. See `typed.py`."""
         typed, row = replica.typed, replica.catch_up()
         kept = None if typed is None else self._kept.get(typed.name)
-        if typed is not None and row is not None and kept is not None:
-            kept[1].stored(replica, row)
-            self._kept[typed.name] = (row.head, kept[1])
+        if row is not None and kept is not None:
+            kept.stored(replica, row)
 
     def renounce(self, name: TextName) -> None:
         """Units that were made in a text are gone: make no others under that client id. Rule 3."""

@@ -89,7 +89,8 @@ class FieldText(Text):
             formats: of what is inserted; None: those of the character before it.
         """
         _check_string(text)
-        _check_formats(formats or {})
+        if formats:
+            _check_formats(formats)
         place, editor = self._editing()
         if text:
             start = slice(index, None).indices(len(editor))[0]

@@ -48,8 +48,8 @@ class ObjectEdit:
         goes_on: where a transaction left it that wrote to nothing but its texts.
     """
 
-    __slots__ = ("_open_lists", "_opened_texts", "_parts", "_replica", "_starts", "_texts",
-                 "author", "class_name", "delta", "editors", "goes_on", "key", "name",
+    __slots__ = ("_has_inner", "_open_lists", "_opened_texts", "_parts", "_replica", "_starts",
+                 "_texts", "author", "class_name", "delta", "editors", "goes_on", "key", "name",
                  "replaced", "row", "settled", "start", "view")  # fmt: skip
 
     def __init__(
@@ -64,6 +64,8 @@ class ObjectEdit:
         self._replica = replica
         self._texts = texts
         self._opened_texts: dict[tuple[Steps, str], TextEditor] = {}
+        #: Whether any of them is of an embedded object.
+        self._has_inner = False
         self._open_lists = open_lists
         self.name = name
         self.class_name = class_name = name[0]
@@ -83,9 +85,9 @@ class ObjectEdit:
         self.editors: dict[tuple[Steps, Slot], ListEditor] = {}
         self.goes_on = False
 
-    def again(self, replica: Replica, author: Author, row: StoredObject) -> None:
-        """Edit it in another transaction, of which ``row`` has the same head."""
-        self._replica, self.author, self.row = replica, author, row
+    def again(self, replica: Replica, author: Author) -> None:
+        """Edit it in another transaction."""
+        self._replica, self.author = replica, author
         self._parts = self.settled = None
         self.goes_on = True
         self.delta = [0, self.view[1], [], {}]
@@ -210,6 +212,7 @@ class ObjectEdit:
     def text(self, path: Steps, name: str) -> TextEditor:
         """The text ``name`` of the fields at ``path``, open for reading and editing."""
         if (path, name) not in self._opened_texts:
+            self._has_inner = self._has_inner or bool(path)
             fields, place = inside(self.view[3], path, self._element)
             if fields is None or not is_alive(self.view):
                 raise NoSuchObjectError(f"{self.class_name} {self.key!r} has no object at {path}")
@@ -295,12 +298,12 @@ class ObjectEdit:
     def _is_flat(self) -> bool:
         """Whether the view shows what is to be stored, but for texts at the top."""
         replaced = self.replaced and self.row is not None
-        inner = any(path for path, _ in self._opened_texts)
-        return not (self.editors or inner or replaced) and is_alive(self.view)
+        return not (self.editors or self._has_inner or replaced) and is_alive(self.view)
 
     def only_texts(self, delta: ObjectState) -> bool:
         """Whether nothing but texts at the top was written, and the object may be kept as it is."""
-        return delta[3].keys() == {obj.TEXT} and not delta[0] and self._is_flat
+        fields = delta[3]
+        return obj.TEXT in fields and len(fields) == 1 and not delta[0] and self._is_flat
 
     def typed(self, delta: ObjectState) -> list[tuple[str, Update]]:
         """What was written, where only texts were and the row is to stay as it is."""
@@ -383,8 +386,8 @@ class Transaction:
         #: How often an object appeared or disappeared in it.
         self.existence = 0
         self._edits: dict[ObjectName, ObjectEdit] = {}
-        #: An object of which it wrote to texts only, and its head now.
-        self._typed_in: tuple[bytes, ObjectEdit] | None = None
+        #: An object of which it wrote to texts only.
+        self._typed_in: ObjectEdit | None = None
         #: The objects it wrote to, once it is finished.
         self.names: list[ObjectName] = []
 
@@ -412,7 +415,7 @@ class Transaction:
             )
         edit = self._edits.get(name)
         if edit is None:
-            edit = self._opened_again(name, key) or self._opened_anew(name, key)
+            edit = self._opened_again(name) or self._opened_anew(name, key)
             self._edits[name] = edit
         return edit
 
@@ -422,16 +425,11 @@ class Transaction:
             self._texts.catch_up(replica)
         return ObjectEdit(replica, name, key, self.author, self._open_lists, self._texts)
 
-    def _opened_again(self, name: ObjectName, key: Key) -> ObjectEdit | None:
+    def _opened_again(self, name: ObjectName) -> ObjectEdit | None:
         """An object as the last transaction that typed into it left it, if it is still so."""
-        kept = self._texts.take(name)
-        if kept is None:
-            return None
-        head, edit = kept
-        row = self._replica.row(name[0], key)
-        if row is None or row.head != head or not is_settled(row, self._replica.horizon):
-            return None
-        edit.again(self._replica, self.author, row)
+        edit = None if self._version is None else self._texts.take(name)
+        if edit is not None:
+            edit.again(self._replica, self.author)
         return edit
 
     def create(self, class_name: str, key: Key) -> ObjectEdit:
@@ -474,7 +472,7 @@ class Transaction:
         for edit in self._edits.values():
             self._open_lists.keep(edit.name, edit.editors, replaced=edit.replaced)
         if self._typed_in is not None:
-            self._texts.keep(*self._typed_in)
+            self._texts.keep(self._typed_in)
 
     def over(self) -> None:
         """From now on it takes no more edits."""
@@ -492,10 +490,12 @@ class Transaction:
         if not deltas and not self.schema:
             return None
         self.names = [edit.name for edit in edits]
-        if self._may_wait(edits, deltas):
+        waits, typed_before = self._may_wait(edits, deltas), self._replica.typed
+        if typed_before is not None and (not waits or typed_before.is_full):
+            self._catch_up(typed_before)
+        if waits:
             changes = [self._type(edits[0], deltas[0].delta)]
         else:
-            self._catch_up()
             changes = [
                 self._write(edit, sealed.delta) for edit, sealed in zip(edits, deltas, strict=True)
             ]
@@ -510,8 +510,7 @@ class Transaction:
         edit, held = edits[0], self._replica.typed
         if not edit.goes_on or edit.name not in self._pending:
             return False
-        has_room = held is None or (held.name == edit.name and not held.is_full)
-        return has_room and edit.only_texts(deltas[0].delta)
+        return (held is None or held.name == edit.name) and edit.only_texts(deltas[0].delta)
 
     def _type(self, edit: ObjectEdit, delta: ObjectState) -> Change:
         replica, row = self._replica, edit.row
@@ -523,12 +522,11 @@ class Transaction:
         texts = delta[3][obj.TEXT]
         size = sum([len(update) for _, update in texts.values()])
         replica.typed = replica.typed.more(edit.typed(delta), size)
-        self._typed_in = (row.head, edit)
+        self._typed_in = edit
         return Change(edit.class_name, edit.key, row.head, row.head, frozenset(texts))
 
-    def _catch_up(self) -> None:
-        held = self._replica.typed
-        edit = None if held is None else self._edits.get(held.name)
+    def _catch_up(self, held: Typed) -> None:
+        edit = self._edits.get(held.name)
         if edit is None:
             self._texts.catch_up(self._replica)
         else:  # it goes on, and was taken from those that are kept
@@ -551,7 +549,8 @@ class Transaction:
             self._replica.keep_base(class_name, key, synced, row, changing)
         elif changing:
             self._replica.keep_base_parts(class_name, key, row, changing)
-        self._replica.put_head(class_name, key, version, after, head, parts)
+        number = self._replica.put_head(class_name, key, version, after, head, parts)
         if edit.only_texts(delta):
-            self._typed_in = (head, edit)
+            edit.row = StoredObject(number, key, version, head)
+            self._typed_in = edit
         return Change(class_name, key, head_of(row), head, fields_of(changing))

@@ -503,6 +503,8 @@ def seal(fields: obj.Fields) -> obj.Fields:
                 name: [home, _sealed(obj.container_kind(name), content)]
                 for name, (home, content) in sorted(held.items())
             }
+        elif kind == obj.TEXT:
+            out[kind] = {name: _sealed_text(state) for name, state in sorted(held.items())}
         else:
             out[kind] = {name: _sealed(kind, state) for name, state in sorted(held.items())}
     return out
@@ -516,8 +518,6 @@ def _sealed(kind: int, state: Any) -> Any:
     if kind == obj.DICTIONARY:
         embedded = {key: _sealed(obj.EMBEDDED, held) for key, held in sorted(state[2].items())}
         return [state[0], register.in_order(state[1]), embedded]
-    if kind == obj.TEXT and len(state) == 2 and type(state[1]) is list:
-        return _sealed_text(state)
     if type(state[1]) is Elements:
         return [state[0], _sealed_list(state[1])]
     return state
@@ -529,6 +529,9 @@ def _sealed_list(elements: Elements) -> Chunk:
 
 
 def _sealed_text(state: Any) -> Text:
+    """That of a delta; one of a view stays as it is."""
+    if type(state[0]) is list:
+        return state  # type: ignore[no-any-return]
     owners, updates = state
     update = updates[0]
     if len(updates) > 1:
