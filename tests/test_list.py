@@ -165,6 +165,15 @@ def test_two_records_of_one_place_leave_the_lesser() -> None:
         assert merge_list(clone(left), right, None, ()) == one
 
 
+def test_of_two_sets_of_one_stamp_the_greater_bytes_win() -> None:
+    """[MERGE-LIST-2], whichever comes first: of a copied file, or from a hostile client."""
+    here = (2, 1)
+    for low, high in ((1, 2), (2, "a"), (1, None)):
+        for order in permutations((low, high)):
+            first, second = (Elements(values={here: (5, 2, value)}) for value in order)
+            assert merge_elements(first, second).values == {here: (5, 2, high)}
+
+
 def test_the_later_of_two_sets_wins() -> None:
     """[MERGE-LIST-2]"""
     first = device_with("a", "b")
