@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -25,14 +26,14 @@ from state_strategies import object_state
 from replication.crdt import object as obj
 from replication.crdt.check import check_object
 from replication.crdt.incarnation import clone
-from replication.crdt.list import Elements, contract
+from replication.crdt.list import ROOT, Elements, Id, contract
 from replication.crdt.object import ObjectState, absent, merge
 from replication.history.changeset import ATOMIC, ObjectDelta, decode
 from replication.limits import OBJECT_BYTES_MAX, REFUSALS_PER_CHANGESET_MAX
 from replication.model.encoding import pack
 from replication.model.schema import ClassSchema, Schema
 from replication.model.values import ERASED, Link
-from replication.server import objects, refusals
+from replication.server import judge_list, objects, refusals
 from replication.server.judge import Judge
 from replication.server.namespace import Namespace
 from replication.server.refusals import (
@@ -637,6 +638,29 @@ def test_outside_of_development_clients_add_nothing() -> None:
     schema = packed(book(of("invented", "int")))
     out = second.upload(second.changeset(second.edit(setting("invented", 1)), schema=schema))
     assert reasons(out.answers[0]) == [(["invented"], UNKNOWN_PROPERTY)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("parents", [*product([(0, 0), (2, 1), (2, 9), (3, 1), (3, 2)], repeat=2)])
+def test_what_is_taken_of_a_list_at_a_glance_is_taken_after_a_long_look(
+    parents: tuple[Id, Id], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever new places hang on: here, in the delta, nowhere; and whatever their values are."""
+    types = Types(Schema([book(of("notes", "list<int>"))]))
+    held = Elements({(2, 1): (ROOT, 1, 5, 2)}, {(2, 1): (5, 2, 1)})
+    state = [1, 1, [], {obj.LIST: {"notes": [[], contract(held)]}}]
+    outcomes = []
+    for look in (judge_list._is_undisputed, lambda *_: False):
+        monkeypatch.setattr(judge_list, "_is_undisputed", look)
+        for values in product([None, 5, "x"], repeat=2):
+            news = Elements()
+            for number, (parent, value) in enumerate(zip(parents, values, strict=True), 1):
+                news.places[3, number] = (parent, 1, 9, 3)
+                if value is not None:
+                    news.values[3, number] = (9, 3, value)
+            judge = Judge(types, 9, (3,))
+            delta = [0, 1, [], {obj.LIST: {"notes": [[], contract(news)]}}]
+            outcomes.append((judge.object("Book", 1, state, delta, None), judge.refusals))
+    assert outcomes[:9] == outcomes[9:]
 
 
 # -- whole changesets ------------------------------------------------------------------------

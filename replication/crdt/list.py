@@ -127,6 +127,11 @@ def _parent(ident: int, sequence: int, link: Any) -> tuple[Id, int]:
     return ((ident, sequence - link), RIGHT) if link > 0 else ((ident, sequence + link), LEFT)
 
 
+def parent_of(run: Any) -> Id:
+    """The place on which the first place of a run hangs."""
+    return _parent(*run[:3])[0]
+
+
 def _link(here: Id, parent: Id, side: int) -> Any:
     if parent == ROOT and side == RIGHT:
         return 0
@@ -241,6 +246,7 @@ def has_place(chunk: Chunk, here: Id) -> bool:
 
 
 _first = itemgetter(0, 1)
+_content = itemgetter(5)
 
 
 def _ranges(ids: set[Id]) -> list[list[int]]:
@@ -378,7 +384,10 @@ def id_count(chunk: Chunk) -> int:
     """How many ids a chunk is about."""
     if any(chunk[1:]):
         return len(expand(chunk).ids())
-    return sum([len(run[5]) if type(run[5]) is list else run[5] for run in chunk[0]])
+    try:
+        return sum(map(len, map(_content, chunk[0])))
+    except TypeError:  # bare places, which few lists have
+        return sum(map(_size, chunk[0]))
 
 
 def _last_id(chunk: Chunk) -> list[int]:

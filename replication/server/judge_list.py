@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from replication.crdt.list import ROOT, Elements, Id, contract, empty_chunk, expand
+from replication.crdt.list import ROOT, Chunk, Elements, Id, contract, expand, parent_of
 from replication.crdt.lookup import Here
 from replication.crdt.parts import Path
 from replication.server.refusals import DELETED, DEPENDS, WRONG_TYPE
@@ -28,14 +28,32 @@ def judged_list(judge: Judge, known: Property | None, held: Any, delta: Any, pat
         known: its property; None: nothing is checked against a schema.
         held: the list here, in the incarnation the delta writes to.
     """
-    if delta[1] == empty_chunk():
+    here = Here(held, judge.parts, path)
+    if _is_undisputed(known, here, delta[1]):
         return delta
-    trial = _Trial(judge, known, Here(held, judge.parts, path), expand(delta[1]), path)
+    trial = _Trial(judge, known, here, expand(delta[1]), path)
     kept = trial.kept()
     if kept is trial.news:
         return delta
     is_new = delta[0] != held[0]
     return [delta[0], contract(kept)] if is_new or kept.ids() else None
+
+
+def _is_undisputed(known: Property | None, here: Here, chunk: Chunk) -> bool:
+    """Whether it only inserts values that fit, next to places that are here.
+
+    As most deltas do: of them nothing has to be spread out.
+    """
+    runs, *others = chunk
+    if any(others):
+        return False
+    for run in runs:
+        parent = parent_of(run)
+        if parent != ROOT and not here.has_place(parent):
+            return False
+        if known is not None and type(run[5]) is list and not all(map(known.check_packed, run[5])):
+            return False
+    return True
 
 
 class _Trial:
