@@ -24,7 +24,7 @@ from replication.net.keys import shared_secret
 from replication.net.server import Server
 from replication.net.shell import Shell
 from replication.net.web_tokens import WebTokens
-from replication.server.host import Job, Outcome
+from replication.server.jobs import Job, Outcome
 from replication.server.users import User
 
 URL = "ws://memory:1/"

@@ -23,7 +23,8 @@ from replication.protocol.body import encode_changesets
 from replication.protocol.server_session import Integrate, Send
 from replication.rules.roles import OPEN
 from replication.server import tables
-from replication.server.host import Host, Job, Outcome, check_name
+from replication.server.host import Host, check_name
+from replication.server.jobs import Job, Outcome
 from replication.server.links import Link
 from replication.server.pump import Pump
 from replication.server.users import User

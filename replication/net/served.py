@@ -12,7 +12,7 @@ from replication.errors import ErrorCode, RemoteProtocolError
 from replication.limits import UPLOADS_IN_FLIGHT_BYTES, UPLOADS_IN_FLIGHT_MAX
 from replication.protocol.messages import Message, Upload
 from replication.protocol.server_session import Effect
-from replication.server.host import Outcome
+from replication.server.jobs import Outcome
 from replication.server.links import Link
 
 _log = logging.getLogger(__name__)

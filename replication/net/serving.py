@@ -44,7 +44,7 @@ from replication.net.websocket import DisconnectedError, WebSocket
 from replication.protocol.connection import Deliver, Event, HangUp, Reply, ServerConnection
 from replication.protocol.messages import Bind, Error, Message, encode, error_of
 from replication.protocol.server_session import Close, Confirm, Effect, Open, Refresh, Send
-from replication.server.host import Job
+from replication.server.jobs import Job
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from typing import Final
 
 import trio
 
-from replication.server.host import Host, Job, Outcome
+from replication.server.host import Host
+from replication.server.jobs import Job, Outcome
 
 #: Calls that are made in the Trio thread before tasks have their turn.
 LATER_MAX: Final = 256

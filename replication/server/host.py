@@ -5,16 +5,14 @@ the effects to `begin`; what has to write comes back as a `Job` for `commit`, wh
 at once. What `commit` and `fetch` return is to be called where the session lives: it tells the
 session and returns further effects.
 
-Rule 1: jobs of many sessions share one commit, each with a savepoint of its own: an error
-        ends the session it belongs to and leaves no trace in the others' work.
+Rule 1: jobs of many sessions share one commit; see `jobs`.
 Rule 2: nothing is said before the commit has returned. A store that fails ends the sessions whose
         work was in that commit, and acknowledges none of it. [SESSION-1]
 Rule 3: a session that was ended from elsewhere (see `links`) is told why; whatever it still had
         under way is dropped.
 Rule 4: one link is used by one thread at a time: the next `begin`, `commit` or `fetch` after
         what the last one returned was called. Different links may be used at once.
-Rule 5: an upload is judged by the roles its user has when it is integrated. What may be read
-        changes at a version of the log; see `policy`. [RULES-ROLE-3] [RULES-CHANGE-2]
+Rule 5: what may be read changes at a version of the log; see `policy`. [RULES-CHANGE-2]
 """
 
 from __future__ import annotations
@@ -22,18 +20,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
-from replication.errors import (
-    ErrorCode,
-    QueryError,
-    RemoteProtocolError,
-    SessionError,
-    StoreError,
-)
+from replication.errors import ErrorCode, SessionError
 from replication.limits import DOWNLOAD_BYTES_TARGET, DOWNLOAD_ENTRIES_MAX, NAMESPACE_BYTES_MAX
 from replication.model.schema import Schema
-from replication.protocol.messages import Ack, Nack
 from replication.protocol.server_session import (
     Barrier,
     Close,
@@ -47,39 +38,19 @@ from replication.protocol.server_session import (
     ServerSession,
     Subscribe,
 )
-from replication.rules.roles import CLOSED, OPEN, Roles, Rules
-from replication.server import tables
+from replication.rules.roles import CLOSED, OPEN, Rules
 from replication.server.custom_data import CustomData
-from replication.server.feed import Feed
+from replication.server.jobs import Job, Jobs, Outcome
 from replication.server.links import Link, Links
-from replication.server.namespace import Namespace, rolled_back
+from replication.server.namespace import Namespace
 from replication.server.partitions import Partitions
-from replication.server.policy import Assigned, Policy, assign
+from replication.server.policy import Policy
 from replication.server.queryable import Queryable
 from replication.server.tables import Ledger, load_ledger
-from replication.server.terms import Terms
-from replication.server.users import Authenticate, Revoked, User, nobody
-from replication.storage.contract import Store, Writer
-
-#: What a commit or a fetch led to: call it where the session lives.
-Outcome: TypeAlias = Callable[[], list[Effect]]
+from replication.server.users import Authenticate, Revoked, nobody
+from replication.storage.contract import Store
 
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.-]+")
-
-
-class Job(NamedTuple):
-    """An effect that has to write."""
-
-    link: Link
-    effect: Open | Resume | Integrate | Subscribe | Refresh
-    #: The namespace.
-    name: str
-    user: User
-
-    @property
-    def changesets(self) -> int:
-        """How many changesets it integrates."""
-        return len(self.effect.changesets) if isinstance(self.effect, Integrate) else 0
 
 
 class Host:
@@ -133,14 +104,19 @@ class Host:
         self._development = development
         self._queryable = queryable
         self._partitions = partitions
-        self._strict_view = strict_view
         self._report = report
-        self._bytes_target = bytes_target
-        self._entries_max = entries_max
         self._namespaces: dict[str, Namespace] = {}
         self._links = Links(revoked, custom_data)
         without = OPEN if development else CLOSED
         self._policy = Policy(rules or (lambda _name: without), report)
+        self._jobs = Jobs(
+            self._policy,
+            self._links,
+            report,
+            strict_view=strict_view,
+            bytes_target=bytes_target,
+            entries_max=entries_max,
+        )
         self._lock = threading.RLock()
 
     # -- namespaces ------------------------------------------------------------------------------
@@ -270,46 +246,10 @@ class Host:
             self._settle(name, namespace, self._links.of(name))
 
     def _settle(self, name: str, namespace: Namespace, links: list[Link]) -> None:
-        """What the users of some sessions may read is what their roles say."""
-        moved = [link for link in links if link.basis is not None and self._moves(name, link)]
-        if not moved:
-            return
-        try:
-            with namespace.store.write() as writer:
-                files = [(link.session.ident, link.roles) for link in moved]
-                since = assign(namespace, writer, files)
-                ledger = load_ledger(writer)
-        except Exception as error:
-            self._report(error)
-            for link in moved:
-                link.end(ErrorCode.STORE_UNAVAILABLE, "the server can't store what it may read")
-            return
-        for link, (ident, roles) in zip(moved, files, strict=True):
-            link.assigned = Assigned(roles, since[ident])
-            link.wake()
-        self._publish(name, namespace, ledger)
-
-    def _is_settled(self, name: str, link: Link) -> bool:
-        return self._derive(name, link) is link.assigned.roles
-
-    def _moves(self, name: str, link: Link) -> bool:
-        """Derive a session's roles; whether something else may be read under them."""
-        roles = self._derive(name, link)
-        fresh = Assigned(roles, link.assigned.since)
-        if fresh.sight.key != link.assigned.sight.key:
-            return True
-        link.assigned = fresh
-        return False
-
-    def _derive(self, name: str, link: Link) -> Roles | None:
-        """The roles of a session's user, as rules and user are now."""
-        assert link.user is not None
-        basis = (link.user, self._policy.rules(name))
-        if link.basis is None or any(a is not b for a, b in zip(link.basis, basis, strict=True)):
-            cut = self.namespace(name).partitions
-            link.roles = self._policy.roles(name, link.user, cut, link.partition)
-            link.basis = basis
-        return link.roles
+        """What the users of some sessions may read is what their roles say. Rule 5."""
+        ledger = self._policy.settle(namespace, links)
+        if ledger is not None:
+            self._publish(name, namespace, ledger)
 
     def end_revoked(self) -> int:
         """End the sessions of all users who are not welcome any more; returns how many.
@@ -394,159 +334,31 @@ class Host:
         try:
             namespace = self.namespace(name)
             with namespace.store.write() as writer:
-                outcomes = [self._do(namespace, writer, job) for job in jobs]
+                outcomes = [self._jobs.do(namespace, writer, job) for job in jobs]
                 ledger = load_ledger(writer)
         except Exception as error:
-            return [self._failure(job.link, error) for job in jobs]
+            return [self._jobs.failure(job.link, error) for job in jobs]
         self._publish(name, namespace, ledger)
         self._settle(name, namespace, self._links.take_changed(name))
         return outcomes
-
-    def _do(self, namespace: Namespace, writer: Writer, job: Job) -> Outcome:
-        if job.link.ended is not None:
-            return self._failure(job.link, job.link.ended)
-        try:
-            with writer.savepoint():
-                match job.effect:
-                    case Open():
-                        return self._open(namespace, writer, job, job.effect)
-                    case Resume():
-                        return self._resume(namespace, writer, job, job.effect)
-                    case Integrate():
-                        return self._integrate(namespace, writer, job, job.effect)
-                    case Refresh():
-                        return list  # what it means is settled behind the commit
-                    case Subscribe():
-                        return self._subscribe(writer, job.link, job.effect)
-        except StoreError:
-            raise  # the whole transaction is lost
-        except Exception as error:
-            return self._failure(job.link, error)
-
-    def _open(self, namespace: Namespace, writer: Writer, job: Job, effect: Open) -> Outcome:
-        bind, link = effect.bind, job.link
-        self._policy.admit(job.name)
-        user = self._links.known(writer, job.user)
-        partition = namespace.open_partition(bind.partition)
-        told = None if partition is None else (partition.key, partition.is_flexible)
-        ident, salt, assigned = namespace.open_file(writer, user.id, bind.ident, bind.salt)
-        if assigned:
-            roles = self._policy.roles(job.name, user, namespace.partitions, partition)
-            tables.begin_sight(writer, ident, Assigned(roles, 0).sight)
-        link.partition = partition
-        self._links.add(link, job.name, namespace, ident, user)
-        return lambda: link.session.opened(ident, salt, assigned=assigned, partition=told)
-
-    def _resume(self, namespace: Namespace, writer: Writer, job: Job, effect: Resume) -> Outcome:
-        link, ident = job.link, effect.ident.ident
-        cursor, acknowledged, link.ends_at = namespace.resume(writer, effect.ident)
-        tables.forget_sights(writer, ident, cursor)
-        _, held = tables.sight_at(writer, ident, cursor)
-        roles = self._derive(job.name, link)
-        link.assigned = Assigned(roles, assign(namespace, writer, [(ident, roles)])[ident])
-        try:
-            feed = Feed(
-                namespace,
-                writer,
-                effect.ident,
-                acknowledged,
-                link.wake,
-                link.partition,
-                assigned=link.assigned,
-                held=held,
-                bytes_target=self._bytes_target,
-                entries_max=self._entries_max,
-            )
-        except QueryError as error:
-            raise SessionError(ErrorCode.BAD_QUERY, str(error)) from None
-
-        feed.ask(writer)
-
-        def outcome() -> list[Effect]:
-            link.feed = feed
-            link.wake()
-            effects = link.session.resumed(cursor, acknowledged)
-            return [*effects, *link.session.noticed(feed.notices(), stalled=feed.withdrawn)]
-
-        return outcome
-
-    def _integrate(
-        self, namespace: Namespace, writer: Writer, job: Job, effect: Integrate
-    ) -> Outcome:
-        link, session = job.link, job.link.session
-        answers, error = namespace.integrate(
-            writer,
-            session.number,
-            session.ident,
-            effect.first,
-            effect.changesets,
-            self._derive(job.name, link),
-            terms=self._terms(link),
-        )
-
-        if error is None and link.ends_at and effect.last >= link.ends_at:
-            error = rolled_back(link.ends_at)
-
-        def outcome() -> list[Effect]:
-            link.wake()
-            effects: list[Effect] = []
-            answer: Ack | Nack
-            for answer in answers:
-                effects += session.integrated(answer)
-            return effects + (session.failed(error.code, error.reason) if error else [])
-
-        return outcome
-
-    def _terms(self, link: Link) -> Terms | None:
-        strict = self._strict_view and link.feed is not None
-        view = link.feed.written_view if strict and link.feed else None
-        terms = Terms(view, link.partition, self._links.reserved(link))
-        return None if terms == Terms() else terms
-
-    def _subscribe(self, writer: Writer, link: Link, effect: Subscribe) -> Outcome:
-        feed, session = link.feed, link.session
-        assert feed is not None, "a session that may send QUERY was resumed"
-        feed.go_by(link.assigned)
-        refused = feed.subscribe(writer, effect.query)
-        if refused is not None:
-            return lambda: session.subscribed(refused)
-
-        def outcome() -> list[Effect]:
-            link.wake()
-            return [*session.subscribed(None), *session.idle(staging=True)]
-
-        return outcome
-
-    def _failure(self, link: Link, error: Exception) -> Outcome:
-        code, message = ErrorCode.INTERNAL, "the server failed"
-        match error:
-            case SessionError():
-                code, message = error.code, error.reason
-            case RemoteProtocolError():
-                code, message = error.code, str(error)
-            case StoreError():
-                code, message = ErrorCode.STORE_UNAVAILABLE, "the server can't write its storage"
-        if not isinstance(error, SessionError | RemoteProtocolError):
-            self._report(error)
-        return lambda: link.session.failed(code, message)
 
     # -- fetching --------------------------------------------------------------------------------
     def fetch(self, link: Link) -> Outcome:
         """What there is to send to a session now, at most one message of it."""
         session, feed = link.session, link.feed
         if link.ended is not None:
-            return self._failure(link, link.ended)
+            return self._jobs.failure(link, link.ended)
         if feed is None:
             return list
         try:
             assert link.namespace is not None
-            if not self._is_settled(link.namespace[0], link):
+            if not self._policy.is_settled(link):
                 self._settle(*link.namespace, [link])
             feed.go_by(link.assigned)
             download = feed.next(session.acknowledged, flush=link.barrier > session.cursor)
         except Exception as error:
-            return self._failure(link, error)
-        staging, notices, stalled = feed.staging, feed.notices(), feed.withdrawn
+            return self._jobs.failure(link, error)
+        staging, notices, stalled = feed.staging, feed.sets.notices(), feed.sets.withdrawn
 
         def outcome() -> list[Effect]:
             effects = session.noticed(notices, stalled=stalled) if notices else []

@@ -22,10 +22,12 @@ from replication.rules.roles import CLOSED, OPEN, Denied, Roles, Rules, Ruling
 from replication.rules.sight import EVERYTHING, Sight
 from replication.server import tables
 from replication.server.lists import ask
+from replication.server.tables import Ledger
 from replication.server.users import User
 from replication.storage.contract import Writer
 
 if TYPE_CHECKING:
+    from replication.server.links import Link
     from replication.server.namespace import Namespace
     from replication.server.partitions import Partition, Partitions
 
@@ -56,7 +58,7 @@ class Policy:
 
     Args:
         rules: of a data set, by its name.
-        report: told of functions that fail.
+        report: told of functions that fail, and of stores.
     """
 
     def __init__(self, rules: Callable[[str], Rules], report: Callable[[Exception], None]) -> None:
@@ -88,6 +90,55 @@ class Policy:
                 ErrorCode.PERMISSION_DENIED,
                 "this server was given no rules, so nobody may read or write anything",
             )
+
+    # -- sessions --------------------------------------------------------------------------------
+    def derive(self, link: Link) -> Roles | None:
+        """The roles of a session's user, as rules and user are now."""
+        assert link.user is not None
+        assert link.namespace is not None
+        name, namespace = link.namespace
+        basis = (link.user, self.rules(name))
+        if link.basis is None or any(a is not b for a, b in zip(link.basis, basis, strict=True)):
+            link.roles = self.roles(name, link.user, namespace.partitions, link.partition)
+            link.basis = basis
+        return link.roles
+
+    def is_settled(self, link: Link) -> bool:
+        """Whether the session goes by these roles."""
+        return self.derive(link) is link.assigned.roles
+
+    def settle(self, namespace: Namespace, links: Iterable[Link]) -> Ledger | None:
+        """Have sessions of a data set go by the roles that their users have now. Rule 2.
+
+        Returns:
+            Where the log ends; None where none may read anything else than before.
+        """
+        moved = [link for link in links if link.basis is not None and self._moves(link)]
+        if not moved:
+            return None
+        try:
+            with namespace.store.write() as writer:
+                files = [(link.session.ident, link.roles) for link in moved]
+                since = assign(namespace, writer, files)
+                ledger = tables.load_ledger(writer)
+        except Exception as error:
+            self._report(error)
+            for link in moved:
+                link.end(ErrorCode.STORE_UNAVAILABLE, "the server can't store what it may read")
+            return None
+        for link, (ident, roles) in zip(moved, files, strict=True):
+            link.assigned = Assigned(roles, since[ident])
+            link.wake()
+        return ledger
+
+    def _moves(self, link: Link) -> bool:
+        """Derive a session's roles; whether something else may be read under them."""
+        roles = self.derive(link)
+        fresh = Assigned(roles, link.assigned.since)
+        if fresh.sight.key != link.assigned.sight.key:
+            return True
+        link.assigned = fresh
+        return False
 
 
 def other_key(rules: Rules, key: str) -> str | None:

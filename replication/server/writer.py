@@ -14,7 +14,8 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from replication.limits import COMMIT_CHANGESETS_MAX
-from replication.server.host import Host, Job, Outcome
+from replication.server.host import Host
+from replication.server.jobs import Job, Outcome
 
 
 class _Submitted(NamedTuple):
