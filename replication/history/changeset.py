@@ -205,10 +205,8 @@ def decode(data: bytes) -> Changeset:
         check_shape(schema)
     bounds = Bounds(spread=False)
     deltas = [_object(item, bounds) for item in objects]
-    if len(deltas) > 1:
-        positions = [_position(item) for item in deltas]
-        if any(left >= right for left, right in itertools.pairwise(positions)):
-            raise DecodeError("objects of a changeset that do not ascend")
+    if any(left >= right for left, right in itertools.pairwise(map(_position, deltas))):
+        raise DecodeError("objects of a changeset that do not ascend")
     return Changeset(time, cursor, deltas, flags, schema, *horizon)
 
 

@@ -70,12 +70,12 @@ class Changes:
         self.horizons: list[int] = []
         self.size = self.weight = 0
 
-    def add(self, entry: Happened, weight: int, found: dict[tuple[str, bytes], Touched]) -> None:
+    def add(self, entry: Happened, weight: int, found: dict[tuple[str, Key], Touched]) -> None:
         """One more entry of the log: the next.
 
         Args:
             weight: see `touches.weight_of`.
-            found: what was touched so far, by class and the bytes of the key.
+            found: what was touched so far, by class and key.
         """
         author = entry.author
         self.size += entry.size
@@ -87,7 +87,7 @@ class Changes:
             self.horizons.append(author.version)
         for touch in entry.touches:
             class_name, key, was, *_ = touch
-            name = (class_name, key_bytes(key))
+            name = (class_name, key)
             touched = found.get(name)
             if touched is None:
                 touched = found[name] = Touched(class_name, key, was, self._lists)
@@ -109,7 +109,7 @@ def read_changes(
         last: the latest version of the transaction.
         lists: see `Changes`.
     """
-    changes, found = Changes(lists), dict[tuple[str, bytes], Touched]()
+    changes, found = Changes(lists), dict[tuple[str, Key], Touched]()
     for entry in tables.entries(reader, after + 1, last):
         if changes.size + len(entry.changeset) > bytes_max:
             return None

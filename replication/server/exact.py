@@ -17,6 +17,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 
 from replication.crdt.view import shows
 from replication.model.encoding import key_bytes
+from replication.model.values import Key
 from replication.protocol.body import AuthorOp, DeltaOp, EvictOp, Operation, StateOp
 from replication.server.changes import Told
 from replication.server.lists import present
@@ -190,9 +191,9 @@ def joined(told: list[Told]) -> Iterable[Told]:
     """
     if len(told) == 1:
         return told
-    found: dict[tuple[str, bytes], Told] = {}
+    found: dict[tuple[str, Key], Told] = {}
     for item in told:
-        name = (item.touched.class_name, key_bytes(item.touched.key))
+        name = (item.touched.class_name, item.touched.key)
         held = found.get(name)
         if held is not None:
             both = held.touched.followed_by(item.touched, gapless=held.sees)

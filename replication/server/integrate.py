@@ -48,7 +48,7 @@ from replication.server.tables import File, Remembered
 from replication.server.terms import Terms
 from replication.server.touches import Happened, Touch, fields_written, known_values
 from replication.server.types import Types
-from replication.storage.contract import StoredObject, Writer, int_key
+from replication.storage.contract import Writer, int_key
 
 if TYPE_CHECKING:
     from replication.server.namespace import Namespace
@@ -234,7 +234,7 @@ class Integration:
             self._writer,
             self._ledger.version,
             ident,
-            [Indexing(*plan.item[:2], plan.before, plan.values) for plan in plans],
+            (Indexing(*plan.item[:2], plan.before, plan.values) for plan in plans),
             general=horizon or bool(added),
         )
         if horizon:
@@ -260,8 +260,8 @@ class Integration:
 
     def _log(
         self, ident: int, file: File, data: bytes, plans: list[Plan], added: dict[str, Any]
-    ) -> list[StoredObject]:
-        """Write what was planned, and the entry; returns the rows."""
+    ) -> list[int]:
+        """Write what was planned, and the entry; returns the numbers of the rows."""
         ledger = self._ledger
         ledger.version += 1
         ledger.salt = self._namespace.entropy()
@@ -283,14 +283,14 @@ class Integration:
         self._writer.put_record(tables.LOG, int_key(ledger.version), encode_entry(entry))
         return rows
 
-    def _touch(self, plan: Plan, row: StoredObject) -> Touch:
+    def _touch(self, plan: Plan, row: int) -> Touch:
         """An object that was written, for whoever is to be told of it; see `handover`."""
         class_name, key, delta, blind = plan.item
         was = None if plan.row is None else plan.row.head
         spread = self._objects.has_parts(class_name)
         written = fields_written(delta)
         known = known_values(plan.before), known_values(plan.values)
-        after = (row.row, row.version, row.head, spread, written, *known)
+        after = (row, self._ledger.version, plan.head, spread, written, *known)
         return (class_name, key, was, pack(delta), int(blind), after)
 
     def _remember(

@@ -233,8 +233,8 @@ class Objects:
             found = self._spread[class_name] = tables.has_parts(self._writer, class_name)
         return found
 
-    def write(self, plan: Plan, version: int) -> StoredObject:
-        """Write what was planned, as of a server version; returns the row."""
+    def write(self, plan: Plan, version: int) -> int:
+        """Write what was planned, as of a server version; returns the number of the row."""
         writer = self._writer
         class_name, key = plan.item[:2]
         columns = self._columns_of(class_name)
@@ -248,9 +248,8 @@ class Objects:
         if plan.length > max(plan.length_before, 1):
             name = tables.object_key(class_name, key)
             tables.store_length(writer, name, version, plan.length_before)
-        stored = StoredObject(row, key, version, plan.head)
         if plan.parts_bytes is None:
-            return stored
+            return row
         assert plan.parts is not None
         self._spread[class_name] = True
         for part, data in plan.parts.changes().items():
@@ -262,7 +261,7 @@ class Objects:
             else:
                 writer.put_part(class_name, row, part, version, data)
         tables.store_size(writer, class_name, key, plan.parts_bytes)
-        return stored
+        return row
 
     def _keep(self, class_name: str, key: Key, row: int, part: bytes, version: int) -> None:
         """Rule 5."""
