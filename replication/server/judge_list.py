@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from replication.crdt.list import ROOT, Chunk, Elements, Id, contract, expand, parent_of
+from replication.crdt.list import ROOT, Chunk, Elements, Id, contract, expand, has_place, parent_of
 from replication.crdt.lookup import Here
 from replication.crdt.parts import Path
 from replication.server.refusals import DELETED, DEPENDS, WRONG_TYPE
@@ -40,7 +40,7 @@ def judged_list(judge: Judge, known: Property | None, held: Any, delta: Any, pat
 
 
 def _is_undisputed(known: Property | None, here: Here, chunk: Chunk) -> bool:
-    """Whether it only inserts values that fit, next to places that are here.
+    """Whether it only inserts values that fit, next to places that are here or come before.
 
     As most deltas do: of them nothing has to be spread out.
     """
@@ -49,7 +49,8 @@ def _is_undisputed(known: Property | None, here: Here, chunk: Chunk) -> bool:
         return False
     for run in runs:
         parent = parent_of(run)
-        if parent != ROOT and not here.has_place(parent):
+        comes_before = parent < (run[0], run[1]) and has_place(chunk, parent)
+        if not (parent == ROOT or comes_before or here.has_place(parent)):
             return False
         if known is not None and type(run[5]) is list and not all(map(known.check_packed, run[5])):
             return False
