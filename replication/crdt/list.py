@@ -33,7 +33,6 @@ all in ascending order of ids, runs and erased ranges as long as they can be: `e
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
@@ -77,18 +76,6 @@ class Elements:
     def ids(self) -> set[Id]:
         """Every id that anything is known about."""
         return {*self.places, *self.values, *self.moves, *self.erased, *self.contents}
-
-    def only(self, ids: Iterable[Id]) -> Elements:
-        """The part of this that is about ``ids``."""
-        # By what is chosen: a long list is cut into pieces, which together are all of it once.
-        chosen = list(ids)
-        return Elements(
-            {i: self.places[i] for i in chosen if i in self.places},
-            {i: self.values[i] for i in chosen if i in self.values},
-            {i: self.moves[i] for i in chosen if i in self.moves},
-            self.erased.intersection(chosen),
-            {i: self.contents[i] for i in chosen if i in self.contents},
-        )
 
 
 def expand(chunk: Chunk) -> Elements:
@@ -375,8 +362,7 @@ def _placed(incarnation: list[int], chunk: Chunk, parts: Parts | None, path: Pat
     if parts is None or id_count(chunk) <= LIST_PART_ELEMENTS_MAX:
         return [incarnation, chunk]
     state: Collection = [incarnation, [], 0]
-    elements = expand(chunk)
-    _spread(state, 0, elements, sorted(elements.ids()), LIST_PART_ELEMENTS_MAX, parts, path)
+    _spread(state, 0, _pieces(chunk, LIST_PART_ELEMENTS_MAX), parts, path)
     return state
 
 
@@ -400,24 +386,31 @@ def _last_id(chunk: Chunk) -> list[int]:
 
 
 def _spread(
-    state: Collection,
-    at: int,
-    elements: Elements,
-    ids: list[Id],
-    size: int,
-    parts: Parts,
-    path: Path,
+    state: Collection, at: int, pieces: list[tuple[Id, Chunk]], parts: Parts, path: Path
 ) -> None:
-    """Write ``elements`` as parts of at most ``size`` ids; their entries go in at ``at``."""
-    for start in range(0, len(ids), size):
-        piece = ids[start : start + size]
+    """Write parts, each with its first id; their entries in the directory go in at ``at``."""
+    for first, piece in pieces:
         number = state[2]
         state[2] += 1
         # The first part also takes whatever sorts before all: its bound is the least id.
-        bound = [0, 0] if at == 0 else list(piece[0])
+        bound = [0, 0] if at == 0 else list(first)
         state[1].insert(at, [*bound, number])
-        parts.store(path, state[0], number, contract(elements.only(piece)))
+        parts.store(path, state[0], number, piece)
         at += 1
+
+
+def _pieces(chunk: Chunk, size: int) -> list[tuple[Id, Chunk]]:
+    """A chunk in pieces of at most ``size`` ids, each with its first id."""
+    firsts = _ids(chunk)[::size]
+    pieces = _by_part([[*here, 0] for here in firsts], chunk)
+    return [(here, pieces[at]) for at, here in enumerate(firsts)]
+
+
+def _ids(chunk: Chunk) -> list[Id]:
+    """The ids a chunk is about, in order."""
+    if any(chunk[1:]):
+        return sorted(expand(chunk).ids())
+    return [(run[0], run[1] + offset) for run in chunk[0] for offset in range(_size(run))]
 
 
 def part_of(directory: list[list[int]], here: Id) -> int:
@@ -438,47 +431,51 @@ def _merge_spread(state: Collection, delta: Chunk, parts: Parts, path: Path) -> 
             continue
         # Growth at the end leaves full parts behind; growth in the middle leaves room.
         size = LIST_PART_ELEMENTS_MAX if first > last else LIST_PART_ELEMENTS_MAX // 2
-        elements = expand(merged)
-        ids = sorted(elements.ids())
-        parts.store(path, state[0], number, contract(elements.only(ids[:size])))
-        _spread(state, at + 1, elements, ids[size:], size, parts, path)
+        (_, left), *others = _pieces(merged, size)
+        parts.store(path, state[0], number, left)
+        _spread(state, at + 1, others, parts, path)
     return state
 
 
 def _by_part(directory: list[list[int]], chunk: Chunk) -> dict[int, Chunk]:
     """A chunk cut up along the bounds of parts: pieces by position in the directory."""
     out: dict[int, Chunk] = {}
-    runs, sets, moves, erased, contents = chunk
-
-    def piece(here: Id) -> tuple[Chunk, int]:
-        at = part_of(directory, here)
-        if at not in out:
-            out[at] = empty_chunk()
-        following = directory[at + 1] if at + 1 < len(directory) else None
-        room = following[1] - here[1] if following and following[0] == here[0] else 2**63
-        return out[at], room
-
-    for run in runs:
-        while True:
-            target, room = piece((run[0], run[1]))
-            if _size(run) <= room:
-                target[0].append(run)
-                break
-            left, right = (
-                (run[5][:room], run[5][room:]) if type(run[5]) is list else (room, run[5] - room)
-            )
-            target[0].append([*run[:5], left])
-            run = [run[0], run[1] + room, 1, *run[3:5], right]
-    for ident, first, count in erased:
-        while count:
-            target, room = piece((ident, first))
-            taken = min(room, count)
-            target[3].append([ident, first, taken])
-            first, count = first + taken, count - taken
-    for which, items in ((1, sets), (2, moves), (4, contents)):
-        for item in items:
-            piece((item[0], item[1]))[0][which].append(item)
+    for kind, held in enumerate(chunk):
+        items, start = list(held), 0
+        while start < len(items):
+            at = part_of(directory, _first(items[start]))
+            stop, rest = len(items), None
+            if at + 1 < len(directory):
+                bound = _first(directory[at + 1])
+                stop = bisect_left(items, bound, lo=start, key=_first)
+                items[stop - 1], rest = _cut(kind, items[stop - 1], bound)
+            out.setdefault(at, empty_chunk())[kind] = items[start:stop]
+            start = stop
+            if rest is not None:
+                start -= 1
+                items[start] = rest
     return out
+
+
+def _cut(kind: int, item: Any, bound: Id) -> tuple[Any, Any]:
+    """What of an entry of a chunk is before a bound, and what is behind it: None for nothing.
+
+    Args:
+        kind: 0 for a run, 3 for a range of erased ids; others are about one id.
+    """
+    ident, first = item[:2]
+    if kind not in (0, 3) or ident != bound[0]:
+        return item, None
+    content, room = item[-1], bound[1] - first
+    size = len(content) if type(content) is list else content
+    if size <= room:
+        return item, None
+    if kind == 3:
+        return [ident, first, room], [ident, first + room, size - room]
+    left, right = room, size - room
+    if type(content) is list:
+        left, right = content[:room], content[room:]
+    return [*item[:5], left], [ident, first + room, 1, *item[3:5], right]
 
 
 def respread(state: Collection, elements: Elements, parts: Parts | None, path: Path) -> Collection:
