@@ -49,9 +49,8 @@ def test_the_example_runs(server: str, tmp_path: Path) -> None:
 
 
 def test_the_commands_run(server: str, tmp_path: Path) -> None:
-    columns = "book_id,title,average_rating,language_code\n"
-    rows = "1,Dune,4.6,eng\n2,L'Étranger,4.7,fre\n3,Emma,3.9,eng\n"
-    (tmp_path / "books.csv").write_text(columns + rows)
+    (table,) = blocks("csv")
+    (tmp_path / "books.csv").write_text(table)
     lines = [line.split("#")[0].strip() for line in blocks("sh")[1].splitlines()]
     outputs = []
     for line in lines:
