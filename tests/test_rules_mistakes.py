@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 from bson.objectid import ObjectId
 
+from replication.errors import RulesError
 from replication.limits import RULE_DEPTH_MAX
+from replication.model.property import Property
+from replication.model.schema import ClassSchema, Schema
+from replication.rules.compile import compiled
 from replication.rules.conversions import CONVERSIONS
+from replication.rules.evaluate import ABSENT
 from replication.rules.read import checked, read_rules
-from replication.rules.roles import Denied
+from replication.rules.roles import Denied, Granted
 
 # -- expressions -----------------------------------------------------------------------------------
 OID, UUID = "5f0000000000000000000001", "00112233-4455-6677-8899-aabbccddeeff"
@@ -125,6 +130,28 @@ CONVERTS = "converts or lists a field of the document; convert the other side"
 WHOLE = "looks at the document as a whole; name a field of it"
 TWO_FIELDS = "compares two fields of the document; one side must be known beforehand"
 MISTAKES: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
+    (asking("abc"), [(READ, "'abc' is no expression")]),
+    (asking({"a": {"$in": 5}}), [(f"{READ}.a.$in", "$in needs a list, not 5")]),
+    (asking({"a": {"%stringToOid": OID}}), []),
+    (asking({"a": {"%stringToOid": OID[1:]}}), [(f"{READ}.a.%stringToOid", "can't convert")]),
+    (changing({"a": {"$in": {"%function": {"name": "f"}}}}), []),
+    (called(5), [(f"{INSERT}.%function", NEEDS_CALL)]),
+    (asking({"a": {"$exists": "x" * 58}}), [(f"{READ}.a.$exists", f"not '{'x' * 58}'")]),
+    (asking({"a": {"$exists": "x" * 59}}), [(f"{READ}.a.$exists", f"not '{'x' * 56}...")]),
+    # What is wrong already is not told to be no query as well.
+    (asking({"%%user.x": {"$in": ["%%root.a"]}}), [(f"{READ}.%%user.x", "needs one of")]),
+    (parted(read={"%%user.x": {"$in": ["%%partition"]}}),
+     [("partition.read.%%user.x", "needs one of")]),
+    # Once for the partition that is opened, no query is needed.
+    (parted(read={"%%user.id": {"$in": ["%%partition"]},
+                  "%%true": {"%function": {"name": "f", "arguments": ["%%partition"]}}}), []),
+    (parted(read={"%%user.id": {"$in": ["%%partition"]}, "%%true": {
+        "%function": {"name": "f", "arguments": [{"%oidToString": "%%partition"}]}}}), []),
+    (parted(read={"%function": {"name": "f"}}), []),
+    ({"default_roles": [{"name": "r", "apply_when": {}}]},
+     [("default_roles[0].document_filters", "is missing: which objects?")]),
+    ({"defaultRoles": [{"name": "r", "read": True, "write": True}]},
+     [("default_roles[0].apply_when", "is missing: who has this role?")]),
     (asking({"$eq": 1}), [(f"{READ}.$eq", "$eq does not begin a condition")]),
     (asking({"%foo": 1}), [(f"{READ}.%foo", "%foo does not begin a condition")]),
     (asking({"a": {}}), [(f"{READ}.a", "an empty object is no value")]),
@@ -223,3 +250,162 @@ def test_each_mistake_is_told_with_its_path(
     assert [each.path for each in problems] == [path for path, _ in expected]
     for each, (_, reason) in zip(problems, expected, strict=True):
         assert reason in each.reason
+
+
+def reasons(text: str, **more: Any) -> list[str]:
+    return [each.reason for each in checked(text, **more)[1]]
+
+
+def test_a_name_that_stands_twice_is_told_once() -> None:
+    twice = '{"a": 1, "b": 2, "b": 3}'
+    assert reasons(f'{{"values": {{"x": {twice}, "y": {twice}}}}}') == [
+        "the name 'b' stands twice in one object"
+    ]
+
+
+def test_functions_are_those_that_are_given() -> None:
+    """[RULES-EXPR-8]"""
+    rules = json.dumps(called({"name": "f"}))
+    assert reasons(rules) == [], "whatever a rule calls will be given"
+    assert checked(rules)[0].functions == {}
+    given = {"h": len, "g": len}
+    assert reasons(rules, functions=given) == ["no function 'f' was given; there is g, h"]
+    assert reasons(rules, functions={}) == ["no function 'f' was given; there is none"]
+    with pytest.raises(RulesError, match="there is none"):
+        read_rules(rules)
+
+
+def test_what_stands_side_by_side_is_not_deep() -> None:
+    """And what is deep behind it is."""
+    wide = [{"a": 1}] * 60
+    deep = nested("$not", RULE_DEPTH_MAX)["document_filters"]["read"]
+    for side in (wide, [{"a": {"$in": [[1]] * 60}}], [{"a": {"$not": {"$eq": 1}}}] * 60):
+        assert reasons(json.dumps(asking({"$and": side}))) == []
+        (reason,) = reasons(json.dumps(asking({"$and": [*side, deep]})))
+        assert "more than 50 deep" in reason
+
+
+SCHEMA = Schema(
+    [
+        ClassSchema(
+            "Book",
+            [
+                Property.of("n", "int"), Property.of("q", "int", queryable=True),
+                Property.of("home", "embedded:Place"), Property.of("extra", "dict<int>"),
+            ],
+            key="int",
+        ),
+        ClassSchema("Place", [Property.of("city", "string")]),
+    ]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ({"_id": 5, "q": "%%user.id", "%%values.a": 1}, []),
+        ({"home": {"$exists": True}, "extra": {"$exists": True}}, []),
+        ({"$not": {"n": 1}}, ["Book.n is not queryable; the schema must say so"]),
+        ({"$or": [{"x": {"$exists": True}}]}, ["Book has no property 'x' in the schema"]),
+        ("%%root.x", ["Book has no property 'x' in the schema"]),
+        ({"x": {"$in": [1]}}, ["Book has no property 'x' in the schema"]),
+    ],
+)
+def test_beside_a_schema(condition: Any, expected: list[str]) -> None:
+    """[RULES-FILE-1]"""
+    content = {"rules": {"Book": asking(condition)["default_roles"]}}
+    assert reasons(json.dumps(content), schema=SCHEMA) == expected
+
+
+def test_fields_inside_of_what_the_schema_does_not_know() -> None:
+    fields = {"x": {"fields": {"y": {"read": True}}}}
+    content = {"rules": {"Book": with_role(fields=fields)["default_roles"]}}
+    assert reasons(json.dumps(content), schema=SCHEMA) == ["Book has no property 'x' in the schema"]
+    assert reasons(json.dumps(content)) == []
+
+
+def test_the_legacy_format_keeps_values_and_environment() -> None:
+    """[RULES-FILE-2]"""
+    legacy = {"defaultRoles": [], "values": {"a": 1}, "environment": {"tag": "t"}}
+    rules = read_rules(json.dumps(legacy))
+    assert (rules.values, rules.environment) == ({"a": 1}, {"tag": "t"})
+
+
+# -- what a user is known by -----------------------------------------------------------------------
+def holding(condition: Any, **custom_data: Any) -> bool:
+    """Whether somebody with such data has a role."""
+    role = with_role(apply_when=condition)
+    bound = read_rules(json.dumps(role)).bind({"id": "ann", "custom_data": custom_data})
+    return not isinstance(bound.of("Book"), Denied)
+
+
+KNOWN: list[tuple[Any, Any, bool]] = [
+    ("%%true", None, True),
+    ("%%false", None, False),
+    ("%%user.custom_data.a", True, True),
+    ("%%user.custom_data.a", 1, False),
+    ({"%%user.id.nn": {"$ne": 1}}, None, False),  # a text has no names in it
+    ({"%%user.custom_data.a.n": {"$ne": 1}}, "ann", False),
+    ({"%%user.custom_data.a.n": 1}, {"n": 1}, True),
+    # An object exists, and equals nothing.
+    ({"%%user.custom_data.a": {"$exists": True}}, {"n": 1}, True),
+    ({"%%user.custom_data.a": {"$ne": 1}}, {"n": 1}, True),
+    ({"%%user.custom_data.a": {"$exists": True}}, {"$oid": OID, "n": 1}, True),
+    ({"%%user.custom_data.a": {"$eq": {"$oid": OID}}}, {"$oid": OID}, True),
+    ({"%%user.custom_data.a": {"$eq": {"$oid": OID}}}, {"$oid": OID, "n": 1}, False),
+    ({"%%user.custom_data.a": {"$ne": 1}}, {"$minKey": 1}, True),
+    ({"%%user.custom_data.a": {"$ne": 1}}, {"$oid": "no id"}, True),
+    # What is no value of ours has none.
+    ({"%%user.custom_data.a": {"$ne": 1}}, 2**70, False),
+    ({"%%user.custom_data.a": {"$exists": True}}, 2**70, False),
+    ({"%%user.custom_data.a": {"$in": [1]}}, [2**70, 1], True),
+]
+
+
+@pytest.mark.parametrize(("condition", "known", "expected"), KNOWN)
+def test_what_a_user_is_known_by(condition: Any, known: Any, expected: bool) -> None:
+    """[RULES-EXPR-4]"""
+    assert holding(condition, a=known) is expected
+    assert holding({"$not": condition}, a=known) is not expected
+
+
+def test_how_deep_what_is_known_may_be() -> None:
+    """[RULES-EXPR-4]"""
+    given: list[Any] = []
+    call = {"%function": {"name": "f", "arguments": ["%%user.custom_data.a"]}}
+    rules = read_rules(json.dumps(with_role(apply_when=call)), functions={"f": given.append})
+    deep: Any = ["x"]
+    for _ in range(RULE_DEPTH_MAX - 1):
+        deep = [deep]
+    rules.bind({"custom_data": {"a": deep}})
+    rules.bind({"custom_data": {"a": [deep]}})
+    assert given[0] == deep
+    assert str(given[1]) == "[" * RULE_DEPTH_MAX + "]" * RULE_DEPTH_MAX
+    assert repr(ABSENT) == "ABSENT"
+
+
+def test_a_function_that_is_not_there_is_told_as_that() -> None:
+    told: list[Exception] = []
+    rules, _ = checked(json.dumps(with_role(apply_when={"%function": {"name": "f"}})))
+    rules.bind({"id": "ann"}, told.append)
+    assert [str(each) for each in told] == ["no function 'f' was given to this server"]
+
+
+FILTERS: list[tuple[Any, str]] = [
+    ({"$not": {"a": 1}}, "NOT a == 1"),
+    ({"a": {"$not": {"$gt": 1}}}, "NOT a > 1"),
+    ({"%%user.custom_data.a": {"$exists": True}}, "TRUEPREDICATE"),
+    ({"%%user.custom_data.b": {"$exists": True}}, "FALSEPREDICATE"),
+    ("%%user.custom_data.a", "TRUEPREDICATE"),
+    ("%%user.custom_data.b", "FALSEPREDICATE"),
+    ({}, "TRUEPREDICATE"),
+]
+
+
+@pytest.mark.parametrize(("condition", "query"), FILTERS)
+def test_a_filter_as_a_query(condition: Any, query: str) -> None:
+    """[RULES-FILTER-1]: what is known beforehand is decided beforehand."""
+    bound = read_rules(json.dumps(asking(condition))).bind({"custom_data": {"a": True}})
+    found = bound.of("Book")
+    assert isinstance(found, Granted)
+    assert compiled(found.role.read, found.scope).text == query

@@ -14,7 +14,16 @@ from replication.model.schema import ClassSchema, Schema
 from replication.rules import access
 from replication.rules.access import Access
 from replication.rules.read import checked, read_rules
-from replication.rules.roles import CLOSED, OPEN, Denied, Granted, Roles, Rules, Ruling
+from replication.rules.roles import (
+    CLOSED,
+    OPEN,
+    Denied,
+    Granted,
+    Roles,
+    Rules,
+    Ruling,
+    role_of_everybody,
+)
 from replication.rules.sight import EVERYTHING, from_key
 from replication.rules.templates import TEMPLATES
 
@@ -68,7 +77,9 @@ def test_nobody_has_anything_without_a_role() -> None:
     roles = bound(rules(role("a", {"%%user.id": "bob"})))
     assert roles.denied == "no role in default_roles applies to you"
     assert isinstance(roles.of("Book"), Denied)
+    assert bound(rules(Book=[role("a")])).denied is None
     assert bound(CLOSED).denied == "default_roles has no roles"
+    assert granted(bound(Rules(defaults=(role_of_everybody("here"),)))).role.where == "here"
     assert bound(OPEN).denied is None
 
 
@@ -182,6 +193,25 @@ def test_fields(said: dict[str, Any], readable: str, writable: str) -> None:
     assert (spelled(found.readable), spelled(found.writable)) == (readable, writable)
     for held in (found.readable, found.writable):
         assert access.from_key(held.key) == held
+
+
+def test_the_clause_that_says_what_may_be_written() -> None:
+    """R17: refusals name it."""
+    fields = {"f": {"write": True}, "h": {"write": True, "fields": {"x": {"read": True}}},
+              "i": {"fields": {"x": {"write": True}}}}  # fmt: skip
+
+    def clause(said: dict[str, Any], *names: str) -> str:
+        return granted(bound(rules(role("a", **said)))).role.write_clause(*names)
+
+    assert clause({"write": True}, "f") == clause({"read": True, "write": False}) == "write"
+    assert clause({"additional_fields": {"write": True}}, "f") == "additional_fields.write"
+    assert clause({"fields": fields}) == "fields"
+    assert clause({"fields": fields}, "f") == "fields.f.write"
+    assert clause({"fields": fields}, "g") == "additional_fields.write"
+    assert clause({"fields": fields}, "h", "x") == "fields.h.write"
+    assert clause({"fields": fields}, "i", "x") == "fields.i.fields.x.write"
+    assert clause({"fields": fields}, "i", "y") == "fields.i.fields"
+    assert clause({"fields": fields}, "i") == "fields.i.fields"
 
 
 def test_who_may_write_may_read() -> None:

@@ -107,7 +107,7 @@ def merge_text(state: Text, delta: Text, parts: Parts | None, path: Path) -> Tex
         held = [read_update(data) for data in all_updates(state, parts, path)]
         return [owners, write_update(union([*held, read_update(delta[1])]))]
     owners, tail, directory, following = appended(state, delta)
-    if len(tail) > 1 and delta[1] != EMPTY:
+    if len(tail) > 1:
         longer = typed_on(tail[-2], tail[-1])
         if longer is not None:
             tail[-2:] = [longer]

@@ -61,9 +61,8 @@ def _reads(operand: Operand) -> bool:
         return operand.scope == "root"
     if isinstance(operand, ex.Conversion):
         return _reads(operand.operand)
-    if isinstance(operand, ex.Items):
-        return any(map(_reads, operand.items))
-    return isinstance(operand, ex.Call) and any(map(_reads, operand.arguments))
+    # No function is called with anything of a document where a query is to be made.
+    return isinstance(operand, ex.Items) and any(map(_reads, operand.items))
 
 
 def _node(condition: Condition, scope: Scope) -> Node:

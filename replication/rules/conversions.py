@@ -14,7 +14,7 @@ from bson.objectid import ObjectId
 
 
 def _string_to_oid(value: Any) -> Any:
-    if type(value) is not str or len(value) != 24:
+    if type(value) is not str:
         return None
     try:
         return ObjectId(value)

@@ -243,7 +243,7 @@ class Roles:
 
 
 def _seen(found: Granted | Denied) -> Seen:
-    if isinstance(found, Denied) or found.readable.is_none:
+    if isinstance(found, Denied):
         return NOTHING
     return Seen(found.read, found.readable)
 
