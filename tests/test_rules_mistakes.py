@@ -353,6 +353,7 @@ KNOWN: list[tuple[Any, Any, bool]] = [
     ({"%%user.custom_data.a": {"$exists": True}}, {"$oid": OID, "n": 1}, True),
     ({"%%user.custom_data.a": {"$eq": {"$oid": OID}}}, {"$oid": OID}, True),
     ({"%%user.custom_data.a": {"$eq": {"$oid": OID}}}, {"$oid": OID, "n": 1}, False),
+    ({"%%user.custom_data.a": {"$eq": {"$oid": OID}}}, {"$oid": OID, "$uuid": "x"}, False),
     ({"%%user.custom_data.a": {"$ne": 1}}, {"$minKey": 1}, True),
     ({"%%user.custom_data.a": {"$ne": 1}}, {"$oid": "no id"}, True),
     # What is no value of ours has none.

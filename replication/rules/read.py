@@ -250,7 +250,7 @@ class _Reader:
                 self._no(path, f"{known.name} has no property {steps[0]!r:.80} in the schema")
             elif len(steps) > 1:
                 self._path_in(held, steps, path)
-            elif steps[0] != KEY_NAME and _has_index(held) and not held.queryable:
+            elif _has_index(held) and not held.queryable:
                 self._no(path, f"{held} is not queryable; the schema must say so")
 
     def _path_in(self, held: Property, steps: tuple[str, ...], path: str) -> None:
