@@ -21,6 +21,7 @@ from replication.crdt.container import (
     list_path,
     property_container,
     trail,
+    way_of,
 )
 from replication.crdt.edit import Scope
 from replication.crdt.incarnation import clone
@@ -479,6 +480,25 @@ def test_there_is_no_trail_to_what_nobody_put_anywhere() -> None:
     for home in ([], missing):
         state = {obj.CONTAINER: {A_LIST: [home, content]}}
         assert trail(state, A_LIST, lambda _slot, _here: None) is None
+
+
+def test_the_way_to_a_container_names_no_ids_of_containers() -> None:
+    a_dictionary = pack([obj.DICTIONARY, 2, 7])
+    for homes, way in (
+        ([], ()),
+        ([[obj.REGISTER, "v"]], ("v",)),
+        ([[obj.DICTIONARY, "d", "k"]], ("d", "k")),
+        ([[obj.LIST, "l", [2, 5]]], ("l", (2, 5))),
+        (
+            [
+                [obj.REGISTER, "v"],
+                [obj.CONTAINER, A_LIST, [3, 1]],
+                [obj.CONTAINER, a_dictionary, ""],
+            ],
+            ("v", (3, 1), ""),
+        ),
+    ):
+        assert way_of(homes) == way
 
 
 def test_what_is_written_in_a_list_and_then_written_over() -> None:
