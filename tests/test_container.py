@@ -483,7 +483,7 @@ def test_there_is_no_trail_to_what_nobody_put_anywhere() -> None:
 
 
 def test_the_way_to_a_container_names_no_ids_of_containers() -> None:
-    a_dictionary = pack([obj.DICTIONARY, 2, 7])
+    inner = pack([obj.DICTIONARY, 2, 7])
     for homes, way in (
         ([], ()),
         ([[obj.REGISTER, "v"]], ("v",)),
@@ -493,7 +493,7 @@ def test_the_way_to_a_container_names_no_ids_of_containers() -> None:
             [
                 [obj.REGISTER, "v"],
                 [obj.CONTAINER, A_LIST, [3, 1]],
-                [obj.CONTAINER, a_dictionary, ""],
+                [obj.CONTAINER, inner, ""],
             ],
             ("v", (3, 1), ""),
         ),

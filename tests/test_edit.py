@@ -225,6 +225,21 @@ def test_creating_over_content_that_came_too_early_is_creating_anew() -> None:
         assert object_view(author.state) == {"e": None}
 
 
+def test_what_was_edited_and_then_created_anew_starts_over() -> None:
+    """[EDIT-2] What is created over a living one is another one, whatever was written before."""
+    author = device()
+    author.write(lambda edit: edit.scope().create_embedded("e", 0).set("a", 1))
+
+    def act(edit: Edit) -> None:
+        edit.scope().embedded("e").set("b", 2)
+        edit.scope().create_embedded("e", 1).set("c", 3)
+
+    delta = author.write(act)
+    assert object_view(author.state) == {"e": {"c": 3}}
+    length, at, incarnation, _ = delta[3][obj.EMBEDDED]["e"]
+    assert (length, at, bool(incarnation)) == (0, 1, True)
+
+
 def test_creating_where_only_the_length_is_known_keeps_it() -> None:
     """[EDIT-3] Odd already, of a create that says nothing of its content."""
     view: Any = {obj.EMBEDDED: {"e": [1, 0, [], {}]}}

@@ -267,7 +267,7 @@ class Scope:
             at, incarnation = held[1], deltas[name][2]
         else:  # over a living one the length stays, so that the last replacement wins whole
             at, incarnation = held[1], self.author.incarnation()
-        views[name] = [length or at, at, list(incarnation), {}]
+        views[name] = [at, at, list(incarnation), {}]
         deltas[name] = [length, at, list(incarnation), {}]
         return self._inner(views[name][3], deltas[name][3], *steps)
 
