@@ -20,6 +20,7 @@ from replication.crdt.list import (
     merge_chunk,
     merge_elements,
     merge_list,
+    places_alone,
 )
 from replication.crdt.parts import Parts
 from replication.model.encoding import pack, unpack_trusted
@@ -106,6 +107,14 @@ def test_ids_and_places_of_a_chunk_are_those_of_its_elements(seed: int) -> None:
             for sequence in range(9):
                 here = (ident, sequence)
                 assert has_place(held, here) is (here in found.places), (seed, held, here)
+                assert has_place(places_alone(held), here) is (here in found.places)
+
+
+def test_places_alone_are_as_few_ranges_as_can_be() -> None:
+    held = [[2, 1, 0, 5, 2, ["a", "b"]], [2, 3, [3, 1, 0], 6, 2, 2], [2, 6, 0, 7, 2, ["c"]],
+            [3, 7, 0, 7, 3, ["d"]]]  # fmt: skip
+    expected = [[2, 1, 0, 0, 0, 4], [2, 6, 0, 0, 0, 1], [3, 7, 0, 0, 0, 1]]
+    assert places_alone([held, [], [], [], []]) == [expected, [], [], [], []]
 
 
 @pytest.mark.parametrize("seed", range(20))

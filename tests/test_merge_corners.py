@@ -220,10 +220,10 @@ def test_runs_that_descend_are_refused() -> None:
         check_object(listed(chunk_of(*runs)))
 
 
-def test_a_part_is_looked_at_as_it_was_stored() -> None:
-    stored, decoded = {part_name((4, "l"), [], 0): pack([1])}, [2]
-    assert Parts(stored.get).look((4, "l"), [], 0) == [1]
-    assert Parts(stored.get, look=lambda name: decoded).look((4, "l"), [], 0) is decoded
+def test_places_of_a_part_are_those_that_are_remembered() -> None:
+    stored, remembered = {part_name((4, "l"), [], 0): pack([1])}, [2]
+    assert Parts(stored.get).places((4, "l"), [], 0) == [1]
+    assert Parts(stored.get, places=lambda name: remembered).places((4, "l"), [], 0) is remembered
 
 
 def test_erasing_an_element_drops_the_parts_of_lists_inside() -> None:

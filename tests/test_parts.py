@@ -219,13 +219,13 @@ def test_dropping_a_path_takes_what_is_below_it_and_nothing_else() -> None:
     assert parts.changes() == dict.fromkeys([*gone, part_name((4, "l"), [], 1)])
 
 
-def test_what_is_looked_at_is_what_was_written_last() -> None:
+def test_places_are_those_of_what_was_written_last() -> None:
     name = part_name((3, "l"), [], 0)
     stored = {name: pack(["stored"])}
     parts = Parts(stored.get, stored.keys, lambda name: unpack_trusted(stored[name]))
-    assert parts.look((3, "l"), [], 0) == ["stored"]
+    assert parts.places((3, "l"), [], 0) == ["stored"]
     parts.store((3, "l"), [], 0, ["written"])
-    assert parts.look((3, "l"), [], 0) == ["written"]
+    assert parts.places((3, "l"), [], 0) == ["written"]
 
 
 def test_each_id_belongs_to_one_part() -> None:

@@ -232,6 +232,22 @@ def has_place(chunk: Chunk, here: Id) -> bool:
     return _run_of(chunk[0], *here) is not None
 
 
+def places_alone(chunk: Chunk) -> Chunk:
+    """A chunk that `has_place` answers the same for, and that has nothing else.
+
+    Ids of a file are dense, so of hundreds of runs one range or two are left.
+    """
+    runs: list[Any] = []
+    for run in chunk[0]:
+        ident, first = run[:2]
+        last = runs[-1] if runs else None
+        if last is not None and last[0] == ident and last[1] + last[5] == first:
+            last[5] += _size(run)
+        else:
+            runs.append([ident, first, 0, 0, 0, _size(run)])
+    return [runs, [], [], [], []]
+
+
 _first = itemgetter(0, 1)
 _content = itemgetter(5)
 

@@ -19,19 +19,23 @@ class Here:
         path: to the list.
     """
 
-    __slots__ = ("_chunks", "_elements", "_held", "_parts", "_path")
+    __slots__ = ("_elements", "_held", "_parts", "_path", "_places")
 
     def __init__(self, held: Any, parts: Parts | None, path: Path) -> None:
         self._held = held
         self._parts = parts
         self._path = path
         #: By the number of the part; a list that is not spread is one part.
-        self._chunks: dict[int, Chunk] = {0: held[1]} if len(held) == 2 else {}
+        self._places: dict[int, Chunk] = {0: held[1]} if len(held) == 2 else {}
         self._elements: dict[int, Elements] = {}
 
     def has_place(self, here: Id) -> bool:
         """Whether a place is known."""
-        return has_place(self._chunk(self._number(here)), here)
+        number = self._number(here)
+        if number not in self._places:
+            assert self._parts is not None, "a spread list comes with its parts"
+            self._places[number] = self._parts.places(self._path, self._held[0], number)
+        return has_place(self._places[number], here)
 
     def about(self, here: Id) -> Elements:
         """Elements among which ``here`` is, if it is anywhere."""
@@ -47,7 +51,7 @@ class Here:
         return number
 
     def _chunk(self, number: int) -> Chunk:
-        if number not in self._chunks:
-            assert self._parts is not None, "a spread list comes with its parts"
-            self._chunks[number] = self._parts.look(self._path, self._held[0], number)
-        return self._chunks[number]
+        if len(self._held) == 2:
+            return self._held[1]  # type: ignore[no-any-return]
+        assert self._parts is not None, "a spread list comes with its parts"
+        return self._parts.load(self._path, self._held[0], number)  # type: ignore[no-any-return]

@@ -33,22 +33,21 @@ class Parts:
     Args:
         read: the stored bytes of a part by its name, None where there is none.
         names: the names of all stored parts of the object.
-        look: the stored chunk of a part by its name, not to be changed, for whoever keeps them
-            decoded.
+        places: the places of a stored chunk by its name, for whoever remembers them.
     """
 
-    __slots__ = ("_changed", "_look", "_names", "_read")
+    __slots__ = ("_changed", "_names", "_places", "_read")
 
     def __init__(
         self,
         read: Callable[[bytes], bytes | None] = lambda _name: None,
         names: Callable[[], Iterable[bytes]] = tuple,
-        look: Callable[[bytes], Any] | None = None,
+        places: Callable[[bytes], Any] | None = None,
     ) -> None:
         self._read = read
         self._names = names
         self._changed: dict[bytes, bytes | None] = {}
-        self._look = look
+        self._places = places
 
     def load(self, path: Path, incarnation: Incarnation, number: int) -> Any:
         """A chunk, for the caller to change."""
@@ -58,12 +57,12 @@ class Parts:
             raise AssertionError(f"part {number} of {path!r} is missing from the store")
         return unpack_trusted(data)
 
-    def look(self, path: Path, incarnation: Incarnation, number: int) -> Any:
-        """A chunk as it is now, not to be changed."""
+    def places(self, path: Path, incarnation: Incarnation, number: int) -> Any:
+        """A chunk that has the places of a chunk as it is now, not to be changed."""
         name = part_name(path, incarnation, number)
-        if self._look is None or name in self._changed:
+        if self._places is None or name in self._changed:
             return self.load(path, incarnation, number)
-        return self._look(name)
+        return self._places(name)
 
     def store(self, path: Path, incarnation: Incarnation, number: int, chunk: Any) -> None:
         """Replace a chunk."""

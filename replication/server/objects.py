@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from replication.crdt.forget import forget
+from replication.crdt.list import places_alone
 from replication.crdt.object import ObjectState, absent, is_alive, may_have_parts, merge
 from replication.crdt.parts import Parts
 from replication.crdt.view import column_values, shows
@@ -34,8 +35,8 @@ from replication.storage.contract import StoredObject, Writer
 
 #: What a part costs in a message beside its name and its bytes.
 _PART_OVERHEAD = 16
-#: Chunks that are kept decoded while a transaction goes on.
-_LOOKED_MAX: Final = 512
+#: Parts whose places are remembered while a transaction goes on.
+_LOOKED_MAX: Final = 1024
 #: A head below this many bytes is too small to matter beside the parts.
 _HEAD_MATTERS = 64 * 1024
 
@@ -104,7 +105,7 @@ class Objects:
         #: Whether any object of a class has parts.
         self._spread: dict[str, bool] = {}
         self._asked = asked(writer)
-        #: Chunks that were looked at, by class, row and name: lists get many changesets at a time.
+        #: Places of parts, by class, row and name: lists get many changesets at a time.
         self._looked: dict[tuple[str, int, bytes], Any] = {}
 
     def plan(self, item: ObjectDelta, cursor: int, judge: Judge) -> Plan | None:
@@ -290,17 +291,17 @@ class Objects:
             part = writer.part(class_name, number, name)
             return None if part is None else part.data
 
-        def look(name: bytes) -> Any:
+        def places(name: bytes) -> Any:
             found = self._looked.get((class_name, number, name))
             if found is None:
                 if len(self._looked) >= _LOOKED_MAX:
                     self._looked.clear()
                 data = read(name)
                 assert data is not None, "a directory names only parts that are there"
-                found = self._looked[class_name, number, name] = unpack_trusted(data)
+                found = self._looked[class_name, number, name] = places_alone(unpack_trusted(data))
             return found
 
-        return Parts(read, lambda: [part.name for part in writer.parts(class_name, number)], look)
+        return Parts(read, lambda: [part.name for part in writer.parts(class_name, number)], places)
 
     def _parts_bytes(
         self, item: ObjectDelta, row: StoredObject | None, changes: Mapping[bytes, bytes | None]
