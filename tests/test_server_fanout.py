@@ -25,7 +25,7 @@ from replication.server import log_index
 from replication.server.changes import Changes
 from replication.server.fanout import Fanout, Seat
 from replication.server.lists import Lists
-from replication.server.touches import Touched, fields_written
+from replication.server.touches import UNKNOWN, Touched, fields_written
 from replication.server.view import View
 from replication.storage.contract import StoredObject
 from replication.storage.memory import MemoryStore
@@ -288,7 +288,7 @@ def touched(version: int, before: int | None, now: int, key: int = 1, origin: in
     """An object whose ``r`` was changed."""
     item = Touched("Book", key, None if before is None else HEADS[before], LISTS)
     delta = pack([0, 1, [], {0: [[1, 2, {"r": now}]]}])
-    item.add(AuthorOp(version, origin, 1, 0), ("Book", key, item.was, delta, 0, None))
+    item.add(AuthorOp(version, origin, 1, 0), ("Book", key, item.was, delta, 0, *UNKNOWN))
     item.ends_as(StoredObject(1, key, version, HEADS[now]))
     return item
 

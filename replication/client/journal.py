@@ -144,6 +144,7 @@ def entries_of(reader: Reader, class_name: str, key: Key) -> list[Entry]:
 def append(writer: Writer, entry: Entry) -> Entry | None:
     """Write an entry; returns it with its number, None where all of it was told before. Rule 2."""
     kept = _kept(writer)
+    lost = entry.lost
     if entry.key is not None:
         known = entries_of(writer, entry.class_name, entry.key) if kept.held else ()
         told = {
@@ -155,8 +156,7 @@ def append(writer: Writer, entry: Entry) -> Entry | None:
         lost = tuple(part for part in entry.lost if _name(part) not in told)
         if not lost and entry.lost and not entry.is_refusal:
             return None
-        entry = replace(entry, lost=lost)
-    entry = _bounded(replace(entry, number=kept.last + 1))
+    entry = _bounded(replace(entry, number=kept.last + 1, lost=lost))
     data = entry.pack()
     writer.put_record(JOURNAL, int_key(entry.number), data)
     if entry.key is not None:

@@ -15,7 +15,7 @@ from replication.model.values import Key
 from replication.protocol.body import AuthorOp
 from replication.server import tables
 from replication.server.lists import Lists
-from replication.server.touches import Happened, Touch, Touched, weight_of
+from replication.server.touches import UNKNOWN, Happened, Touch, Touched, weight_of
 from replication.storage.contract import Reader
 
 
@@ -30,6 +30,10 @@ def objects_in(reader: Reader, versions: list[int], *, most: int) -> list[tuple[
         if len(found) > most:
             return None
     return [(class_name, key) for (class_name, _), key in found.items()]
+
+
+#: What was touched so far, by class and key.
+Found = dict[str, dict[Key, Touched]]
 
 
 class Told(NamedTuple):
@@ -70,7 +74,7 @@ class Changes:
         self.horizons: list[int] = []
         self.size = self.weight = 0
 
-    def add(self, entry: Happened, weight: int, found: dict[tuple[str, Key], Touched]) -> None:
+    def add(self, entry: Happened, weight: int, found: Found) -> None:
         """One more entry of the log: the next.
 
         Args:
@@ -86,11 +90,11 @@ class Changes:
         if entry.is_horizon:
             self.horizons.append(author.version)
         for touch in entry.touches:
-            class_name, key, was, *_ = touch
-            name = (class_name, key)
-            touched = found.get(name)
+            class_name, key, was = touch[:3]
+            of_class = found.setdefault(class_name, {})
+            touched = of_class.get(key)
             if touched is None:
-                touched = found[name] = Touched(class_name, key, was, self._lists)
+                touched = of_class[key] = Touched(class_name, key, was, self._lists)
                 self.touched.append(touched)
             touched.add(author, touch)
 
@@ -109,13 +113,13 @@ def read_changes(
         last: the latest version of the transaction.
         lists: see `Changes`.
     """
-    changes, found = Changes(lists), dict[tuple[str, Key], Touched]()
+    changes, found = Changes(lists), Found()
     for entry in tables.entries(reader, after + 1, last):
         if changes.size + len(entry.changeset) > bytes_max:
             return None
         happened = _happened(entry)
         changes.add(happened, weight_of(happened), found)
-    spread = {name: tables.has_parts(reader, name) for name in {name for name, _ in found}}
+    spread = {name: tables.has_parts(reader, name) for name in found}
     for touched in changes.touched:
         touched.spread = spread[touched.class_name]
         row = reader.get_object(touched.class_name, touched.key)
@@ -128,7 +132,7 @@ def _happened(entry: Entry) -> Happened:
     """What an entry did, as far as the log tells."""
     changeset = outline_trusted(entry.changeset)
     touches: list[Touch] = [
-        (class_name, key, was, delta, int(changeset.marks.get(position) == BLIND), None)
+        (class_name, key, was, delta, int(changeset.marks.get(position) == BLIND), *UNKNOWN)
         for position, ((class_name, key, delta), was) in enumerate(
             zip(changeset.objects, entry.before, strict=True)
         )

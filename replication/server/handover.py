@@ -20,11 +20,10 @@ import threading
 from typing import NamedTuple
 
 from replication.limits import SHARED_BYTES_MAX
-from replication.model.values import Key
-from replication.server.changes import Changes
+from replication.server.changes import Changes, Found
 from replication.server.lists import Lists
 from replication.server.tables import Ledger
-from replication.server.touches import Happened, Touched, weight_of
+from replication.server.touches import Happened, weight_of
 
 
 class _Noted(NamedTuple):
@@ -92,7 +91,7 @@ class Handover:
         follows = taken and (taken[0].version, taken[0].before) == (after + 1, salt)
         if not follows or (taken[-1].version, taken[-1].salt) != (ledger.version, ledger.salt):
             return None
-        changes, found = Changes(self._lists), dict[tuple[str, Key], Touched]()
+        changes, found = Changes(self._lists), Found()
         for item in taken:
             changes.add(item.entry, item.weight, found)
         return changes

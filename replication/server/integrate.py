@@ -289,9 +289,10 @@ class Integration:
         was = None if plan.row is None else plan.row.head
         spread = self._objects.has_parts(class_name)
         written = fields_written(delta)
-        known = known_values(plan.before), known_values(plan.values)
-        after = (row, self._ledger.version, plan.head, spread, written, *known)
-        return (class_name, key, was, pack(delta), int(blind), after)
+        before, after = known_values(plan.before), known_values(plan.values)
+        version = self._ledger.version
+        return (class_name, key, was, pack(delta), int(blind), plan.head, row, version, spread,
+                written, before, after)  # fmt: skip
 
     def _remember(
         self, ident: int, file: File, judge: Judge, rewritten: bytes | None

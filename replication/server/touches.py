@@ -23,17 +23,24 @@ from replication.server.lists import Lists
 from replication.server.view import Image
 from replication.storage.contract import StoredObject
 
-#: What whoever wrote to an object knows of it, and the log does not tell: its row, version and head
-#: behind the touch; whether objects of its class have parts; the fields that were written, see
-#: `fields_written`; what queries see of some fields before and after, names and values in turn,
-#: None where it was, or is, not alive.
-After: TypeAlias = tuple[
-    int, int, bytes, bool, tuple[str, ...] | None, tuple[Any, ...] | None, tuple[Any, ...] | None
+#: What whoever wrote to an object knows of it, and the log does not tell: its head behind the
+#: touch, its row and version; whether objects of its class have parts; the fields that were
+#: written, see `fields_written`; what queries see of some fields before and after, names and values
+#: in turn, None where it was, or is, not alive.
+_After: TypeAlias = tuple[
+    bytes | None,
+    int,
+    int,
+    bool,
+    tuple[str, ...] | None,
+    tuple[Any, ...] | None,
+    tuple[Any, ...] | None,
 ]
 #: What one entry of the log did to one object: class and key, its head before (None where it was
-#: not there), the delta as it travels, `DeltaOp.unseen`, and what is known beside that (None for
-#: what was read in the log).
-Touch: TypeAlias = tuple[str, Key, bytes | None, bytes, int, After | None]
+#: not there), the delta as it travels, `DeltaOp.unseen`, and behind these the items of `_After`.
+Touch: TypeAlias = tuple[str, Key, bytes | None, bytes, int, *_After]
+#: The end of a touch that was read in the log.
+UNKNOWN: Final[_After] = (None, 0, 0, False, None, None, None)
 
 
 class Happened(NamedTuple):
@@ -61,10 +68,8 @@ _WEIGHT: Final = 500
 def weight_of(entry: Happened) -> int:
     """Bytes in memory, roughly."""
     weight = entry.size
-    for _, _, was, delta, _, after in entry.touches:
-        weight += _WEIGHT + len(delta)
-        weight += 0 if was is None else len(was)
-        weight += 0 if after is None else len(after[2])
+    for touch in entry.touches:
+        weight += _WEIGHT + len(touch[3]) + len(touch[2] or b"") + len(touch[5] or b"")
     return weight
 
 
@@ -134,9 +139,10 @@ class Touched:
 
     def add(self, author: AuthorOp, touch: Touch) -> None:
         """One more touch, behind those there are."""
-        _, _, was, delta, unseen, after = touch
-        if after is not None:
-            self._row, self._version, self._head, self.spread, written, old, self._new = after
+        _, _, was, delta, unseen, head, row, version, spread, written, old, new = touch
+        if head is not None:
+            self._head, self._row, self._version, self.spread = head, row, version, spread
+            self._new = new
             if not self._touches:
                 self._old = old
             if len(self._written) < _FEW:
