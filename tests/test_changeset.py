@@ -129,6 +129,8 @@ def test_objects_ascend_by_class_and_bytes_of_the_key() -> None:
     read = decode(encode(Changeset(5, 0, objects)))
     positions = [(item.class_name, pack(item.key)) for item in read.objects]
     assert positions == sorted(positions)
+    two = decode(encode(Changeset(5, 0, [ObjectDelta("A", key, CREATE) for key in (2, 1)])))
+    assert [item.key for item in two.objects] == [1, 2]
 
 
 def test_a_transaction_of_a_replica_travels() -> None:
@@ -207,6 +209,7 @@ def test_what_the_refused_ones_are_made_from_passes() -> None:
     """[CHG-2] And so do the values at the edges."""
     for items in (
         one(),
+        one(time=1),
         one(time=TIME_MAX, cursor=TIME_MAX, flags=1, objects=[]),
         one(objects=[["é" * 28, "k" * KEY_BYTES_MAX, CREATE, 1]]),
         one(objects=[["Book", 1, CREATE], ["Book", 2, absent()]]),
@@ -291,6 +294,13 @@ def test_class_names_and_keys() -> None:
     for key in ("é" * (KEY_BYTES_MAX // 2) + "a", None, 1.5, b""):
         with pytest.raises(DecodeError):
             check_key(key)
+
+
+def test_a_digest_is_the_start_of_a_hash() -> None:
+    """[CHG-3]"""
+    expected = hashlib.sha256(bytes(16) + b"first").digest()[:16]
+    assert next_digest(DIGEST_START, b"first") == expected
+    assert next_digest(expected, b"second") == hashlib.sha256(expected + b"second").digest()[:16]
 
 
 @given(st.lists(st.binary(max_size=30), max_size=6))
