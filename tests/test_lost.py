@@ -15,7 +15,8 @@ from test_merge_pages import HISTORIES, named, rows
 
 from replication.client import lost as losing
 from replication.client.losses import FORMATTED, RULES, Side
-from replication.client.lost import lost_parts, only_adds
+from replication.client.lost import lost_parts, may_lose, only_adds
+from replication.crdt import object as obj
 from replication.crdt.incarnation import clone
 from replication.crdt.object import absent, merge
 from replication.crdt.text import empty_text, text_of
@@ -32,6 +33,80 @@ def told(parts: Any) -> list[Any]:
         sides = (None, None) if did == "moved" else sides
         out.append((way, did, *map(pack, sides)))
     return sorted(out, key=repr)
+
+
+# -- what is looked at first -----------------------------------------------------------------
+RUN = [3, 1, 0, 9, 3, ["x"]]
+SET_OF = [2, 1, 9, 3, "y"]
+
+
+def edit(kind: int, held: Any) -> Any:
+    return [0, 1, [], {kind: held}]
+
+
+def a_list(*chunk: Any, incarnation: Any = ()) -> Any:
+    return edit(obj.LIST, {"l": [list(incarnation), [*chunk, *[[]] * (5 - len(chunk))]]})
+
+
+@pytest.mark.parametrize(
+    ("news", "adds"),
+    [
+        (edit(obj.COUNTER, {"n": 1}), True),
+        (a_list([RUN]), True),
+        ([0, 1, [], {obj.COUNTER: {"n": 1}, obj.LIST: {"l": [[], [[RUN], [], [], [], []]]}}], True),
+        (edit(obj.LIST, {"new": [[8, 3, 3, 5], [[RUN], [], [], [], []]]}), True),
+        (a_list([RUN], incarnation=[8, 3, 3, 5]), False),  # it replaces the one that shows
+        (a_list([], [SET_OF]), False),
+        (a_list([RUN], [], [[2, 1, 9, 3, 3, 1]]), False),
+        (a_list([], [], [], [[2, 1, 1]]), False),
+        (a_list([], [], [], [], [[2, 1, {obj.COUNTER: {"n": 1}}]]), False),
+        (edit(obj.REGISTER, [[9, 3, {"a": 1}]]), False),
+        ([0, 1, [], {obj.REGISTER: [[9, 3, {"a": 1}]], obj.COUNTER: {"n": 1}}], False),
+        (edit(obj.SET, {"s": [[], [[9, 3, {b"\x01": True}]]]}), False),
+        ([1, 1, [], {obj.COUNTER: {"n": 1}}], False),
+        ([2, 0, [], {}], False),
+        ([0, 3, [], {obj.COUNTER: {"n": 1}}], False),  # of another life
+    ],
+)
+def test_what_only_adds(news: Any, adds: bool) -> None:
+    shown = [1, 1, [], {obj.LIST: {"l": [[], [[[2, 1, 0, 5, 2, ["a"]]], [], [], [], []]]}}]
+    assert only_adds(news, shown) is adds
+
+
+OWN = {
+    "register": edit(obj.REGISTER, [[5, 2, {"a": 1}], [6, 2, {"b": 1}]]),
+    "counter": edit(obj.COUNTER, {"a": 1}),
+    "set": edit(obj.SET, {"a": [[], [[5, 2, {b"\x01": True}]]]}),
+    "list": a_list([[2, 1, 0, 5, 2, ["a"]]]),
+}
+
+
+@pytest.mark.parametrize(
+    ("own", "news", "may"),
+    [
+        ("register", edit(obj.REGISTER, [[9, 3, {"b": 2}]]), True),
+        ("register", edit(obj.REGISTER, [[8, 3, {"c": 2}], [9, 3, {"a": 2}]]), True),
+        ("register", edit(obj.REGISTER, [[9, 3, {"c": 2}]]), False),
+        ("register", edit(obj.COUNTER, {"a": 1}), False),
+        ("register", edit(obj.SET, {"a": [[], [[9, 3, {b"\x01": False}]]]}), False),
+        ("counter", edit(obj.REGISTER, [[9, 3, {"a": 2}]]), True),
+        ("counter", edit(obj.REGISTER, [[9, 3, {"b": 2}]]), False),
+        ("counter", edit(obj.COUNTER, {"a": 1}), False),
+        ("set", edit(obj.SET, {"a": [[], [[9, 3, {b"\x01": False}]]]}), True),
+        ("set", edit(obj.SET, {"b": [[], [[9, 3, {b"\x01": False}]]]}), False),
+        ("set", edit(obj.LIST, {"a": [[], [[RUN], [], [], [], []]]}), False),
+        ("list", a_list([], [SET_OF]), True),
+        ("list", [0, 1, [8, 3, 3, 5], {}], True),
+        ("list", [0, 3, [], {}], True),
+        ("list", [1, 1, [], {}], True),
+        ("list", [2, 0, [], {}], True),
+        ("list", [0, 1, [], {}], False),
+    ],
+)
+def test_what_may_be_lost(own: str, news: Any, may: bool) -> None:
+    assert may_lose(OWN[own], news) is may
+    container = edit(obj.CONTAINER, {pack([obj.LIST, 2, 1]): [[], [[], [[], [], [], [], []]]]})
+    assert may_lose(container, news)
 
 
 # -- random histories ------------------------------------------------------------------------
@@ -79,6 +154,8 @@ class History:
             )
             for cause, _ in parts:
                 self.lost.add(cause.rule)
+            if not may_lose(device.known[each], delta):
+                assert not parts, f"seed {self.seed}: {each} may not lose to {name}"
             if only_adds(delta, before.state):
                 self.added += 1
                 assert not parts, f"seed {self.seed}: {each} loses to {name}, which only adds"
