@@ -307,9 +307,9 @@ class Database(Telling):
         stamp = (self.clock.tick(self.wall_ms() + self.local.skew_ms), self.local.ident)
         self._sequence = self.local.sequence
         author = Author(stamp, self._mint)
-        version = self.local.client_version + 1
+        version, is_read = self.local.client_version + 1, self.entities.is_read
         transaction = Transaction(
-            replica, author, self.pending, self.open_lists, self.texts, version
+            replica, author, self.pending, self.open_lists, self.texts, version, is_read
         )
         transaction.atomic = atomic
         self._running = transaction

@@ -317,6 +317,11 @@ class Entity:
         with self.db.reading() as reader:
             return reader.get_object(self.class_name, self.key) is not None
 
+    @property
+    def is_read(self) -> bool:
+        """Whether what is committed now was read."""
+        return self._snapshot is not None and self._snapshot.generation == self.generation
+
     def remember(self, generation: int, head: bytes) -> None:
         """Take over a head that was read after ``generation`` was taken."""
         self._head = (generation, head)
@@ -397,6 +402,11 @@ class Entities:
         if not self._db.is_behind(entity.name) and self.commits == commits:
             entity.remember(generation, head)
         return entity
+
+    def is_read(self, name: ObjectName) -> bool:
+        """Whether an object was read since a commit touched it last."""
+        held = self._held.get(name)
+        return held is not None and held.is_read
 
     def changed(self, changes: list[Change], *, everything: bool = False) -> None:
         """A transaction is durable: what it touched is stale, or everything."""

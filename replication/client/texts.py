@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from replication.client.text_editor import TextEditor, Written, write_updates
+from replication.client.text_editor import TextEditor, write_updates
 from replication.crdt.delta import Delta, Pieces
 from replication.crdt.formatting import spelled
 from replication.crdt.union import causal, is_whole, union
@@ -94,7 +94,7 @@ class FieldText(Text):
         place, editor = self._editing()
         if text:
             start = slice(index, None).indices(len(editor))[0]
-            self._write(place, editor.insert(start, text, formats))
+            write_updates(place.scope, self._field.name, editor.insert(start, text, formats))
 
     def append(self, text: str, formats: Mapping[str, Any] | None = None) -> None:
         """Insert at the end."""
@@ -103,19 +103,19 @@ class FieldText(Text):
     def erase(self, index: int, count: int = 1) -> None:
         """Erase ``count`` characters from ``index`` on."""
         place, editor = self._editing()
-        self._write(place, editor.erase(index, count))
+        write_updates(place.scope, self._field.name, editor.erase(index, count))
 
     def __delitem__(self, index: int | slice) -> None:
         where = index if isinstance(index, slice) else slice(index, index + 1 or None)
         place, editor = self._editing()
         start, stop, _ = where.indices(len(editor))
-        self._write(place, editor.erase(start, max(0, stop - start)))
+        write_updates(place.scope, self._field.name, editor.erase(start, max(0, stop - start)))
 
     def format(self, index: int, count: int, formats: Mapping[str, Any]) -> None:
         """Format ``count`` characters from ``index`` on; None takes a format away."""
         _check_formats(formats)
         place, editor = self._editing()
-        self._write(place, editor.format(index, count, formats))
+        write_updates(place.scope, self._field.name, editor.format(index, count, formats))
 
     def apply_delta(self, delta: Delta) -> None:
         """Do what a delta says (see `crdt.delta`), as one that `observe` told elsewhere.
@@ -129,7 +129,7 @@ class FieldText(Text):
         end = sum(step.get("retain", 0) + step.get("delete", 0) for step in delta)
         if end > len(editor):
             raise IndexError(f"a delta over {end} characters, in a text of {len(editor)}")
-        self._write(place, editor.apply(delta))
+        write_updates(place.scope, self._field.name, editor.apply(delta))
 
     # -- Yjs ---------------------------------------------------------------------------------
     def update(self) -> bytes:
@@ -152,14 +152,11 @@ class FieldText(Text):
         following = causal(news, known)
         if not is_whole(following, news, known):
             raise UsageError("an update that builds on others: apply those first")
-        self._write(place, editor.take(following))
+        write_updates(place.scope, self._field.name, editor.take(following))
 
     def _editing(self) -> tuple[Place, TextEditor]:
         place = self._handle._place()
         return place, place.edit.text(place.path, self._field.name)
-
-    def _write(self, place: Place, written: list[Written]) -> None:
-        write_updates(place.scope, self._field.name, written)
 
 
 def assign_text(place: Place, name: str, text: str) -> None:

@@ -11,8 +11,8 @@ Rule 3: creating a key that this file does not hold is a blind create. [CLIENT-4
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import Any
+from collections.abc import Callable, Container
+from typing import Any, Final
 
 from replication.client import typed
 from replication.client.entities import Entity, ObjectName, Steps, inside
@@ -310,8 +310,8 @@ class ObjectEdit:
         out: list[tuple[str, Update]] = []
         for name, (_, update) in delta[3][obj.TEXT].items():
             editor = self._opened_texts[(), name]
-            made = self._texts.typed((self.name, (), name), editor, update)
-            out += [(name, each) for each in made]
+            for made in self._texts.typed((self.name, (), name), editor, update):
+                out.append((name, made))
         return out
 
     def _merge_texts(self, written: dict[str, Any]) -> None:
@@ -337,20 +337,21 @@ class ObjectEdit:
 def _says_something(fields: obj.Fields) -> bool:
     # Entering an embedded object or a list to read it leaves an empty shell behind.
     for kind, held in fields.items():
-        if kind in (obj.REGISTER, obj.COUNTER):
+        is_shell = _SHELLS.get(kind)
+        if is_shell is None or not all(map(is_shell, held.values())):
             return True
-        for state in held.values():
-            if kind == obj.EMBEDDED and not _is_shell(state):
-                return True
-            if kind == obj.LIST and (state[0] or state[1] != empty_chunk()):
-                return True
-            if kind in (obj.SET, obj.DICTIONARY, obj.TEXT, obj.CONTAINER):
-                return True
     return False
 
 
 def _is_shell(state: ObjectState) -> bool:
     return state[0] == 0 and not state[2] and not _says_something(state[3])
+
+
+def _is_empty(state: Any) -> bool:
+    return not state[0] and bool(state[1] == empty_chunk())
+
+
+_SHELLS: Final = {obj.EMBEDDED: _is_shell, obj.LIST: _is_empty}
 
 
 class Transaction:
@@ -363,6 +364,7 @@ class Transaction:
         open_lists: the lists that earlier transactions left open.
         texts: the texts that are open for writing.
         version: the client version it will have, if rows may be written later; see `typed.py`.
+        is_read: whether an object was read since it was last written to.
     """
 
     def __init__(
@@ -373,10 +375,12 @@ class Transaction:
         open_lists: OpenLists,
         texts: Texts,
         version: int | None = None,
+        is_read: Callable[[ObjectName], bool] = lambda _name: True,
     ) -> None:
         self._replica = replica
         self._open_lists = open_lists
         self._version = version
+        self._is_read = is_read
         self._pending = pending
         self._texts = texts
         self._is_over = False
@@ -508,7 +512,7 @@ class Transaction:
         if self._version is None or len(edits) != 1 or self.schema:
             return False
         edit, held = edits[0], self._replica.typed
-        if not edit.goes_on or edit.name not in self._pending:
+        if not edit.goes_on or edit.name not in self._pending or self._is_read(edit.name):
             return False
         return (held is None or held.name == edit.name) and edit.only_texts(deltas[0].delta)
 

@@ -10,6 +10,8 @@ Rule 2: a text is a union of updates. Whoever reads the row puts those behind it
         one read transaction; so does another process.
 Rule 3: every other commit and all synchronisation write the row first (`Replica.catch_up`). So
         does who types, once there are many, or too many bytes of them.
+Rule 4: a row that this process read since the last commit is written with the next one: to whoever
+        reads after each commit, as observers do, to put updates behind a row costs more than that.
 """
 
 from __future__ import annotations

@@ -107,10 +107,6 @@ def merge_text(state: Text, delta: Text, parts: Parts | None, path: Path) -> Tex
         held = [read_update(data) for data in all_updates(state, parts, path)]
         return [owners, write_update(union([*held, read_update(delta[1])]))]
     owners, tail, directory, following = appended(state, delta)
-    if len(tail) > 1:
-        longer = typed_on(tail[-2], tail[-1])
-        if longer is not None:
-            tail[-2:] = [longer]
     if len(tail) > TEXT_TAIL_UPDATES_MAX or sum(map(len, tail)) > TEXT_TAIL_BYTES_MAX:
         tail, following = _moved(tail, directory, following, parts, path)
     return [owners, tail, directory, following]
@@ -126,7 +122,11 @@ def appended(state: Text, delta: Text) -> Text:
     else:
         _, tail, directory, following = state
     if delta[1] != EMPTY:
-        tail.append(delta[1])
+        longer = typed_on(tail[-1], delta[1]) if tail else None
+        if longer is None:
+            tail.append(delta[1])
+        else:
+            tail[-1] = longer
     return [owners, tail, directory, following]
 
 
