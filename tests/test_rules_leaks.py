@@ -12,7 +12,7 @@ from rules_leaks import CANARY, Search
 
 from replication.rules import project
 from replication.rules.sight import EVERYTHING
-from replication.server import exact, feed, staging, view
+from replication.server import exact, sets, staging, view
 from replication.server.shared import Shared
 from replication.server.touches import Touched
 from replication.server.view import View
@@ -63,7 +63,7 @@ def whole_state(reader: Any, class_name: str, stored: Any, _readable: Any, *more
 
 #: What is removed, and what takes its place.
 MUTANTS: dict[str, tuple[Any, str, Any]] = {
-    "the document filters of views": (feed, "View", everything),
+    "the document filters of views": (sets, "View", everything),
     "the projection of states": (Shared, "projected", whole_head),
     "the projection of deltas": (
         Touched, "projected", lambda self, ident, readable: self.others(ident)
