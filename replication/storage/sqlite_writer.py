@@ -87,8 +87,8 @@ class SQLiteWriter(SQLiteReader):
 
     def __init__(self, store: SQLiteStore) -> None:
         super().__init__(store)
-        #: Row, and values of `ClassTable.written`, by class number and plain key.
-        self._known: dict[tuple[int, PlainKey], tuple[int, tuple[Any, ...]]] = {}
+        #: Row, followed by the values of `ClassTable.written`, by class number and plain key.
+        self._known: dict[tuple[int, PlainKey], tuple[int, *tuple[Any, ...]]] = {}
         self._broken: StoreError | None = None
         self._next_rows = store.next_rows
 
@@ -220,7 +220,7 @@ class SQLiteWriter(SQLiteReader):
         if found is not None:
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
-            self._known[table.number, plain] = (found[0], found[3:])
+            self._known[table.number, plain] = (found[0], *found[3:])
         return found
 
     def put_object(
@@ -251,7 +251,7 @@ class SQLiteWriter(SQLiteReader):
                 return row
             self._look_up(table, plain)
             known = self._known[table.number, plain]
-        row, before = known
+        row, before = known[0], known[1:]
         # Types first: only then is a comparison of values exact, and cheap.
         if list(map(type, values)) == list(map(type, before)) and values == before:
             self._run(table.update_head, (version, head, row))
@@ -263,7 +263,7 @@ class SQLiteWriter(SQLiteReader):
         ]
         written = [values[at] for at in changed]
         self._run(table.update(changed), (version, head, *written, row))
-        self._known[table.number, plain] = (row, values)
+        self._known[table.number, plain] = (row, *values)
         return row
 
     def _undeclared(self, class_name: str) -> NoReturn:
