@@ -102,6 +102,7 @@ def test_the_time_of_an_incarnation_counts_and_nothing_is_of_no_time() -> None:
     assert latest_time([1, 1, [7, 2, 2, 1], {0: [[5, 2, {"a": 1}]]}]) == 7
     assert latest_time([1, 1, [7, 2, 2, 1], {0: [[9, 2, {"a": 1}]]}]) == 9
     assert latest_time([1, 1, [], {0: [[3, 2, {"a": 1}, 9, 2]]}]) == 9  # a default: its own
+    assert latest_time([1, 1, [], {0: [[5, 2, {"a": 1}], [7, 2, {"b": 1}]]}]) == 7
     assert latest_time(absent()) == 0
     assert latest_time([1, 1, [], {obj.SET: {"s": [[], []]}}]) == 0
 

@@ -91,6 +91,34 @@ def test_one_of_several_and_between_two(fold: bool) -> None:
             assert between(left, pair) is in_range(left, bounds) is expected, (left, pair)
 
 
+def test_nan_among_several() -> None:
+    """[QUERY-44] Wherever it stands."""
+    for values in ((math.nan, 1), (1, math.nan), (Decimal128("NaN"), "a")):
+        constants = Constants("", tuple(Constant("", value) for value in values))
+        among, members = constant_test("IN", constants)
+        assert [among(each, members) for each in (math.nan, Decimal128("NaN"), 2, None)] == [
+            True, True, False, False,
+        ]  # fmt: skip
+
+
+def test_decimals_among_several() -> None:
+    """[QUERY-43] By their exact value."""
+    constants = Constants("", (Constant("", Decimal128("1")), Constant("", "a")))
+    among, members = constant_test("IN", constants)
+    found = [among(each, members) for each in (1, 1.0, Decimal128("1.0"), True, "1", "a")]
+    assert found == [True, True, True, False, False, True]
+
+
+def test_a_field_of_one_value_is_one_value() -> None:
+    """Beside a constant and beside another field: what a schema says it is."""
+    assert parse("a == 1").matches({"a": [1]}.get)
+    assert parse("a == b").matches({"a": [1], "b": 1}.get)
+    for text in ("a == 1", "a == b", "b == a"):
+        query = parse(text).check({"a": "int", "b": "int"})
+        assert query.matches({"a": 1, "b": 1}.get)
+        assert not query.matches({"a": [1], "b": 1}.get)
+
+
 def test_what_has_an_order() -> None:
     """Anything but null, bools, links, NaN and what is no single value. [QUERY-42]"""
     for value in VALUES + OTHERS:
@@ -173,6 +201,14 @@ ARRAYS: list[tuple[str, Any, bool]] = [
     ("ANY a < b", [4, 6], True), ("a < b", [6], False), ("b > a", [4, 6], True),
     ("ALL a < b", [4, 6], False), ("NONE a == b", [4, 6], True), ("a == b", {"k": 5}, True),
     ("a == b", 5, True), ("a + b == 6", 1, True), ("b - a == 4", 1, True),
+    ("ANY a == b + 1", [6], True), ("b + 1 == ANY a", [6], True), ("ALL a == b + 1", [6, 5], False),
+    ("a ==[c] {'A', 'b'}", ["a", "B"], True), ("a ==[c] {'A'}", ["b"], False),
+    ("a !=[c] {'A'}", ["a"], False), ("a LIKE 'x*'", 5, False), ("a LIKE 'x*'", None, False),
+    ("a LIKE 'x*'", ["y", "xy"], True), ("a TEXT 'x'", 5, False), ("a TEXT 'x'", "y x", True),
+    ("a[*] == 1", [2, 1], True), ("a[*] == 1", NestedList([2, 1]), True), ("a[*] == 1", 1, False),
+    ("a.n == null", [EmbeddedValues({"n": 1}), EmbeddedValues({})], True),
+    ("a.n == null", [EmbeddedValues({"n": 1})], False), ("a.n == 1", {"n": 1}, True),
+    ("a.length == 1", 5, False), ("a.length == 2", b"ab", True), ("a.length == 2", "ab", True),
 ]  # fmt: skip
 
 
@@ -189,6 +225,10 @@ def test_objects_that_are_counted() -> None:
         query = f"SUBQUERY(homes, $h, {condition}).@count"
         for number in range(4):
             assert matches(f"{query} == {number}", homes=homes) is (number == found)
+    linked = EmbeddedValues({"owner": Link("P", 1)})
+    query = "SUBQUERY(homes, $h, $h.owner.n == null).@count == 1"
+    assert matches(query, homes=[linked]), "nobody is here to follow it"
+    assert matches("SUBQUERY(homes, $h, $h.n == null).@count == 1", homes=[5, EmbeddedValues({})])
 
 
 def test_points_in_a_region() -> None:
