@@ -208,6 +208,8 @@ ARRAYS: list[tuple[str, Any, bool]] = [
     ("a[*] == 1", [2, 1], True), ("a[*] == 1", NestedList([2, 1]), True), ("a[*] == 1", 1, False),
     ("a.n == null", [EmbeddedValues({"n": 1}), EmbeddedValues({})], True),
     ("a.n == null", [EmbeddedValues({"n": 1})], False), ("a.n == 1", {"n": 1}, True),
+    ("a.n.m == 1", [EmbeddedValues({"n": EmbeddedValues({"m": at})}) for at in (2, 1)], True),
+    ("a.n.m == 1", EmbeddedValues({"n": EmbeddedValues({"m": 1})}), True),
     ("a.length == 1", 5, False), ("a.length == 2", b"ab", True), ("a.length == 2", "ab", True),
 ]  # fmt: skip
 
