@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from bson.decimal128 import Decimal128
 from bson.objectid import ObjectId
+from plain_objects import Objects
 
 from replication.limits import QUERY_PATTERN_MAX
 from replication.model.values import (
@@ -124,6 +125,8 @@ def test_what_has_an_order() -> None:
     for value in VALUES + OTHERS:
         smaller = [other for other in VALUES if less(other, value) or less(value, other)]
         assert is_ordered(value) or not smaller
+    for other in OTHERS:
+        assert not equal(other, other), "as a whole"
     assert [is_ordered(each) for each in (None, True, float("nan"), 1, "a", b"", [])] == [
         False, False, False, True, True, True, False,
     ]  # fmt: skip
@@ -209,6 +212,7 @@ ARRAYS: list[tuple[str, Any, bool]] = [
     ("a.n == null", [EmbeddedValues({"n": 1}), EmbeddedValues({})], True),
     ("a.n == null", [EmbeddedValues({"n": 1})], False), ("a.n == 1", {"n": 1}, True),
     ("a.n.m == 1", [EmbeddedValues({"n": EmbeddedValues({"m": at})}) for at in (2, 1)], True),
+    ("a.n == 1", [EmbeddedValues({"n": {"k": 1}})], True), ("a.@count == 1", Link("P", 1), True),
     ("a.n.m == 1", EmbeddedValues({"n": EmbeddedValues({"m": 1})}), True),
     ("a.length == 1", 5, False), ("a.length == 2", b"ab", True), ("a.length == 2", "ab", True),
 ]  # fmt: skip
@@ -231,6 +235,26 @@ def test_objects_that_are_counted() -> None:
     query = "SUBQUERY(homes, $h, $h.owner.n == null).@count == 1"
     assert matches(query, homes=[linked]), "nobody is here to follow it"
     assert matches("SUBQUERY(homes, $h, $h.n == null).@count == 1", homes=[5, EmbeddedValues({})])
+
+
+def test_links_are_followed_from_wherever_they_are() -> None:
+    """[QUERY-132] [QUERY-133]"""
+    friend = Link("P", 2)
+    home = EmbeddedValues({"owner": friend})
+    objects = Objects({"P": {1: {"n": 1, "friend": friend, "friends": [friend, Link("P", 9)],
+                                 "homes": [home, EmbeddedValues({})]}, 2: {"n": 2}}})  # fmt: skip
+    first, second = objects.of("P")
+    for text, held in (
+        ("friend.n == 2", True), ("friends.n == 2", True), ("friends.n == null", False),
+        ("SUBQUERY(homes, $h, $h.owner.n == 2).@count == 1", True),
+        ("SUBQUERY(homes, $h, $h.owner.n == null).@count == 1", True),
+        ("SUBQUERY(friends, $f, $f.n == 2).@count == 1", True),
+        ("friend.@links.P.friend.n == 1", True), ("friends.@links.P.friend.n == 1", True),
+        ("friend.@links.P.friend.@count == 1", True), ("n.@links.@count == 0", True),
+        ("@links.P.friend.@count == 0", True),
+    ):  # fmt: skip
+        assert parse(text).matches(first) is held, text
+    assert parse("@links.P.friend.n == 1").matches(second)
 
 
 def test_points_in_a_region() -> None:
