@@ -97,9 +97,9 @@ def test_nan_among_several() -> None:
     for values in ((math.nan, 1), (1, math.nan), (Decimal128("NaN"), "a")):
         constants = Constants("", tuple(Constant("", value) for value in values))
         among, members = constant_test("IN", constants)
-        assert [among(each, members) for each in (math.nan, Decimal128("NaN"), 2, None)] == [
-            True, True, False, False,
-        ]  # fmt: skip
+        others = (float("nan"), Decimal128("NaN"), Decimal128("sNaN"), 2, None)
+        assert [among(each, members) for each in others] == [True, True, True, False, False]
+        assert equal(Decimal128("sNaN"), math.nan)
 
 
 def test_decimals_among_several() -> None:
@@ -118,6 +118,9 @@ def test_a_field_of_one_value_is_one_value() -> None:
         query = parse(text).check({"a": "int", "b": "int"})
         assert query.matches({"a": 1, "b": 1}.get)
         assert not query.matches({"a": [1], "b": 1}.get)
+    schema = Schema([ClassSchema("Home", [Property.of("n", "int")])])
+    many = parse("homes.n == b").check({"homes": "list<embedded:Home>", "b": "int"}, schema)
+    assert many.matches({"homes": [EmbeddedValues({"n": 2}), EmbeddedValues({"n": 1})], "b": 1}.get)
 
 
 def test_what_has_an_order() -> None:
@@ -214,6 +217,8 @@ ARRAYS: list[tuple[str, Any, bool]] = [
     ("a.n.m == 1", [EmbeddedValues({"n": EmbeddedValues({"m": at})}) for at in (2, 1)], True),
     ("a.n == 1", [EmbeddedValues({"n": {"k": 1}})], True), ("a.@count == 1", Link("P", 1), True),
     ("a.n.m == 1", EmbeddedValues({"n": EmbeddedValues({"m": 1})}), True),
+    ("a == {1, 2}", [1, 3], False), ("a[LAST] == null", [], True), ("a[LAST] == 2", [1, 2], True),
+    ("a[0] == null", [], True), ("a[0] == 1", [1, 2], True), ("a[2] == null", [1, 2], True),
     ("a.length == 1", 5, False), ("a.length == 2", b"ab", True), ("a.length == 2", "ab", True),
 ]  # fmt: skip
 
