@@ -13,6 +13,8 @@ from bson.objectid import ObjectId
 from plain_objects import Objects
 
 from replication.limits import QUERY_PATTERN_MAX
+from replication.model.property import Property
+from replication.model.schema import ClassSchema, Schema
 from replication.model.values import (
     EmbeddedValues,
     Float32,

@@ -122,3 +122,13 @@ def test_a_later_write_is_put_as_it_would_be_merged(
         return
     put(held, order, name, "new")
     assert pack(in_order(held)) == pack(merged)
+
+
+def test_defaults_of_one_transaction_are_one_group() -> None:
+    """[MERGE-REG-2] [MERGE-REG-3]"""
+    held: Any = []
+    order = default((9, 2), (3, 2))
+    put(held, order, "a", 1)
+    put(held, order, "b", 2)
+    assert held == [[3, 2, {"a": 1, "b": 2}, 9, 2]]
+    assert order_of(held[0]) == order
