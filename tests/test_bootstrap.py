@@ -133,6 +133,65 @@ def test_what_is_created_blindly_shows_until_the_object_comes(
     check_converged(world)
 
 
+@pytest.mark.parametrize("alive", [True, False])
+def test_what_is_written_to_a_blind_create_before_it_is_known_follows_it(*, alive: bool) -> None:
+    """EDIT-6 JUDGE-1: into the life in which the server has it begin, deletions included."""
+    world, writer, reader = filled(3)
+    for key in (0, 1, 2):
+        with writer.db.write() as tx:
+            tx.delete("Book", key)
+        if alive:
+            put(writer, key, copies=1)
+    writer.sync()
+    reader.subscribe("year == 77")
+    reader.sync()
+    world.ms += 1000
+    for key in (0, 1, 2):
+        put(reader, key, title="created")
+        put(reader, key, title="edited")
+    for key in (1, 2):
+        with reader.db.write() as tx:
+            tx.delete("Book", key)
+    reader.cut()
+    reader.open()
+    put(reader, 2, title="anew")
+    put(reader, 0, title="edited again")
+    reader.subscribe("year < 3")
+    reader.sync()
+    assert reader.db.refusals() == []
+    shown = {key: book["title"] for key, book in world.view().items()}
+    assert shown == {0: "edited again", 2: "anew"}
+    put(reader, 0, title="as usual")
+    reader.sync()
+    assert world.view()[0]["title"] == "as usual"
+    check_converged(world)
+
+
+def test_what_is_written_once_the_life_is_known_is_of_that_life() -> None:
+    """EDIT-6: also while an earlier edit is on its way, and in a later process."""
+    world, writer, reader = filled(3)
+    with writer.db.write() as tx:
+        tx.delete("Book", 1)
+    writer.sync()
+    reader.subscribe("year == 77")
+    reader.sync()
+    reader._uploads_max = 1
+    reader.cut()
+    put(reader, 1, title="created")
+    reader.connect()
+    reader.upload()
+    assert reader.view()[1]["title"] == "created"
+    put(reader, 1, title="edited")
+    reader.cut()
+    reader.open()
+    put(reader, 1, title="edited again")
+    reader.subscribe("year == 1")
+    reader.sync()
+    assert reader.db.refusals() == []
+    assert world.view()[1]["title"] == "edited again"
+    check_converged(world)
+
+
 def test_a_file_without_a_set_keeps_what_it_created_blindly() -> None:
     """BOOT-8: and a set that leaves it out evicts it."""
     _, writer, reader = filled(3)

@@ -108,6 +108,26 @@ def test_two_devices_that_create_one_key_both_learn_what_they_lost() -> None:
     assert list(second.db.journal) == []
 
 
+def test_nor_had_they_seen_it_who_write_to_what_they_created_blindly() -> None:
+    """JOURNAL-1 EDIT-6"""
+    world = World(2)
+    first, second = world.devices
+    first.subscribe()
+    second.subscribe("year > 100")
+    set_fields(first.db, title="first", year=1)
+    first.sync()
+    second.sync()
+    world.ms += 1000
+    with second.db.write() as tx:
+        tx.create("Book", 1)
+    set_fields(second.db, title="second")
+    second.sync()
+    first.sync()
+    (entry,) = first.db.journal
+    assert parts(entry) == [(("title",), "set", "first", "second")]
+    assert (entry.by, entry.seen) == (second.db.local.ident, 0)
+
+
 def test_a_blind_create_that_turns_out_to_be_an_update_may_lose() -> None:
     """JOURNAL-1: told once its changeset is folded, to whoever was there first."""
     world = World(2)

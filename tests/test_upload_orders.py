@@ -20,7 +20,7 @@ from replication.clock import time_from_ms
 from replication.crdt.forget import forget
 from replication.crdt.incarnation import clone
 from replication.crdt.object import ObjectState, absent, is_alive, merge
-from replication.history.changeset import Changeset, ObjectDelta, encode
+from replication.history.changeset import Changeset, encode
 from replication.model.encoding import pack
 
 Act: TypeAlias = Callable[[Edit], Any]
@@ -59,7 +59,7 @@ STARTS: dict[str, tuple[list[Act], list[Act]]] = {
     "replaced since": ([creates], [replaces]),
 }
 HOLDERS: list[Act] = [edits, deletes, replaces]
-BLIND: list[list[Act]] = [[edits], [edits, deletes]]
+BLIND: list[list[Act]] = [[edits], [edits, edits], [edits, deletes], [edits, replaces]]
 
 
 class Trial:
@@ -95,20 +95,19 @@ class Trial:
     ) -> ObjectState:
         device.ms += 1000 * (at + 1)
         item = device.edit(act, start=start)
-        item = item._replace(blind=start == absent() and item.delta[0] % 2 == 1)
+        item = item._replace(blind=at == 2)
         self.unsent[at].append(Changeset(time_from_ms(device.ms), cursor, [item]))
         self.written.append(item.delta)
         return item.delta
 
     def _begin(self, length: int) -> None:
-        """What the blind create comes to, which is written down behind those of the holders."""
-        at = next(n for n, each in enumerate(self.written) if each is self._first().delta)
-        _, _, incarnation, fields = self.written[at]
-        life = length if length % 2 == 1 else length + 1
-        self.written[at] = [life, life, incarnation, fields]
-
-    def _first(self) -> ObjectDelta:
-        return self.unsent[2][0].objects[0]
+        """What the blind deltas come to, which are written down behind those of the holders."""
+        passed = (length if length % 2 == 1 else length + 1) - 1
+        count = len(self.unsent[2])
+        self.written[-count:] = [
+            [long and long + passed, at and at + passed, incarnation, fields]
+            for long, at, incarnation, fields in self.written[-count:]
+        ]
 
     def end(self, order: Sequence[int], horizon: int) -> bytes:
         """The server's state once all is uploaded, forgotten; ``horizon``: before which upload."""

@@ -102,6 +102,8 @@ class Database(Telling):
         self.handles = Handles(self, schema if isinstance(schema, Declaration) else None)
         #: client versions of the pending deltas of each object
         self.pending: dict[ObjectName, list[int]] = {}
+        #: Those of them that were begun without holding them; see `pending_objects`.
+        self.blind: set[ObjectName] = set()
         self._indexed = False
         #: What the row of an object lacks, if one does; readers go by `is_behind`.
         self.typed: Typed | None = None
@@ -126,7 +128,7 @@ class Database(Telling):
 
     def _index_pending(self) -> None:
         with self.reading() as reader:
-            self.pending = pending_objects(reader)
+            self.pending, self.blind = pending_objects(reader, self.synced.acknowledged)
             self.typed = typed.load(reader, self.local.ident)
         self.kept = Kept(nothing=not self.synced.kept_count)
         self._indexed = True
@@ -288,6 +290,7 @@ class Database(Telling):
             self._caught_up(replica)
             transaction.keep()
             if finished is not None:
+                self.blind.update(transaction.blind)
                 self._committed(local, transaction.names, finished[1])
 
     def _check_writable(self) -> None:
@@ -309,7 +312,14 @@ class Database(Telling):
         author = Author(stamp, self._mint)
         version, is_read = self.local.client_version + 1, self.entities.is_read
         transaction = Transaction(
-            replica, author, self.pending, self.open_lists, self.texts, version, is_read
+            replica,
+            author,
+            self.pending,
+            self.blind,
+            self.open_lists,
+            self.texts,
+            version,
+            is_read,
         )
         transaction.atomic = atomic
         self._running = transaction

@@ -30,7 +30,7 @@ class Integration:
 
     Attributes:
         local, synced, known_schema, columns: what the database will be at after the commit.
-        pending: client versions of the pending deltas of each object; `kept`: see `kept.py`.
+        pending, blind: see `Database`; `kept`: see `kept.py`.
         texts: those that are open for writing; `wall_ms`: the device's clock.
         horizons: the last horizon this file has passed, and those that it passes now.
         received: the latest time of any stamp that came in.
@@ -50,6 +50,7 @@ class Integration:
         self.synced: Synced = db.synced
         self.known_schema = db.known_schema
         self.pending = db.pending
+        self.blind = db.blind
         self.kept = db.kept
         self.horizons = [db.synced.horizon]
         self.received = self.local.received

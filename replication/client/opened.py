@@ -21,7 +21,7 @@ class Opened(NamedTuple):
     Attributes:
         time: of its stamp.
         deltas: by object, in the order of the changeset; `keys`: of these objects.
-        marked: those that are blind creates.
+        marked: those that are blind: this file did not hold them.
     """
 
     time: int

@@ -10,13 +10,22 @@ from replication.model.encoding import unpack_trusted
 from replication.storage.contract import Reader, int_from_key, int_key
 
 
-def pending_objects(reader: Reader) -> dict[ObjectName, list[int]]:
-    """The client versions of the pending deltas of each object."""
+def pending_objects(
+    reader: Reader, acknowledged: int
+) -> tuple[dict[ObjectName, list[int]], set[ObjectName]]:
+    """The client versions of the pending deltas of each object; and the objects that this file
+    began without holding them, in changesets that are not acknowledged: in which life they are is
+    not known here.
+    """
     out: dict[ObjectName, list[int]] = {}
-    for version, data in reader.records(PENDING):
-        for name in opened(unpack_trusted(data)[0]).deltas:
-            out.setdefault(name, []).append(int_from_key(version))
-    return out
+    blind: set[ObjectName] = set()
+    for key, data in reader.records(PENDING):
+        version, item = int_from_key(key), opened(unpack_trusted(data)[0])
+        if version > acknowledged:
+            blind.update(name for name in item.marked if name not in out)
+        for name in item.deltas:
+            out.setdefault(name, []).append(version)
+    return out, blind
 
 
 def unsent(reader: Reader, first: int, count: int, bytes_target: int) -> list[bytes]:

@@ -181,7 +181,7 @@ def _begin(work: Integration) -> Transaction:
     clock = HybridClock(work.local.clock)
     time = clock.tick(work.wall_ms() + work.local.skew_ms)
     author = Author((time, work.local.ident), _mint)
-    return Transaction(work.replica, author, work.pending, OpenLists(), work.texts)
+    return Transaction(work.replica, author, work.pending, work.blind, OpenLists(), work.texts)
 
 
 def _mint() -> int:

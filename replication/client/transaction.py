@@ -6,7 +6,8 @@
 Rule 1: a transaction sees what it wrote; nobody else does before its commit.
 Rule 2: a commit is durable on return and gives the changeset the next client version; one that
         wrote nothing leaves no trace.
-Rule 3: creating a key that this file does not hold is a blind create. [CLIENT-4]
+Rule 3: creating a key that this file does not hold is a blind write, as is what is written to it
+        until the create is acknowledged. [CLIENT-4] [EDIT-6]
 """
 
 from __future__ import annotations
@@ -269,14 +270,19 @@ class ObjectEdit:
         return self._parts
 
     # -- the end -----------------------------------------------------------------------------
-    def sealed(self) -> ObjectDelta | None:
-        """What was written, or None."""
+    def sealed(self, *, begun: bool) -> ObjectDelta | None:
+        """What was written, or None.
+
+        Args:
+            begun: whether this file began it without holding it, and nobody has said yet in which
+                life that is.
+        """
         length, at, incarnation, fields = self.delta
         fields = seal(fields)
         if length == 0 and not _says_something(fields):
             return None
         # A row without a length holds only edits of what is out of view by now.
-        blind = self.start == 0 and length % 2 == 1
+        blind = begun or (self.start == 0 and length % 2 == 1)
         delta = [length, at, incarnation, fields]
         return ObjectDelta(self.class_name, self.key, delta, blind)
 
@@ -361,6 +367,7 @@ class Transaction:
         replica: access to the objects, inside the store's write transaction.
         author: the stamp and ids of what is written.
         pending: the objects that have pending deltas.
+        blind: those that this file began without holding them; see `pending_objects`.
         open_lists: the lists that earlier transactions left open.
         texts: the texts that are open for writing.
         version: the client version it will have, if rows may be written later; see `typed.py`.
@@ -372,6 +379,7 @@ class Transaction:
         replica: Replica,
         author: Author,
         pending: Container[ObjectName],
+        blind: Container[ObjectName],
         open_lists: OpenLists,
         texts: Texts,
         version: int | None = None,
@@ -382,6 +390,7 @@ class Transaction:
         self._version = version
         self._is_read = is_read
         self._pending = pending
+        self._blind = blind
         self._texts = texts
         self._is_over = False
         self.author = author
@@ -394,6 +403,8 @@ class Transaction:
         self._typed_in: ObjectEdit | None = None
         #: The objects it wrote to, once it is finished.
         self.names: list[ObjectName] = []
+        #: Those of them that it wrote to without holding them.
+        self.blind: list[ObjectName] = []
 
     @property
     def writer(self) -> Writer:
@@ -487,13 +498,14 @@ class Transaction:
         edits: list[ObjectEdit] = []
         deltas: list[ObjectDelta] = []
         for edit in self._edits.values():
-            sealed = edit.sealed()
+            sealed = edit.sealed(begun=edit.name in self._blind)
             if sealed is not None:
                 edits.append(edit)
                 deltas.append(sealed)
         if not deltas and not self.schema:
             return None
         self.names = [edit.name for edit in edits]
+        self.blind = [edit.name for edit, sealed in zip(edits, deltas, strict=True) if sealed.blind]
         waits, typed_before = self._may_wait(edits, deltas), self._replica.typed
         if typed_before is not None and (not waits or typed_before.is_full):
             self._catch_up(typed_before)

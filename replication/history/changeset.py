@@ -1,7 +1,7 @@
 """Changesets: what one write transaction wrote, in the bytes that travel and are stored. [CHG]
 
     [time, cursor, flags, schema, objects] or [..., horizon]
-    object   [class, key, delta], or [class, key, delta, 1] for a blind create
+    object   [class, key, delta], or [class, key, delta, 1] for a blind write
 
 * `time`: of the transaction's stamp; its origin is the file ident of whoever uploads.
 * `cursor`: the author's download cursor: the server version it had seen.
@@ -49,7 +49,7 @@ from replication.model.encoding import (
 from replication.model.values import Key
 
 ATOMIC: Final = 1
-#: The mark of an object: a blind create.
+#: The mark of an object: its author does not hold it.
 BLIND: Final = 1
 #: The digest before the first changeset.
 DIGEST_START: Final = bytes(16)
@@ -61,8 +61,8 @@ class ObjectDelta(NamedTuple):
     class_name: str
     key: Key
     delta: ObjectState
-    #: A create of a key its author does not hold: the server starts it from the length the key
-    #: had at the author's cursor.
+    #: A create of a key its author does not hold, or a later write to what such a create made: the
+    #: server starts it from the length the key had at the author's cursor.
     blind: bool = False
 
 
@@ -220,9 +220,7 @@ def _object(item: Any, bounds: Bounds) -> ObjectDelta:
     if len(item) == 3:
         return ObjectDelta(class_name, key, delta)
     if type(item[3]) is not int or item[3] != BLIND:
-        raise DecodeError(f"{_short(item[3])} does not mark a blind create, 1 does")
-    if delta[0] % 2 == 0:
-        raise DecodeError("a blind create that creates nothing")
+        raise DecodeError(f"{_short(item[3])} does not mark a blind write, 1 does")
     return ObjectDelta(class_name, key, delta, blind=True)
 
 

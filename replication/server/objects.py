@@ -2,7 +2,8 @@
 
 Rule 1: planning reads and computes, writing only writes: nothing can be refused any more.
 Rule 2: a blind create is of the life its key had at its author's cursor; where that is dead, of
-        the next one. It stays a create: its author shows it until the object comes. [JUDGE-1]
+        the next one. It stays a create: its author shows it until the object comes. What its
+        author writes to it before knowing that follows it there. [JUDGE-1]
 Rule 3: an object that is deleted keeps its row, with a head of a few bytes.
 Rule 4: an object is forgotten when it is next written to: nothing happened to it since the
         horizon, so it makes no difference when. A forgetting costs the same however much there is.
@@ -277,12 +278,14 @@ class Objects:
         return columns
 
     def _started(self, item: ObjectDelta, cursor: int, now: int) -> ObjectState:
-        """The delta of a blind create, from the length its key had at ``cursor``. Rule 2."""
-        length, _, incarnation, fields = item.delta
+        """A blind delta, counted from the length its key had at ``cursor``. Rule 2."""
+        length, at, incarnation, fields = item.delta
         name = tables.object_key(item.class_name, item.key)
         start = tables.length_at(self._writer, name, cursor, now) if now > 1 else now
-        life = start | 1
-        return item.delta if length == life else [life, life, incarnation, fields]
+        passed = (start | 1) - 1  # its author began with life 1
+        if not passed:
+            return item.delta
+        return [length and length + passed, at and at + passed, incarnation, fields]
 
     def _parts(self, class_name: str, number: int) -> Parts:
         writer = self._writer
