@@ -20,6 +20,7 @@ from replication.crdt.list import (
     merge_chunk,
     merge_elements,
     merge_list,
+    parent_of,
     places_alone,
 )
 from replication.crdt.parts import Parts
@@ -103,6 +104,8 @@ def test_ids_and_places_of_a_chunk_are_those_of_its_elements(seed: int) -> None:
         held = chunk(rng)
         found = expand(held)
         assert id_count(held) == len(found.ids()), (seed, held)
+        for run in held[0]:
+            assert parent_of(run) == found.places[run[0], run[1]][0], (seed, run)
         for ident in range(4):
             for sequence in range(9):
                 here = (ident, sequence)

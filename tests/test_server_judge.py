@@ -721,6 +721,21 @@ def test_changesets_of_one_upload_are_taken_as_if_each_came_alone(
     assert heads_before(together) == heads_before(alone)
 
 
+def test_a_list_that_becomes_long_goes_on_in_the_same_upload() -> None:
+    """The first of its class: until then there is nothing beside heads to look for."""
+    file = ClientFile(new_namespace())
+    file.write(create)
+    state = file.state()
+    sent = []
+    for act in (insert(1), insert(*range(300)), insert(7, at=150), on_list("erase", 20)):
+        item = file.edit(act, start=state)
+        state = merge(clone(state), item.delta)
+        sent.append(file.changeset(item))
+    (ack,) = file.upload(*sent).answers
+    assert reasons(ack) == []  # type: ignore[arg-type]
+    assert file.state() == state
+
+
 def heads_before(file: ClientFile) -> list[list[bytes | None]]:
     """What the log says of the objects of each entry as they were."""
     with file.namespace.store.read() as reader:

@@ -170,7 +170,10 @@ class Objects:
         if row is None:
             return _Found(None, absent(), None, 0)
         state = unpack_trusted(row.head)
-        parts = self._parts(item.class_name, row.row) if may_have_parts(state[3]) else None
+        parts = None
+        if may_have_parts(state[3]):
+            spread = self.has_parts(item.class_name)
+            parts = self._parts(item.class_name, row.row) if spread else Parts()
         if row.version < self._horizon:
             state = forget(state, parts)
         return _Found(row, state, parts, state[0])
