@@ -14,14 +14,25 @@ from replicas import WALL_MS, Edit, Replica, wander
 from test_merge_pages import HISTORIES, named, rows
 
 from replication.client import lost as losing
-from replication.client.losses import FORMATTED, RULES, Side
+from replication.client.losses import EXPLICIT, FORMATTED, LATER, RULES, Cause, Side
 from replication.client.lost import lost_parts, may_lose, only_adds
+from replication.client.lost_writes import (
+    names_of,
+    same,
+    same_write,
+    stands,
+    still_shows,
+    unbased,
+    won_by,
+    writes_of,
+)
 from replication.crdt import object as obj
 from replication.crdt.incarnation import clone
 from replication.crdt.object import absent, merge
 from replication.crdt.text import empty_text, text_of
 from replication.crdt.updates import read_update
 from replication.model.encoding import pack, unpack_trusted
+from replication.model.values import ERASED, Based
 
 
 def told(parts: Any) -> list[Any]:
@@ -107,6 +118,63 @@ def test_what_may_be_lost(own: str, news: Any, may: bool) -> None:
     assert may_lose(OWN[own], news) is may
     container = edit(obj.CONTAINER, {pack([obj.LIST, 2, 1]): [[], [[], [[], [], [], [], []]]]})
     assert may_lose(container, news)
+
+
+WRITE, DEFAULT = [5, 2, {"a": 1}], [5, 2, {"a": 1}, 7, 3]
+
+
+def test_writes_and_their_names() -> None:
+    groups = [[5, 2, {"a": 1, "b": 2}], [6, 2, {"c": 3}]]
+    every = [("a", 1), ("b", 2), ("c", 3)]
+    assert [(name, value) for _, name, value in writes_of(groups, None)] == every
+    assert [(name, value) for _, name, value in writes_of(groups, {"b", "c"})] == every[1:]
+    assert [group for group, *_ in writes_of(groups, {"c"})] == groups[1:]
+    assert names_of(groups) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "value", "stood"),
+    [
+        ([WRITE], 1, True),
+        ([WRITE], True, False),  # other bytes
+        ([[5, 2, {"a": 2}]], 1, False),  # of a copied file
+        ([[6, 2, {"a": 1}]], 1, False),
+        ([[5, 3, {"a": 1}]], 1, False),
+        ([DEFAULT], 1, False),
+        ([[5, 2, {"b": 1}]], 1, False),
+        ([], 1, False),
+        # A removal that is forgotten shows on.
+        ([], False, True),
+        ([], ERASED, True),
+        ([[6, 2, {"a": False}]], False, False),
+        ([[6, 2, {"a": ERASED}]], ERASED, False),
+        ([[5, 2, {"a": ERASED}]], ERASED, True),
+    ],
+)
+def test_what_stands_and_what_shows_on(groups: Any, value: Any, stood: bool) -> None:
+    write = [5, 2, {"a": value}]
+    assert still_shows(groups, write, "a", value) is stood
+    assert stands(groups, write, "a", value) is (stood and bool(groups))
+
+
+def test_why_a_write_lost_to_another() -> None:
+    assert won_by(WRITE, None) == Cause(LATER, None)
+    assert won_by(WRITE, [9, 4, {"a": 2}]) == Cause(LATER, (9, 4))
+    assert won_by(WRITE, [6, 4, {"a": 2}, 8, 3]) == Cause(LATER, (8, 3))
+    assert won_by(DEFAULT, [9, 4, {"a": 2}]) == Cause(EXPLICIT, (9, 4))
+    assert won_by(DEFAULT, [6, 4, {"a": 2}, 8, 3]) == Cause(LATER, (8, 3))
+    assert (unbased(Based(4, 9)), unbased(4)) == (4, 4)
+
+
+def test_values_of_elements_are_of_one_write() -> None:
+    assert same_write((5, 2, "a"), (5, 2, "a"))
+    for other in (None, (5, 2, "b"), (6, 2, "a"), (5, 3, "a")):
+        assert not same_write(other, (5, 2, "a"))
+    nan = float("nan")
+    for left, right in ((nan, nan), (nan, float("nan")), (2.0, 2.0)):
+        assert same(left, right)
+    for left, right in ((1, True), (0.0, -0.0)):
+        assert not same(left, right)
 
 
 # -- random histories ------------------------------------------------------------------------
