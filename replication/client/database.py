@@ -310,7 +310,7 @@ class Database(Telling):
         stamp = (self.clock.tick(self.wall_ms() + self.local.skew_ms), self.local.ident)
         self._sequence = self.local.sequence
         author = Author(stamp, self._mint)
-        version, is_read = self.local.client_version + 1, self.entities.is_read
+        version = self.local.client_version + 1
         transaction = Transaction(
             replica,
             author,
@@ -319,7 +319,6 @@ class Database(Telling):
             self.open_lists,
             self.texts,
             version,
-            is_read,
         )
         transaction.atomic = atomic
         self._running = transaction

@@ -317,16 +317,12 @@ class Entity:
         with self.db.reading() as reader:
             return reader.get_object(self.class_name, self.key) is not None
 
-    @property
-    def is_read(self) -> bool:
-        """Whether what is committed now was read."""
-        return self._snapshot is not None and self._snapshot.generation == self.generation
-
     def remember(self, generation: int, head: bytes) -> None:
         """Take over a head that was read after ``generation`` was taken."""
         self._head = (generation, head)
 
     def _load(self) -> Snapshot:
+        self.db.texts.note_read(self.name)
         held, generation = self._head, self.generation
         if held is not None and held[0] == generation and not self._wants_parts:
             snapshot = Snapshot(generation, unpack_trusted(held[1]), None)
@@ -402,11 +398,6 @@ class Entities:
         if not self._db.is_behind(entity.name) and self.commits == commits:
             entity.remember(generation, head)
         return entity
-
-    def is_read(self, name: ObjectName) -> bool:
-        """Whether an object was read since a commit touched it last."""
-        held = self._held.get(name)
-        return held is not None and held.is_read
 
     def changed(self, changes: list[Change], *, everything: bool = False) -> None:
         """A transaction is durable: what it touched is stale, or everything."""

@@ -246,6 +246,7 @@ class Texts:
 
     def keep(self, edit: ObjectEdit) -> None:
         """A transaction wrote nothing to an object but its texts: the next may go on with it."""
+        edit.was_read = False
         self._kept[edit.name] = edit
         if len(self._kept) > _OPEN_MAX:
             self._kept.popitem(last=False)
@@ -253,6 +254,12 @@ class Texts:
     def take(self, name: ObjectName) -> ObjectEdit | None:
         """What was kept of an object: it is the caller's."""
         return self._kept.pop(name, None)
+
+    def note_read(self, name: ObjectName) -> None:
+        """Somebody read what is committed of an object. Rule 4 of `typed.py`."""
+        edit = self._kept.get(name)
+        if edit is not None:
+            edit.was_read = True
 
     def drop(self, objects: Iterable[tuple[str, Key]]) -> None:
         """These objects were written to otherwise."""

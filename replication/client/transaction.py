@@ -12,7 +12,7 @@ Rule 3: creating a key that this file does not hold is a blind write, as is what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from typing import Any, Final
 
 from replication.client import typed
@@ -46,12 +46,13 @@ class ObjectEdit:
         delta: what the transaction wrote.
         editors: the lists that are open.
         replaced: what other lists of it are in may have been replaced, so parts may have to go.
-        goes_on: where a transaction left it that wrote to nothing but its texts.
+        goes_on: where a transaction left it that wrote to nothing but its texts; `was_read`:
+            what is committed of it was read since then.
     """
 
     __slots__ = ("_has_inner", "_open_lists", "_opened_texts", "_parts", "_replica", "_starts",
                  "_texts", "author", "class_name", "delta", "editors", "goes_on", "key", "name",
-                 "replaced", "row", "settled", "start", "view")  # fmt: skip
+                 "replaced", "row", "settled", "start", "view", "was_read")  # fmt: skip
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class ObjectEdit:
         self.replaced = False
         self._starts: dict[Steps, int] = {}
         self.editors: dict[tuple[Steps, Slot], ListEditor] = {}
-        self.goes_on = False
+        self.goes_on = self.was_read = False
 
     def again(self, replica: Replica, author: Author) -> None:
         """Edit it in another transaction."""
@@ -371,7 +372,6 @@ class Transaction:
         open_lists: the lists that earlier transactions left open.
         texts: the texts that are open for writing.
         version: the client version it will have, if rows may be written later; see `typed.py`.
-        is_read: whether an object was read since it was last written to.
     """
 
     def __init__(
@@ -383,12 +383,10 @@ class Transaction:
         open_lists: OpenLists,
         texts: Texts,
         version: int | None = None,
-        is_read: Callable[[ObjectName], bool] = lambda _name: True,
     ) -> None:
         self._replica = replica
         self._open_lists = open_lists
         self._version = version
-        self._is_read = is_read
         self._pending = pending
         self._blind = blind
         self._texts = texts
@@ -524,7 +522,7 @@ class Transaction:
         if self._version is None or len(edits) != 1 or self.schema:
             return False
         edit, held = edits[0], self._replica.typed
-        if not edit.goes_on or edit.name not in self._pending or self._is_read(edit.name):
+        if not edit.goes_on or edit.was_read or edit.name not in self._pending:
             return False
         return (held is None or held.name == edit.name) and edit.only_texts(deltas[0].delta)
 
