@@ -23,7 +23,8 @@ from replication.query.ordering import arranged
 from replication.storage.graph import Graph, Name, Node
 
 if TYPE_CHECKING:
-    from replication.client.transaction import ObjectEdit, Transaction
+    from replication.client.object_edit import ObjectEdit
+    from replication.client.transaction import Transaction
     from replication.storage.contract import Reader, SourceOf, StoredObject
 
 

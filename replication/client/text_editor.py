@@ -32,8 +32,8 @@ from replication.model.values import Key
 
 if TYPE_CHECKING:
     from replication.client.entities import ObjectName, Steps
+    from replication.client.object_edit import ObjectEdit
     from replication.client.replica import Replica
-    from replication.client.transaction import ObjectEdit
     from replication.crdt.edit import Scope
 
 #: The object, the path to the fields, the field.

@@ -19,8 +19,8 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from replication.client.entities import Steps
+from replication.client.object_edit import ObjectEdit
 from replication.client.texts import assign_text
-from replication.client.transaction import ObjectEdit
 from replication.crdt import object as obj
 from replication.crdt.dictionary import plain_items
 from replication.crdt.edit import ListEditor, Scope
