@@ -14,8 +14,8 @@ from replicas import WALL_MS, Edit, Replica, wander
 from test_merge_pages import HISTORIES, named, rows
 
 from replication.client import lost as losing
-from replication.client.losses import EXPLICIT, FORMATTED, LATER, RULES, Cause, Side
-from replication.client.lost import lost_parts, may_lose, only_adds
+from replication.client.losses import EXPLICIT, FORMATTED, LATER, RULES, Cause, Lost, Side
+from replication.client.lost import lost_parts, may_lose, only_adds, refused_parts
 from replication.client.lost_writes import (
     names_of,
     same,
@@ -118,6 +118,24 @@ def test_what_may_be_lost(own: str, news: Any, may: bool) -> None:
     assert may_lose(OWN[own], news) is may
     container = edit(obj.CONTAINER, {pack([obj.LIST, 2, 1]): [[], [[], [[], [], [], [], []]]]})
     assert may_lose(container, news)
+
+
+def test_what_the_server_left_out() -> None:
+    """A deletion, a creation, an edit: of each what was not integrated, and no more."""
+    delete, create = [2, 0, [], {}], [1, 1, [], {obj.REGISTER: [[5, 2, {"a": 1, "b": 2}]]}]
+    assert refused_parts(delete, None, (5, 2)) == [Lost((), "deleted", None, None)]
+    assert refused_parts(delete, delete, (5, 2)) == []
+    assert refused_parts(create, clone(create), (5, 2)) == []
+    assert [(part.path, part.did, part.old) for part in refused_parts(create, None, (5, 2))] == [
+        ((), "created", None),
+        (("a",), "set", 1),
+        (("b",), "set", 2),
+    ]
+    less = [1, 1, [], {obj.REGISTER: [[5, 2, {"b": 2}]]}]
+    assert refused_parts(create, less, (5, 2)) == [Lost(("a",), "set", 1, None)]
+    edit = [0, *create[1:]]
+    rewritten = [0, 3, [], less[3]]  # of a blind create: the life that the server found
+    assert refused_parts(edit, rewritten, (5, 2)) == [Lost(("a",), "set", 1, None)]
 
 
 WRITE, DEFAULT = [5, 2, {"a": 1}], [5, 2, {"a": 1}, 7, 3]

@@ -156,8 +156,6 @@ def refused_parts(
         original: the delta as it was uploaded; `stamp`: of its changeset.
         integrated: what became of it; None for nothing.
     """
-    if integrated is None and original[1] == 0:
-        return [Lost((), DELETED, None, None)]
     if integrated is not None:  # of a blind create the server says which life it is about
         original = [*integrated[:3], original[3]]
     before, after = Side(original, None), Side(integrated or absent(), None)
