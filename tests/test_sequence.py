@@ -15,7 +15,7 @@ from state_strategies import elements
 from replication.crdt import object as obj
 from replication.crdt.edit import ListEditor
 from replication.crdt.list import LEFT, RIGHT, ROOT, Elements, Id, expand
-from replication.crdt.sequence import Sequence
+from replication.crdt.sequence import Sequence, children_of, in_order
 
 ELEMENTS = st.randoms(use_true_random=False).map(elements)
 
@@ -222,3 +222,20 @@ def test_a_run_inserted_into_a_run_does_not_tear_a_third() -> None:
         device.write(lambda edit, text=text: insert(edit, 3, *text))  # type: ignore[misc]
     left.read(right)
     assert "".join(shown(left)) in ("abc1234def", "abc3412def")
+
+
+def test_what_stands_beside_and_before_in_small_trees() -> None:
+    """[MERGE-ORDER-1] Right children of one place in a row, each behind its left ones."""
+    a, b, c, d, e, f = ((2, number) for number in (1, 2, 3, 4, 5, 6))
+    places = {
+        a: (ROOT, RIGHT, 5, 2),
+        d: (ROOT, RIGHT, 9, 2),
+        b: (a, RIGHT, 6, 2),
+        c: (a, RIGHT, 7, 2),
+        e: (b, LEFT, 8, 2),
+        f: (c, LEFT, 8, 2),
+    }
+    for size, expected in ((2, [a, d]), (3, [a, b, d]), (4, [a, b, c, d]), (5, [a, e, b, c, d]),
+                           (6, [a, e, b, f, c, d])):  # fmt: skip
+        held = dict(list(places.items())[:size])
+        assert in_order(held, children_of(held)) == expected
