@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from replication.crdt.text import empty_text
 from replication.crdt.view import query_values
 from replication.model.declare import EmbeddedObject, Object, Text, declaration_of
 from replication.simulation.shown import shown
+from replication.storage.contract import Reader
 from replication.storage.memory import MemoryStore
 from replication.storage.sqlite import SQLiteStore
 
@@ -173,6 +176,34 @@ def test_whatever_comes_next_finds_all_that_was_typed(
         check(db)
     assert str(held.body).startswith("dcba")
     assert len({str(each) for each in seen(db)}) == 1
+
+
+def test_a_row_that_another_thread_writes_while_it_is_read_shows_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads holds the row as it was, and has to put behind it what was typed."""
+    db, held = typing(SQLiteStore(tmp_path / "notes.db", query_values))
+    with db.write():
+        held.body.append(" three")
+        other = db.create(Note, _id=2)
+    with db.write():
+        held.body.append(" four")
+    assert db.is_behind(held._entity.name)
+    read, writers = db.reading, [Thread(target=other_field, args=(db, other))]
+
+    @contextmanager
+    def reading() -> Iterator[Reader]:
+        with read() as reader:
+            reader.get_object("Note", 1)  # from here on it is this snapshot
+            while writers:
+                writers[-1].start()
+                writers.pop().join()
+            yield reader
+
+    monkeypatch.setattr(db, "reading", reading)
+    assert held.body == "one two three four"
+    assert not db.is_behind(held._entity.name)
+    db.close()
 
 
 def test_a_row_that_is_read_after_each_commit_is_written_with_each() -> None:

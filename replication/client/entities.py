@@ -334,9 +334,11 @@ class Entity:
 
     def _read(self, generation: int) -> Snapshot:
         chunks: dict[bytes, bytes] | None = None
+        # Asked first: another thread's commit may write the row that is read here as it was before.
+        is_behind = self.db.is_behind(self.name)
         with self.db.reading() as reader:
             row = reader.get_object(self.class_name, self.key)
-            if row is not None and self.db.is_behind(self.name):
+            if row is not None and is_behind:
                 row = as_shown(reader, self.class_name, row)
             if self._wants_parts and row is not None:
                 parts = reader.parts(self.class_name, row.row)
