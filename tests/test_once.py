@@ -16,6 +16,7 @@ import pytest
 from test_client_subscriptions import filled, put
 from worlds import Device
 
+from replication.client.callbacks import Callbacks
 from replication.crdt.view import query_values
 from replication.storage.memory import MemoryStore
 from replication.storage.sqlite import SQLiteStore
@@ -91,6 +92,59 @@ def test_what_a_callback_waits_for_may_write(kind: str) -> None:
     getattr(device.db, kind)(write)
     assert done == [True]
     assert device.view()[2]["title"] == "by another thread"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_comes_when_the_last_listener_has_just_left_waits_for_the_next(kind: str) -> None:
+    """JOURNAL-10 SUB-13: nobody was told, so it is not noted as told."""
+    device = waiting()
+    listen = getattr(device.db, kind)
+    listen(lambda _: None)()  # no news waits any more
+    heard: list[list[int]] = []
+    stops: list[Callable[[], None]] = []
+
+    def leave(found: list[Any]) -> None:
+        heard.append([each.key for each in found])
+        news(device, 70)
+        stops.pop()()
+
+    stops.append(listen(leave))
+    news(device, 60)
+    assert heard == [[60]]
+    listen(lambda found: heard.append([each.key for each in found]))
+    assert heard == [[60], [70]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_callback_may_close_the_file_and_be_stopped_twice(tmp_path: Path, kind: str) -> None:
+    """Closed before it could be noted, it is told once more to who opens the file next."""
+    path = tmp_path / "device.db"
+
+    def make(number: int) -> Any:
+        return SQLiteStore(path, query_values) if number else MemoryStore(query_values)
+
+    device = waiting(make=make)
+    stop = getattr(device.db, kind)(lambda _: device.db.close())
+    stop()
+    stop()
+    device.store = SQLiteStore(path, query_values)
+    device.cut()
+    device.open()
+    told: list[int] = []
+    getattr(device.db, kind)(lambda found: told.extend(each.key for each in found))
+    assert told == [50]
+
+
+def test_each_adding_of_one_callback_is_stopped_by_itself() -> None:
+    callbacks = Callbacks[int](pytest.fail)
+    told: list[int] = []
+    first, second = callbacks.add(told.append), callbacks.add(told.append)
+    first()
+    first()
+    assert callbacks.tell(1)
+    second()
+    assert not callbacks.tell(2)
+    assert told == [1]
 
 
 _CHILD = """

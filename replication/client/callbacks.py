@@ -1,6 +1,7 @@
 """Callbacks of an app, for one kind of news.
 
 Rule 1: what a callback raises breaks neither the one who tells nor the other callbacks.
+Rule 2: how to stop a callback may be called again; it does nothing then.
 """
 
 from __future__ import annotations
@@ -20,20 +21,28 @@ class Callbacks(Generic[T]):
 
     def __init__(self, failed: Callable[[Exception], None]) -> None:
         self._failed = failed
-        self._callbacks: list[Callable[[T], object]] = []
+        #: Each by what stands for its adding: the same one may be added twice.
+        self._callbacks: dict[object, Callable[[T], object]] = {}
 
     def add(self, callback: Callable[[T], object]) -> Callable[[], None]:
         """Tell it from now on; returns how to stop it."""
-        self._callbacks.append(callback)
-        return lambda: self._callbacks.remove(callback)
+        added = object()
+        self._callbacks[added] = callback
+
+        def stop() -> None:
+            self._callbacks.pop(added, None)
+
+        return stop
 
     def __bool__(self) -> bool:
         return bool(self._callbacks)
 
-    def tell(self, news: T) -> None:
-        """Call each with the news. Rule 1."""
-        for callback in list(self._callbacks):
+    def tell(self, news: T) -> bool:
+        """Call each with the news; returns whether there was any. Rule 1."""
+        callbacks = list(self._callbacks.values())
+        for callback in callbacks:
             try:
                 callback(news)
             except Exception as error:
                 self._failed(error)
+        return bool(callbacks)

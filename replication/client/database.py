@@ -89,7 +89,7 @@ class Database(Telling):
         self._lock = threading.RLock()
         self._running: Transaction | None = None
         self._owner = 0  # the thread it runs in
-        self._closed = False
+        self.closed = False
         self._sequence = 0
         self._snapshot: Reader | None = None
         self._opened = ExitStack()
@@ -161,7 +161,7 @@ class Database(Telling):
     def close(self) -> None:
         """Close the store. Idempotent; waits for a running transaction."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             self._opened.close()
             self.store.close()
 
@@ -296,7 +296,7 @@ class Database(Telling):
     def _check_writable(self) -> None:
         if self.read_only:
             raise NoTransactionError("this database was opened read-only; open it for writing")
-        if self._closed:
+        if self.closed:
             raise NoTransactionError("this database is closed")
         if self._running is not None:
             raise NoTransactionError(

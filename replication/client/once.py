@@ -2,7 +2,7 @@
 
 Rule 1: what is to be told waits in the file until somebody listens, and is noted as told only once
         everybody was called. So it is told at least once, whenever the process dies; and exactly
-        once, in order, by a process that lives on.
+        once, in order, by a process that lives on and does not close the file meanwhile.
 Rule 2: no lock is held while the app is called: it may write, and wait for other threads. Of
         threads that want to tell at the same time one does it, for all of them.
 """
@@ -69,7 +69,6 @@ class Once(Generic[T]):
     def _tell(self) -> None:
         with self._db.reading() as reader:
             news, last = self._untold(reader)
-        if news:
-            self._callbacks.tell(news)
+        if news and self._callbacks.tell(news) and not self._db.closed:
             with self._db.integrating() as work:
                 self._told(work.writer, last)

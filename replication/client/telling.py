@@ -41,6 +41,7 @@ class Telling(ABC):
     """
 
     read_only: bool
+    closed: bool
     synced: Synced
     entities: Entities
 
