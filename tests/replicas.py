@@ -18,7 +18,7 @@ from replication.client.text_editor import TextEditor, Written, write_updates
 from replication.clock import HybridClock
 from replication.crdt import object as obj
 from replication.crdt.check import check_object, unpack_object
-from replication.crdt.container import Slot, collection_of, trail
+from replication.crdt.container import Slot, collection_of, property_container, trail
 from replication.crdt.document import pieces_of
 from replication.crdt.edit import Author, ListEditor, Scope, raised, seal
 from replication.crdt.incarnation import clone
@@ -351,6 +351,10 @@ def _nested_value(edit: Edit, scope: Scope, rng: Random) -> None:
     choice = rng.random()
     if choice < 0.5:
         name = rng.choice(["r", "v", "x"])
+        slot = property_container(scope.delta, name)
+        made = scope.delta.get(obj.CONTAINER, {}).get(slot, [[]])
+        if made[0]:  # by this transaction: it leaves nothing, and a default may have its id again
+            edit.forget((*scope.path, obj.CONTAINER, slot))
         (nested.set if choice < 0.3 else nested.set_default)(name, value)
     elif choice < 0.75:
         nested.put_item(rng.choice(["d", "x"]), rng.choice(KEYS), value)

@@ -210,6 +210,46 @@ def test_defaults_are_lists_and_dictionaries_too(db: Database) -> None:
         book.set_default("tags", [])
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        ([1], [2]),
+        ([1], [2], [3]),
+        ([1], [1]),
+        ([[1], 5], [[2]]),
+        ([{"a": 1}], 5, [2, {"b": [1]}]),
+        ([1], {"a": 1}, [2]),
+        ({"a": [1]}, {"b": [2]}),
+    ],
+)
+def test_a_default_that_is_set_again_in_one_transaction_starts_anew(
+    db: Database, values: tuple[Any, ...]
+) -> None:
+    """EDIT-1: what is open of the first one is not shown beside the second, nor written with it."""
+    book = create(db)
+    with db.write():
+        for value in values:
+            book.set_default("anything", value)
+            assert book.anything == value
+    assert book.anything == values[-1]
+    with db.write():
+        book.title = "what was open is read again"
+    assert book.anything == values[-1]
+
+
+def test_a_default_adds_to_what_others_set_however_often(db: Database) -> None:
+    """MERGE-REG-2: what is open of theirs stays, with what this transaction wrote there."""
+    book = create(db)
+    with db.write():
+        book.set_default("anything", [1])
+    with db.write():
+        book.anything.append(2)
+        book.set_default("anything", [3])
+        book.set_default("anything", [4])
+        assert book.anything == [1, 2, 3, 4]
+    assert book.anything == [1, 2, 3, 4]
+
+
 def test_handles_survive_the_first_ident(db: Database) -> None:
     book = create(db, anything={"k": [[1]]})
     held, element = book.anything["k"], book.anything["k"][0]

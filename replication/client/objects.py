@@ -202,7 +202,7 @@ class Handle:
         if not item.is_plain or name == KEY_NAME:
             raise WrongTypeError(f"{item} is {item.spelling}: only a plain one takes a default")
         checked = values.checked_one(self._shape.handles, item, value)
-        values.nested(self._place()).set_default(name, checked)
+        values.set_default(self._place(), name, checked)
 
     def _place(self) -> Place:
         """The fields, open for writing.

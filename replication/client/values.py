@@ -22,6 +22,7 @@ from replication.client.entities import Steps
 from replication.client.object_edit import ObjectEdit
 from replication.client.texts import assign_text
 from replication.crdt import object as obj
+from replication.crdt.container import property_container
 from replication.crdt.dictionary import plain_items
 from replication.crdt.edit import ListEditor, Scope
 from replication.crdt.nested import Nested
@@ -197,6 +198,17 @@ def _write(classes: Classes, place: Place, item: Property, value: Checked, *, fr
 def nested(place: Place) -> Nested:
     """The mixed values of an object, open for writing."""
     return Nested(place.scope, partial(place.edit.editor, place.path))
+
+
+def set_default(place: Place, name: str, value: Any) -> None:
+    """Write a default of a plain property."""
+    slot = property_container(place.scope.delta, name)
+    made = place.scope.delta.get(obj.CONTAINER, {})
+    if slot is not None and slot in made and made[slot][0]:
+        # Made by this transaction, it leaves nothing, and one of the same id may come: as all
+        # defaults over the same write have one, what is open of it must go, too. [EDIT-1]
+        place.edit.editors.pop((place.path, slot), None)
+    nested(place).set_default(name, value)
 
 
 def _restart(place: Place, item: Property, value: Checked) -> bool:
