@@ -292,7 +292,7 @@ class _Walk:
     def _increments(self, own: dict[str, int], news: obj.Fields, owner: _Owner, at: _At) -> None:
         written = names_of(news.get(obj.REGISTER, ()))
         for name, amount in own.items():
-            if not self._counts(owner.old, name):
+            if not (self._perhaps or self._counts(owner.old, name)):  # in between it may have
                 continue
             if at.cause:
                 self._tell(at.cause, (*at.way, name), ADDED, amount)
@@ -375,8 +375,9 @@ class _Walk:
         """The members of a set, the plain values of a dictionary."""
         own, news, old, new = here
         now = (new or _NO_KEYS)[1]
+        shows = stands if self._perhaps else still_shows  # in between somebody may have written
         for group, key, value in writes_of(own[1], None if at.cause else names_of(news[1])):
-            if not still_shows(old[1], group, key, value) or still_shows(now, group, key, value):
+            if not still_shows(old[1], group, key, value) or shows(now, group, key, value):
                 continue
             winner = find(now, key)
             held = None if winner is None else winner[2][key]
