@@ -192,6 +192,39 @@ def test_what_is_written_once_the_life_is_known_is_of_that_life() -> None:
     check_converged(world)
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_is_created_over_edits_that_wait_is_of_the_life_they_name(*, deleted: bool) -> None:
+    """EDIT-6: it meets what has only left the view; a deletion beats it, and that is told."""
+    world, writer, reader = filled(3)
+    with writer.db.write() as tx:
+        tx.delete("Book", 1)
+    put(writer, 1, copies=5)
+    writer.sync()
+    reader.subscribe("year < 3")
+    reader.sync()
+    reader.cut()
+    put(reader, 1, title="edited")
+    put(writer, 1, year=99)
+    writer.sync()
+    reader.connect()
+    reader.download()
+    assert 1 not in reader.view(), "evicted, and its edit is still pending"
+    if deleted:
+        with writer.db.write() as tx:
+            tx.delete("Book", 1)
+        writer.sync()
+    put(reader, 1, title="created", year=2)
+    put(reader, 1, title="edited again")
+    assert reader.view()[1]["title"] == "edited again"
+    reader.sync()
+    refused = [each.reason for each in reader.db.refusals()]
+    if deleted:
+        assert (1 in world.view(), refused) == (False, ["deleted"] * 3)
+    else:
+        assert (world.view()[1], refused) == ({"title": "edited again", "year": 1, "copies": 5}, [])
+    check_converged(world)
+
+
 def test_a_file_without_a_set_keeps_what_it_created_blindly() -> None:
     """BOOT-8: and a set that leaves it out evicts it."""
     _, writer, reader = filled(3)

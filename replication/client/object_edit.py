@@ -274,8 +274,9 @@ class ObjectEdit:
         fields = seal(fields)
         if length == 0 and not _says_something(fields):
             return None
-        # A row without a length holds only edits of what is out of view by now.
-        blind = begun or (self.start == 0 and length % 2 == 1)
+        # A row without a length holds only edits of what is out of view by now: where they are of
+        # a later life, that is known, and this create is of it.
+        blind = begun or (self.start == 0 and length == 1)
         delta = [length, at, incarnation, fields]
         return ObjectDelta(self.class_name, self.key, delta, blind)
 
