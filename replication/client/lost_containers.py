@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from replication.client.losses import REPLACEMENT, Cause, Side
+from replication.client.losses import CLEARING, ERASURE, REPLACEMENT, Cause, Side
 from replication.client.lost_writes import stamp_of
 from replication.crdt import object as obj
 from replication.crdt.container import Home, Slot, collection_of, list_path, referred
 from replication.crdt.list import Id
 from replication.crdt.lookup import Here
 from replication.crdt.parts import Path
-from replication.crdt.register import Stamp, find
+from replication.crdt.register import Group, find
 
 
 class Reading:
@@ -34,18 +34,25 @@ class Reading:
         held = self._held(slot, here)
         return None if held is None else held[2]
 
-    def stamp(self, home: Home) -> Stamp | None:
-        """The stamp of the write that stands at a place."""
-        kind, slot = home[:2]
-        if kind == obj.REGISTER:
-            group = find(self.fields.get(obj.REGISTER, []), slot)
-        elif type(home[2]) is list:
-            held = self._held(slot, (home[2][0], home[2][1]))
-            return None if held is None else (held[0], held[1])
-        else:
-            state = collection_of(self.fields, obj.DICTIONARY, slot)
-            group = None if state is None else find(state[1], home[2])
-        return None if group is None else stamp_of(group)
+    def why(self, home: Home, before: Reading) -> Cause:
+        """Why what was at a place before is there no more."""
+        kind, slot, *step = home
+        if not step:
+            return self._replacement(find(self.fields.get(obj.REGISTER, []), slot))
+        kind = obj.LIST if type(step[0]) is list else obj.DICTIONARY
+        was, now = (collection_of(each.fields, kind, slot) for each in (before, self))
+        assert was is not None, "something was in it"
+        if now is None:
+            return Cause(REPLACEMENT, None)
+        if now[0] != was[0]:
+            return Cause(CLEARING, (now[0][0], now[0][1]))
+        if kind == obj.DICTIONARY:
+            return self._replacement(find(now[1], step[0]))
+        held = self._held(slot, (step[0][0], step[0][1]))
+        return Cause(ERASURE, None) if held is None else Cause(REPLACEMENT, (held[0], held[1]))
+
+    def _replacement(self, group: Group | None) -> Cause:
+        return Cause(REPLACEMENT, None if group is None else stamp_of(group))
 
 
 def replaced(steps: list[Home], before: Reading, after: Reading) -> Cause:
@@ -53,5 +60,5 @@ def replaced(steps: list[Home], before: Reading, after: Reading) -> Cause:
     for home in steps:
         was = referred(before.fields, home, before.element)
         if referred(after.fields, home, after.element) != was:
-            return Cause(REPLACEMENT, after.stamp(home))
+            return after.why(home, before)
     return Cause(REPLACEMENT, None)
