@@ -117,6 +117,31 @@ ROOMS = {
         "test_rules_feed.py",
         "test_rules_members.py",
     ],
+    "lost": [
+        "test_lost.py",
+        "test_lost_formats.py",
+        "test_lost_parts.py",
+        "test_journal.py",
+        "test_journal_refusals.py",
+        "test_client_text_refused.py",
+        "test_journal_worlds.py::test_what_is_pending_goes_on_showing_past_horizons",
+        "test_journal_worlds.py::test_past_horizons_each_delta_is_judged_by_what_was_before_it",
+        "test_journal_worlds.py::test_a_removal_that_was_forgotten_is_lost_to_what_comes_late",
+        "test_journal_worlds.py::test_who_deletes_too_and_creates_later_takes_nothing_away",
+        "test_journal_worlds.py::test_entries_name_who_when_and_by_which_rule",
+    ],
+}
+#: The rooms that are no folder of `replication`: their files.
+FILES = {
+    "lost": [
+        "client/kept.py",
+        "client/losses.py",
+        "client/lost.py",
+        "client/lost_containers.py",
+        "client/lost_text.py",
+        "client/lost_writes.py",
+        "client/overridden.py",
+    ],
 }
 #: Examples of each property in the second line.
 EXAMPLES = 15
@@ -405,7 +430,7 @@ def main(arguments: list[str]) -> int:
         given.killers,
     )
     mutation = Mutation(options)
-    rooms = dict.fromkeys(what.split("/")[0] for what in given.what)
+    rooms = dict.fromkeys(_room(what) for what in given.what)
     chosen = [str(ROOT / "tests" / test) for room in rooms for test in ROOMS[room]]
     skipped = " and ".join(f"not {word}" for word in RANDOM)
     flags = ["-p", "no:cacheprovider", "-p", "no:xdist", "-k", skipped]
@@ -422,9 +447,16 @@ def explanations() -> dict[str, str]:
     return found
 
 
+def _room(what: str) -> str:
+    """The room that is named, or that of a file."""
+    return next((room for room, files in FILES.items() if what in files), what.split("/")[0])
+
+
 def _files(what: str) -> list[Path]:
     """The files of a room, or the one that is named."""
     path = SOURCE / what
+    if what in FILES:
+        return [SOURCE / file for file in FILES[what]]
     return [path] if path.is_file() else sorted(path.glob("*.py"))
 
 

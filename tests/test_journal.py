@@ -182,6 +182,69 @@ def test_of_a_deletion_in_a_state_those_who_touched_it_are_asked(
     assert [(entry.by, entry.seen) for entry in db.journal] == expected
 
 
+def blames(db: Database) -> list[Any]:
+    return [(entry.by, entry.at, entry.version, entry.seen) for entry in db.journal]
+
+
+def test_who_alone_touched_it_deleted_it() -> None:
+    """JOURNAL-8: a deletion has no stamp, but there is one author whom it can be of."""
+    db = holding(title="mine")
+    gone = StateOp("Book", 1, 9, pack([2, 0, [], {}]), [], [9])
+    take(db, download(9, AuthorOp(9, 8, LATE, 4), gone))
+    assert blames(db) == [(8, LATE, 9, 4)]
+
+
+def test_what_a_stamp_says_is_of_its_author_however_many_touched_it() -> None:
+    """JOURNAL-8: where the author is not told of, the rest is open, and not another one's."""
+    db = holding(title="mine")
+    other = AuthorOp(9, 8, LATE + 1, 4)
+    take(db, download(9, other, state_op(9, [8, 9], title="theirs")))
+    assert [blame[:3] for blame in blames(db)] == [(9, LATE, None)]
+
+
+def test_a_state_of_who_cannot_have_seen_it_takes_a_pending_write_away() -> None:
+    """JOURNAL-1: whatever else they had seen."""
+    db = client_file()
+    take(db, download(3, StateOp("Book", 1, 3, pack([1, 1, [], {}]), [])))
+    set_fields(db, title="mine")
+    take(db, download(8, AuthorOp(8, 9, LATE, 7), state_op(8, [8], title="theirs")))
+    assert blames(db) == [(9, LATE, 8, 7)]
+
+
+def test_what_is_acknowledged_and_not_folded_was_seen_all_the_same() -> None:
+    """JOURNAL-1: the ACK says its version, whenever the download with it comes."""
+    for seen, told in ((4, 1), (5, 0)):
+        db = client_file()
+        take(db, download(3, StateOp("Book", 1, 3, pack([1, 1, [], {}]), [])))
+        set_fields(db, title="mine")
+        take(db, Ack(1, db.local.client_version, 5, [], []))
+        take(db, download(7, AuthorOp(7, 9, LATE, seen), delta_op(7, title="theirs")))
+        assert len(db.journal) == told
+
+
+def test_who_deletes_it_too_and_creates_it_later_takes_nothing_away_by_a_state() -> None:
+    """JOURNAL-1: its least stamp says that all of it is later."""
+    for time, told in ((LATE, 0), (1, 1)):
+        db = holding(title="mine")
+        with db.write() as tx:
+            tx.delete("Book", 1)
+        acknowledged(db, 6)
+        again = StateOp("Book", 1, 8, pack([3, 3, [], {}]), [], [8])
+        take(db, download(8, AuthorOp(8, 9, time, 5), again))
+        found = [(entry.rule, parts(entry)) for entry in db.journal]
+        assert found == [("replacement", [((), "deleted", None, None)])] * told
+
+
+def test_a_delta_of_nobody_is_told_with_what_its_stamps_say() -> None:
+    """JOURNAL-8: of a deletion that is nothing but its version."""
+    db = holding(title="mine")
+    take(db, download(7, delta_op(7, title="theirs")))
+    assert blames(db) == [(9, LATE, 7, None)]
+    db = holding(title="mine")
+    take(db, download(7, DeltaOp("Book", 1, 7, pack([2, 0, [], {}]), 0)))
+    assert blames(db) == [(None, None, 7, None)]
+
+
 def test_what_was_lost_while_it_was_out_of_view_is_told_when_it_is_back() -> None:
     """JOURNAL-1: where stamps tell; nothing else is claimed then."""
     from replication.protocol.body import EvictOp
@@ -298,6 +361,22 @@ def test_deltas_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     set_fields(db, 6, title="much more than that")
     acknowledged(db, 30)
     assert db.synced.kept_count == 2
+
+
+def test_of_one_object_the_latest_deltas_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JOURNAL-7: what makes room is the oldest one, and of that object the others stay."""
+    monkeypatch.setattr(kept, "KEPT_DELTAS_MAX", 4)
+    db = client_file()
+    for version, name in enumerate(["title", "year", "price"], 4):
+        set_fields(db, **{name: {"title": "mine", "year": 1, "price": 1.5}[name]})
+        acknowledged(db, version)
+    set_fields(db, title="again")
+    acknowledged(db, 8)
+    set_fields(db, 2, title="other")
+    acknowledged(db, 9)
+    news = delta_op(20, title="t", year=9, price=9.5)
+    take(db, download(20, AuthorOp(20, 9, LATE, 0), news))
+    assert [parts(entry)[0][:3] for entry in db.journal] == [(("title",), "set", "again")]
 
 
 def test_of_a_large_changeset_what_is_small_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
