@@ -36,7 +36,7 @@ from replication.errors import (
 )
 from replication.history.changeset import encode
 from replication.model.encoding import pack, unpack_trusted
-from replication.model.values import Link
+from replication.model.values import ERASED, Link
 from replication.protocol.messages import Ack
 from replication.server.refusals import NOT_PERMITTED
 from replication.storage.contract import Writer
@@ -345,6 +345,40 @@ def everything(tx: Any) -> None:
     home.set("city", "Rome")
     home.list_insert("rooms", edit.editor(("home",), "rooms"), 0, [7])
     scope.set("anything", Link("Book", 1))
+
+
+def test_removals_and_nulls_are_parts_of_their_refusals() -> None:
+    """JOURNAL-9: what is not there without them is left out all the same; and written again."""
+    db = client_file()
+    with db.write() as tx:
+        scope = tx.create("Book", 1).scope()
+        scope.set_member("tags", "old", present=True)
+        scope.put_item("extra", "k", 5)
+        scope.put_item("extra", "j", 5)
+        scope.set("title", "x")
+    take(db, Ack(1, db.local.client_version, 4, [], []))
+    before = view(db)
+    with db.write() as tx:
+        scope = tx.edit("Book", 1).scope()
+        scope.set_member("tags", "old", present=False)
+        scope.put_item("extra", "k", ERASED)
+        scope.put_item("extra", "j", None)
+        scope.set("title", None)
+    written, version = view(db), db.local.client_version
+    changeset = pending(db, version)
+    changeset.objects.clear()
+    refusal = [version, "Book", 1, [], "wrong type", "no"]
+    take(db, Ack(1, version, 5, [refusal], [[version, encode(changeset)]]))
+    assert view(db) == before
+    (entry,) = db.journal
+    assert parts(entry) == [
+        (("title",), "set", None, None),
+        (("tags",), "removed", None, "old"),
+        (("extra", "j"), "set", None, None),
+        (("extra", "k"), "removed", None, None),
+    ]
+    db.journal.retry(entry.number)
+    assert view(db) == written != before
 
 
 def test_a_refused_create_is_written_again() -> None:

@@ -220,7 +220,7 @@ class _Walk:
         self.found.append((cause, Lost(way, did, old, new)))
 
     def _differ(self, ours: Any, theirs: Any) -> bool:
-        return self._perhaps or not same(ours, theirs)
+        return self._perhaps or self._left_out or not same(ours, theirs)
 
     # -- objects -----------------------------------------------------------------------------
     def object(self, own: ObjectState, news: Any, old: Any, new: Any, at: _At) -> None:
@@ -375,7 +375,8 @@ class _Walk:
         """The members of a set, the plain values of a dictionary."""
         own, news, old, new = here
         now = (new or _NO_KEYS)[1]
-        shows = stands if self._perhaps else still_shows  # in between somebody may have written
+        # A removal that is not there may have been undone in between, or is left out itself.
+        shows = stands if self._perhaps or self._left_out else still_shows
         for group, key, value in writes_of(own[1], None if at.cause else names_of(news[1])):
             if not still_shows(old[1], group, key, value) or shows(now, group, key, value):
                 continue
@@ -383,7 +384,7 @@ class _Walk:
             held = None if winner is None else winner[2][key]
             why = at.cause or won_by(group, winner)
             if kind == obj.SET:
-                if self._perhaps or bool(held) is not value:
+                if self._differ(value, bool(held)):
                     member = unpack_trusted(key)
                     sides = (member, None) if value else (None, member)
                     self._tell(why, at.way, INSERTED if value else REMOVED, *sides)
