@@ -121,6 +121,7 @@ ROOMS = {
         "test_lost.py",
         "test_lost_formats.py",
         "test_lost_parts.py",
+        "test_refused_parts.py",
         "test_journal.py",
         "test_journal_refusals.py",
         "test_client_text_refused.py",
