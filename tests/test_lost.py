@@ -171,8 +171,16 @@ def test_writes_and_their_names() -> None:
 )
 def test_what_stands_and_what_shows_on(groups: Any, value: Any, stood: bool) -> None:
     write = [5, 2, {"a": value}]
-    assert still_shows(groups, write, "a", value) is stood
+    removal = ERASED if value is ERASED else False
+    assert still_shows(groups, write, "a", value, removal=removal) is stood
     assert stands(groups, write, "a", value) is (stood and bool(groups))
+
+
+def test_what_removes_a_member_is_a_value_at_a_key() -> None:
+    """JOURNAL-1: False that is not there any more was written over, and not forgotten."""
+    write = [5, 2, {"a": False}]
+    assert not still_shows([], write, "a", False, removal=ERASED)
+    assert not still_shows([], [5, 2, {"a": ERASED}], "a", ERASED, removal=False)
 
 
 def test_why_a_write_lost_to_another() -> None:

@@ -279,6 +279,18 @@ EARLIER: dict[str, Any] = {
 }
 #: What the first, second and third device write; what the second one loses.
 LOSSES: dict[str, Any] = {
+    "key set to False, cleared": (
+        nothing,
+        on(lambda s: s.put_item("d", "k", False)),
+        on(lambda s: s.restart(obj.DICTIONARY, "d")),
+        [("clear or assignment", True, ("d", "k"), "set", False, None)],
+    ),
+    "key set to False, deleted": (
+        nothing,
+        on(lambda s: s.put_item("d", "k", False)),
+        lambda edit: edit.delete(),
+        [("deletion", False, ("d", "k"), "set", False, None)],
+    ),
     "later": (
         nothing,
         on(lambda s: s.set("a", 1)),

@@ -16,6 +16,7 @@ Rule 4: deletions, nulls and increments have no stamps. A deletion shows while i
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from replication.client.losses import (
@@ -375,10 +376,11 @@ class _Walk:
         """The members of a set, the plain values of a dictionary."""
         own, news, old, new = here
         now = (new or _NO_KEYS)[1]
+        shown = partial(still_shows, removal=False if kind == obj.SET else ERASED)
         # A removal that is not there may have been undone in between, or is left out itself.
-        shows = stands if self._perhaps or self._left_out else still_shows
+        shows = stands if self._perhaps or self._left_out else shown
         for group, key, value in writes_of(own[1], None if at.cause else names_of(news[1])):
-            if not still_shows(old[1], group, key, value) or shows(now, group, key, value):
+            if not shown(old[1], group, key, value) or shows(now, group, key, value):
                 continue
             winner = find(now, key)
             held = None if winner is None else winner[2][key]

@@ -8,7 +8,7 @@ from typing import Any
 from replication.client.losses import EXPLICIT, LATER, Cause
 from replication.crdt.register import Group, Groups, Stamp, find, order_of
 from replication.model.encoding import pack
-from replication.model.values import ERASED, Based
+from replication.model.values import Based
 
 
 def writes_of(groups: Groups, names: Any) -> Iterator[tuple[Group, Any, Any]]:
@@ -30,9 +30,13 @@ def stands(groups: Groups, write: Group, name: Any, value: Any) -> bool:
     return held is not None and order_of(held) == order_of(write) and same(held[2][name], value)
 
 
-def still_shows(groups: Groups, write: Group, key: Any, value: Any) -> bool:
-    """The same for members and keys, where a removal shows on once it is forgotten."""
-    forgotten = (value is False or value is ERASED) and find(groups, key) is None
+def still_shows(groups: Groups, write: Group, key: Any, value: Any, *, removal: Any) -> bool:
+    """The same for members and keys, where a removal shows on once it is forgotten.
+
+    Args:
+        removal: what removes: False a member, ERASED a key, at which False is a value.
+    """
+    forgotten = value is removal and find(groups, key) is None
     return forgotten or stands(groups, write, key, value)
 
 
