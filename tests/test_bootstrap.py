@@ -192,6 +192,44 @@ def test_what_is_written_once_the_life_is_known_is_of_that_life() -> None:
     check_converged(world)
 
 
+@pytest.mark.parametrize("life", [1, 3])
+@pytest.mark.parametrize("reopened", [False, True])
+def test_what_is_written_to_an_object_that_came_before_the_ack_is_of_its_life(
+    life: int, *, reopened: bool
+) -> None:
+    """EDIT-6: the blind create is still on its way, and says nothing of the life that is seen."""
+    world, writer, reader = filled(4)
+    for key in range(4) if life > 1 else ():
+        with writer.db.write() as tx:
+            tx.delete("Book", key)
+        put(writer, key, copies=1)
+    writer.sync()
+    reader.subscribe("year == 77")
+    reader.sync()
+    reader.cut()
+    reader.subscribe()
+    world.ms += 1000
+    for key in range(3):
+        put(reader, key, title="created")
+    reader.connect()
+    reader.download()
+    assert reader.view()[3]["year"] == 3, "the objects came"
+    assert reader.db.synced.acknowledged == 1
+    if reopened:
+        reader.cut()
+        reader.open()
+    put(reader, 0, title="edited")
+    for key in (1, 2):
+        with reader.db.write() as tx:
+            tx.delete("Book", key)
+    put(reader, 2, title="anew")
+    reader.sync()
+    assert reader.db.refusals() == []
+    titles = {key: book.get("title") for key, book in world.view().items()}
+    assert titles == {0: "edited", 2: "anew", 3: titles[3]}
+    check_converged(world)
+
+
 @pytest.mark.parametrize("deleted", [False, True])
 def test_what_is_created_over_edits_that_wait_is_of_the_life_they_name(*, deleted: bool) -> None:
     """EDIT-6: it meets what has only left the view; a deletion beats it, and that is told."""

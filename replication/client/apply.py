@@ -81,8 +81,8 @@ def acknowledge(work: Integration, ack: Ack) -> None:
             raise DecodeError(f"ACK of client version {version}, which is not pending")
         changeset, *sequences = unpack_trusted(data)
         digest = next_digest(digest, changeset)
-        if work.blind:
-            work.blind -= work.opened(version).marked  # in which life they are is known now
+        for name in work.opened(version).marked if work.blind else ():
+            work.blind.pop(name, None)  # in which life it is is known now
         rewritten = rewrites.pop(version, None)
         if rewritten is not None:
             changed.append(Rewrite(version, changeset, rewritten))

@@ -22,7 +22,7 @@ from replication.client.kept import Kept
 from replication.client.objects import Handle, Handles
 from replication.client.open_lists import OpenLists
 from replication.client.partition import UNPARTITIONED, Partitioning
-from replication.client.pending import pending_objects, unsent
+from replication.client.pending import note_blind, pending_objects, unsent
 from replication.client.records import Local
 from replication.client.replica import Change, Replica
 from replication.client.room import check_room
@@ -103,7 +103,7 @@ class Database(Telling):
         #: client versions of the pending deltas of each object
         self.pending: dict[ObjectName, list[int]] = {}
         #: Those of them that were begun without holding them; see `pending_objects`.
-        self.blind: set[ObjectName] = set()
+        self.blind: dict[ObjectName, int] = {}
         self._indexed = False
         #: What the row of an object lacks, if one does; readers go by `is_behind`.
         self.typed: Typed | None = None
@@ -290,7 +290,8 @@ class Database(Telling):
             self._caught_up(replica)
             transaction.keep()
             if finished is not None:
-                self.blind.update(transaction.blind)
+                for name, length in transaction.blind.items():
+                    note_blind(self.blind, name, length)
                 self._committed(local, transaction.names, finished[1])
 
     def _check_writable(self) -> None:

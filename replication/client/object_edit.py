@@ -267,8 +267,8 @@ class ObjectEdit:
         """What was written, or None.
 
         Args:
-            begun: whether this file began it without holding it, and nobody has said yet in which
-                life that is.
+            begun: whether this file began it without holding it, nobody has said yet in which life
+                that is, and what is seen of it is not a later one that came.
         """
         length, at, incarnation, fields = self.delta
         fields = seal(fields)

@@ -12,20 +12,27 @@ from replication.storage.contract import Reader, int_from_key, int_key
 
 def pending_objects(
     reader: Reader, acknowledged: int
-) -> tuple[dict[ObjectName, list[int]], set[ObjectName]]:
+) -> tuple[dict[ObjectName, list[int]], dict[ObjectName, int]]:
     """The client versions of the pending deltas of each object; and the objects that this file
-    began without holding them, in changesets that are not acknowledged: in which life they are is
-    not known here.
+    began without holding them, in changesets that are not acknowledged, with the greatest length
+    that these wrote, counted from life 1: in which life they are is not known here.
     """
     out: dict[ObjectName, list[int]] = {}
-    blind: set[ObjectName] = set()
+    blind: dict[ObjectName, int] = {}
     for key, data in reader.records(PENDING):
         version, item = int_from_key(key), opened(unpack_trusted(data)[0])
         if version > acknowledged:
-            blind.update(name for name in item.marked if name not in out)
+            for name in item.marked:
+                if name in blind or name not in out:
+                    note_blind(blind, name, unpack_trusted(item.deltas[name])[0])
         for name in item.deltas:
             out.setdefault(name, []).append(version)
     return out, blind
+
+
+def note_blind(blind: dict[ObjectName, int], name: ObjectName, length: int) -> None:
+    """A delta that is blind wrote this length."""
+    blind[name] = max(blind.get(name, 0), length)
 
 
 def unsent(reader: Reader, first: int, count: int, bytes_target: int) -> list[bytes]:

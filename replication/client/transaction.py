@@ -7,12 +7,12 @@ Rule 1: a transaction sees what it wrote; nobody else does before its commit.
 Rule 2: a commit is durable on return and gives the changeset the next client version; one that
         wrote nothing leaves no trace.
 Rule 3: creating a key that this file does not hold is a blind write, as is what is written to it
-        until the create is acknowledged. [CLIENT-4] [EDIT-6]
+        until the create is acknowledged or the object comes. [CLIENT-4] [EDIT-6]
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 from replication.client import typed
@@ -50,7 +50,7 @@ class Transaction:
         replica: Replica,
         author: Author,
         pending: Container[ObjectName],
-        blind: Container[ObjectName],
+        blind: Mapping[ObjectName, int],
         open_lists: OpenLists,
         texts: Texts,
         version: int | None = None,
@@ -72,8 +72,8 @@ class Transaction:
         self._typed_in: ObjectEdit | None = None
         #: The objects it wrote to, once it is finished.
         self.names: list[ObjectName] = []
-        #: Those of them that it wrote to without holding them.
-        self.blind: list[ObjectName] = []
+        #: Those of them that it wrote to without holding them, and the length that wrote.
+        self.blind: dict[ObjectName, int] = {}
 
     @property
     def writer(self) -> Writer:
@@ -167,14 +167,18 @@ class Transaction:
         edits: list[ObjectEdit] = []
         deltas: list[ObjectDelta] = []
         for edit in self._edits.values():
-            sealed = edit.sealed(begun=edit.name in self._blind)
+            sealed = edit.sealed(begun=edit.start <= self._blind.get(edit.name, -1))
             if sealed is not None:
                 edits.append(edit)
                 deltas.append(sealed)
         if not deltas and not self.schema:
             return None
         self.names = [edit.name for edit in edits]
-        self.blind = [edit.name for edit, sealed in zip(edits, deltas, strict=True) if sealed.blind]
+        self.blind = {
+            edit.name: sealed.delta[0]
+            for edit, sealed in zip(edits, deltas, strict=True)
+            if sealed.blind
+        }
         waits, typed_before = self._may_wait(edits, deltas), self._replica.typed
         if typed_before is not None and (not waits or typed_before.is_full):
             self._catch_up(typed_before)
