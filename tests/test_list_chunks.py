@@ -113,13 +113,6 @@ def test_ids_and_places_of_a_chunk_are_those_of_its_elements(seed: int) -> None:
                 assert has_place(places_alone(held), here) is (here in found.places)
 
 
-def test_places_alone_are_as_few_ranges_as_can_be() -> None:
-    held = [[2, 1, 0, 5, 2, ["a", "b"]], [2, 3, [3, 1, 0], 6, 2, 2], [2, 6, 0, 7, 2, ["c"]],
-            [3, 7, 0, 7, 3, ["d"]]]  # fmt: skip
-    expected = [[2, 1, 0, 0, 0, 4], [2, 6, 0, 0, 0, 1], [3, 7, 0, 0, 0, 1]]
-    assert places_alone([held, [], [], [], []]) == [expected, [], [], [], []]
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_a_spread_list_merges_what_crosses_the_bounds_of_its_parts(
     seed: int, monkeypatch: pytest.MonkeyPatch

@@ -90,6 +90,29 @@ def test_runs_that_stand_between_each_other_merge_as_their_places_do() -> None:
         assert merge_chunk(clone(state), delta) == slowly
 
 
+@pytest.mark.parametrize(
+    ("link", "parent"),
+    [
+        (0, lists.ROOT),
+        (2, (5, 7)),
+        (-2, (5, 7)),
+        ([6, 12, lists.LEFT], (6, 12)),
+        ([6, 12, lists.RIGHT], (6, 12)),
+    ],
+)
+def test_a_run_hangs_on_what_its_first_place_hangs_on(link: Any, parent: lists.Id) -> None:
+    run = [5, 9, link, 3, 2, ["a", "b"]]
+    assert lists.parent_of(run) == parent
+    assert expand([[run], [], [], [], []]).places[5, 9][0] == parent
+
+
+def test_places_alone_are_as_few_ranges_as_can_be() -> None:
+    held = [[2, 1, 0, 5, 2, ["a", "b"]], [2, 3, [3, 1, 0], 6, 2, 2], [2, 6, 0, 7, 2, ["c"]],
+            [3, 7, 0, 7, 3, ["d"]]]  # fmt: skip
+    expected = [[2, 1, 0, 0, 0, 4], [2, 6, 0, 0, 0, 1], [3, 7, 0, 0, 0, 1]]
+    assert lists.places_alone([held, [], [], [], []]) == [expected, [], [], [], []]
+
+
 # -- what is looked at first -----------------------------------------------------------------------
 def test_nothing_is_not_deleted() -> None:
     assert not is_deleted(absent())
