@@ -619,3 +619,11 @@ def test_what_is_told_of_earlier_ones(name: str) -> None:
     """JOURNAL-1 JOURNAL-3: what ends anything does so at any time, and so does what was deleted."""
     *acts, expected = EARLIER[name]
     assert losses(*acts, earlier=True) == expected
+
+
+def test_what_is_not_here_any_more_is_not_lost() -> None:
+    """JOURNAL-1: the end of an embedded object that was forgotten, and what was written in one."""
+    start, news = [1, 1, [], {}], edit(obj.EMBEDDED, {"e": [3, 3, [], {}]})
+    before, after = Side(start, None), Side(merge(clone(start), clone(news)), None)
+    for own in ([2, 0, [], {}], [0, 1, [], {obj.REGISTER: [[5, 2, {"a": 1}]]}]):
+        assert lost_parts(edit(obj.EMBEDDED, {"e": own}), (5, 2), news, before, after) == []

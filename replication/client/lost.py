@@ -283,10 +283,9 @@ class _Walk:
             stored, winner = unbased(value), find(now, name)
             if type(stored) is Container and not stored.sequence:
                 continue  # it is that of all such defaults: what is in it has entries of its own
-            ours, theirs = stored, None if winner is None else unbased(winner[2][name])
-            if type(ours) is Container or type(theirs) is Container:
-                ours = self._property(self._before, owner.old, at.path, name, ours)
-                theirs = self._property(self._after, owner.new, at.path, name, theirs)
+            held = None if winner is None else unbased(winner[2][name])
+            ours = self._property(self._before, owner.old, at.path, name, stored)
+            theirs = self._property(self._after, owner.new, at.path, name, held)
             if self._differ(ours, theirs):
                 self._tell(at.cause or won_by(group, winner), (*at.way, name), SET, ours, theirs)
 
