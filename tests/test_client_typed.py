@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from client_files import check, contents
 from command_line import ok
+from worlds import LIBRARY
 
 from replication.client.database import Database
 from replication.client.results import ObjectChange
-from replication.client.text_editor import Texts
+from replication.client.text_editor import Texts, write_updates
 from replication.client.text_observation import TextChange
 from replication.crdt.text import empty_text
 from replication.crdt.view import query_values
@@ -315,6 +316,23 @@ def edit(rng: random.Random, notes: dict[int, Any], model: dict[tuple[int, str],
         word = rng.choice(("a", "bc", "é", "😀"))
         held[name].insert(at, word)
         model[key, name] = old[:at] + word + old[at:]
+
+
+def test_what_comes_to_nothing_beside_a_text_leaves_nothing() -> None:
+    """Such a commit stores its view as it is: the same bytes as everybody else's."""
+    rng = random.Random(1)
+    db = Database(
+        MemoryStore(query_values), LIBRARY, wall_ms=lambda: 1, entropy=lambda: rng.getrandbits(53)
+    )
+    with db.write() as tx:
+        tx.create("Book", 1)
+    for amounts in ((0,), (1, -1)):
+        with db.write() as tx:
+            edit = tx.edit("Book", 1)
+            for amount in amounts:
+                edit.scope().add("copies", amount)
+            write_updates(edit.scope(), "body", edit.text((), "body").insert(0, "x", None))
+        check(db)
 
 
 def test_units_that_waited_and_are_gone_are_not_made_again() -> None:

@@ -288,9 +288,9 @@ class ObjectEdit:
             return after
         self._merge_texts(delta[3].get(obj.TEXT, {}))
         fields = self.view[3]
-        if self.only_texts(delta):  # all else is as it was stored
+        if self.only_texts(delta):  # all else is as it was stored, or came to nothing
             fields[obj.TEXT] = dict(sorted(fields[obj.TEXT].items()))
-            self.view[3] = dict(sorted(fields.items()))
+            self.view[3] = {kind: held for kind, held in sorted(fields.items()) if held}
             return self.view
         return [*self.view[:3], seal(fields)]
 
