@@ -427,6 +427,15 @@ def test_many_objects_lose_in_one_download_what_they_lose_in_many() -> None:
     assert [entry.pack() for entry in found[0]] == [entry.pack() for entry in found[1]]
 
 
+def test_of_several_deltas_each_has_an_author() -> None:
+    """JOURNAL-1: who had seen it takes nothing away, whoever else comes in the same download."""
+    db = holding(title="mine", year=1)
+    deltas = [delta_op(7, title="theirs"), delta_op(8, time=LATE + 1, year=2)]
+    authors = [AuthorOp(7, 9, LATE, 5), AuthorOp(8, 9, LATE + 1, 0)]
+    take(db, download(8, *authors, *deltas))
+    assert [parts(entry) for entry in db.journal] == [[(("year",), "set", 1, 2)]]
+
+
 # -- lists over parts --------------------------------------------------------------------------
 def test_elements_of_long_lists_are_lost_and_told() -> None:
     """JOURNAL-1: only the parts that hold them are looked at."""
@@ -447,6 +456,26 @@ def test_elements_of_long_lists_are_lost_and_told() -> None:
         (("notes", (2, 300)), "inserted", 300 - first, None),
         (("notes", (2, 301)), "inserted", 301 - first, None),
     ]
+    check(db)
+
+
+def test_a_move_in_a_long_list_is_lost_and_told() -> None:
+    """JOURNAL-1: with the indexes it had, over all parts."""
+    db = client_file()
+    set_fields(db, title="long")
+    insert(db, 0, list(range(700)))
+    acknowledged(db, 6)
+    with db.write() as tx:
+        edit = tx.edit("Book", 1)
+        editor = edit.editor((), "notes")
+        here = editor.ids[600]
+        edit.scope().list_move("notes", editor, 600, 2)
+    acknowledged(db, 7)
+    elsewhere = [[*here, LATE, 9, 9, 1]]  # a place that is not here, so nowhere
+    news = pack([0, 1, [], {obj.LIST: {"notes": [[], [[], [], elsewhere, [], []]]}}])
+    take(db, download(8, AuthorOp(8, 9, LATE, 6), DeltaOp("Book", 1, 8, news)))
+    (entry,) = db.journal
+    assert parts(entry) == [(("notes", here), "moved", 2, None)]
     check(db)
 
 

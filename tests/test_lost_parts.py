@@ -627,3 +627,23 @@ def test_what_is_not_here_any_more_is_not_lost() -> None:
     before, after = Side(start, None), Side(merge(clone(start), clone(news)), None)
     for own in ([2, 0, [], {}], [0, 1, [], {obj.REGISTER: [[5, 2, {"a": 1}]]}]):
         assert lost_parts(edit(obj.EMBEDDED, {"e": own}), (5, 2), news, before, after) == []
+
+
+@pytest.mark.parametrize(
+    "later",
+    [in_list("list_set", 1, "again"), in_list("list_erase", 1)],
+    ids=["set again", "erased"],
+)
+def test_what_this_device_wrote_over_itself_is_not_lost(later: Any) -> None:
+    """JOURNAL-1: it did not show when the list was cleared, nor when all was deleted."""
+    for news in (on(lambda s: s.restart(obj.LIST, "l")), lambda edit: edit.delete()):
+        mine, theirs = Replica(2), Replica(3, wall_ms=WALL_MS + 10)
+        mine.write(lambda edit: edit.create())
+        mine.write(in_list("list_insert", 0, ["x", "y", "z"]))
+        theirs.read(mine)
+        own, time = mine.write(in_list("list_set", 1, "mine")), mine.clock.last
+        mine.write(later)
+        before = Side(clone(mine.state), None)
+        other = theirs.write(news)
+        mine.read(theirs)
+        assert lost_parts(own, (time, 2), other, before, Side(mine.state, None)) == []
