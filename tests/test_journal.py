@@ -436,6 +436,17 @@ def test_of_several_deltas_each_has_an_author() -> None:
     assert [parts(entry) for entry in db.journal] == [[(("year",), "set", 1, 2)]]
 
 
+def test_of_several_deltas_it_is_enough_that_one_write_loses() -> None:
+    """JOURNAL-1: another one of the same object may lose nothing, before or behind it."""
+    for first, second in (({"title": "mine"}, {"year": 1}), ({"year": 1}, {"title": "mine"})):
+        db = holding(**first)
+        set_fields(db, **second)
+        acknowledged(db, 6)
+        deltas = [delta_op(7, title="theirs"), delta_op(8, time=1, year=7)]  # an earlier one
+        take(db, download(8, AuthorOp(7, 9, LATE, 0), AuthorOp(8, 9, 1, 0), *deltas))
+        assert [parts(entry) for entry in db.journal] == [[(("title",), "set", "mine", "theirs")]]
+
+
 # -- lists over parts --------------------------------------------------------------------------
 def test_elements_of_long_lists_are_lost_and_told() -> None:
     """JOURNAL-1: only the parts that hold them are looked at."""

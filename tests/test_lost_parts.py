@@ -204,6 +204,15 @@ def in_element(nested: Any, index: int) -> bytes:
 
 #: The same, where the clock of the third one is behind.
 EARLIER: dict[str, Any] = {
+    "item removed, all cleared": (
+        on(lambda s: s.create_item("d", "k", 0)),
+        on(lambda s: s.erase_item("d", "k", 1)),
+        both(
+            on(lambda s: s.restart(obj.DICTIONARY, "d")),
+            on(lambda s: s.create_item("d", "k", 0)),
+        ),
+        [("clear or assignment", True, ("d", "k"), "deleted", None, None)],
+    ),
     "deleted": (
         nothing,
         lambda e: e.delete(),
