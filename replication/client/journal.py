@@ -164,8 +164,7 @@ def append(writer: Writer, entry: Entry) -> Entry | None:
         writer.put_record(JOURNAL_OF, name, b"")
     kept = _Kept(entry.number, kept.held + 1, kept.size + len(data), kept.dropped)
     _store(writer, kept)
-    if kept.held > JOURNAL_ENTRIES_MAX or kept.size > JOURNAL_BYTES_MAX:
-        _make_room(writer)
+    _make_room(writer, kept)
     return entry
 
 
@@ -195,15 +194,13 @@ def _store(writer: Writer, kept: _Kept) -> None:
     writer.put_record(META, b"journal", pack(list(kept)))
 
 
-def _make_room(writer: Writer) -> None:
+def _make_room(writer: Writer, kept: _Kept) -> None:
     """Rule 3."""
-    while True:
-        kept = _kept(writer)
-        if kept.held <= JOURNAL_ENTRIES_MAX and kept.size <= JOURNAL_BYTES_MAX:
-            return
+    while kept.held > JOURNAL_ENTRIES_MAX or kept.size > JOURNAL_BYTES_MAX:
         oldest = next(iter(writer.records(JOURNAL, limit=1)))[0]
         _remove(writer, oldest)
-        _store(writer, _kept(writer)._replace(dropped=kept.dropped + 1))
+        kept = _kept(writer)._replace(dropped=kept.dropped + 1)
+        _store(writer, kept)
 
 
 def _remove(writer: Writer, number: bytes) -> bool:

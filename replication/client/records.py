@@ -64,17 +64,7 @@ class Local(NamedTuple):
 
     def after(self, clock: int, sequence: int) -> Local:
         """The same after one more commit."""
-        return Local(
-            self.ident,
-            self.salt,
-            clock,
-            self.received,
-            self.skew_ms,
-            sequence,
-            self.client_version + 1,
-            self.forking,
-            self.former,
-        )
+        return self._replace(clock=clock, sequence=sequence, client_version=self.client_version + 1)
 
 
 class Synced(NamedTuple):

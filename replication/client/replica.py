@@ -143,20 +143,16 @@ class Replica:
         state: ObjectState,
         head: bytes,
         parts: Parts | None = None,
+        *,
+        is_news: bool = True,
     ) -> int:
-        """Write the view of an object, its changed parts included; returns its row."""
-        self.written.append((class_name, key))
-        return self._put(class_name, key, version, state, head, parts)
+        """Write the view of an object, its changed parts included; returns its row.
 
-    def _put(
-        self,
-        class_name: str,
-        key: Key,
-        version: int,
-        state: ObjectState,
-        head: bytes,
-        parts: Parts | None,
-    ) -> int:
+        Args:
+            is_news: whether it shows something else than before.
+        """
+        if is_news:
+            self.written.append((class_name, key))
         columns = column_values(state, self._columns.get(class_name, ()), SPREAD)
         row = self.writer.put_object(class_name, key, version, head, columns)
         if parts is None:
@@ -189,7 +185,7 @@ class Replica:
         state = merge(state, [0, state[1], [], {TEXT: typed_in.texts()}], parts)
         self.keep_base_parts(class_name, key, row, parts.changes())
         row = row._replace(head=pack(state))
-        self._put(class_name, key, row.version, state, row.head, parts)
+        self.put_head(class_name, key, row.version, state, row.head, parts, is_news=False)
         typed.end(self.writer)
         self.typed = None
         return row

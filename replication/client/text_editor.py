@@ -271,12 +271,18 @@ class Texts:
         """Anything may have been written, or taken back."""
         self._kept.clear()
 
-    def catch_up(self, replica: Replica) -> None:
-        """Write the row of the object that was typed into, if there is one. See `typed.py`."""
+    def catch_up(self, replica: Replica, open_edit: ObjectEdit | None = None) -> None:
+        """Write the row of the object that was typed into, if there is one. See `typed.py`.
+
+        Args:
+            open_edit: that object, where a transaction has taken it.
+        """
         typed, row = replica.typed, replica.catch_up()
-        kept = None if typed is None else self._kept.get(typed.name)
-        if row is not None and kept is not None:
-            kept.stored(replica, row)
+        if typed is None or row is None:
+            return
+        edit = open_edit or self._kept.get(typed.name)
+        if edit is not None:
+            edit.stored(replica, row)
 
     def renounce(self, name: TextName) -> None:
         """Units that were made in a text are gone: make no others under that client id. Rule 3."""

@@ -181,7 +181,7 @@ class Transaction:
         }
         waits, typed_before = self._may_wait(edits, deltas), self._replica.typed
         if typed_before is not None and (not waits or typed_before.is_full):
-            self._catch_up(typed_before)
+            self._texts.catch_up(self._replica, self._edits.get(typed_before.name))
         if waits:
             changes = [self._type(edits[0], deltas[0].delta)]
         else:
@@ -213,15 +213,6 @@ class Transaction:
         replica.typed = replica.typed.more(edit.typed(delta), size)
         self._typed_in = edit
         return Change(edit.class_name, edit.key, row.head, row.head, frozenset(texts))
-
-    def _catch_up(self, held: Typed) -> None:
-        edit = self._edits.get(held.name)
-        if edit is None:
-            self._texts.catch_up(self._replica)
-        else:  # it goes on, and was taken from those that are kept
-            row = self._replica.catch_up()
-            assert row is not None
-            edit.stored(self._replica, row)
 
     def _write(self, edit: ObjectEdit, delta: ObjectState) -> Change:
         class_name, key, row = edit.class_name, edit.key, edit.row

@@ -66,14 +66,10 @@ class Typed(NamedTuple):
 
     def more(self, updates: list[tuple[str, Update]], size: int) -> Typed:
         """The same with those of one more changeset."""
-        return Typed(
-            self.name,
-            self.key,
-            self.ident,
-            self.first,
-            self.changesets + 1,
-            self.size + size,
-            (*self.updates, *updates),
+        return self._replace(
+            changesets=self.changesets + 1,
+            size=self.size + size,
+            updates=(*self.updates, *updates),
         )
 
     def texts(self) -> dict[str, Text]:
