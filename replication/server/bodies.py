@@ -73,7 +73,7 @@ class Bodies:
             origins = frozenset[int]().union(*(told.touched.origins for told in news.told))
             body = self.encoded(news.version, news.salt, operations, origins)
             if not is_own:
-                self._shared.bodies.put(key, body, len(body.body) + 100)
+                self._share(key, body)
         return body
 
     def of_log(
@@ -110,8 +110,12 @@ class Bodies:
         origins = frozenset(changes.origins)
         body = self.encoded(latest, ledger.salt, operations, origins)
         if self._ident not in origins and reached >= since:
-            shared.bodies.put((view.key, reached, latest), body, len(body.body) + 100)
+            self._share((view.key, reached, latest), body)
         return body
+
+    def _share(self, key: tuple[tuple[str, ...], int, int], body: Body) -> None:
+        """Keep a body for other sessions: by the view's key, where it begins and ends."""
+        self._shared.bodies.put(key, body, len(body.body) + 100)
 
     def encoded(
         self, version: int, salt: int, operations: list[Operation], origins: frozenset[int]

@@ -83,6 +83,7 @@ class Jobs:
         self._entries_max = entries_max
 
     def do(self, namespace: Namespace, writer: Writer, job: Job) -> Outcome:
+        """Do one in a savepoint of its own. Rule 1."""
         if job.link.ended is not None:
             return self.failure(job.link, job.link.ended)
         try:
@@ -201,6 +202,7 @@ class Jobs:
         return outcome
 
     def failure(self, link: Link, error: Exception) -> Outcome:
+        """How a session ends that was in the way of an exception; a defect is reported."""
         code, message = ErrorCode.INTERNAL, "the server failed"
         match error:
             case SessionError():

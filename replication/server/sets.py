@@ -147,10 +147,8 @@ class Sets:
         return True
 
     def _retarget(self) -> None:
-        view, query_version = (
-            self.wanted.again(self.types, self.assigned.sight),
-            self.wanted_version,
-        )
+        query_version = self.wanted_version
+        view = self.wanted.again(self.types, self.assigned.sight)
         self.target = None
         if query_version > self.query_version or view.key != self.view.key:
             self.target = Target(query_version, view)
