@@ -300,18 +300,23 @@ def within(rng: Random, family: Any) -> Any:
     return act
 
 
+def run(history: History, seed: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mostly operations of one family, by turns, on few values; every fifth time all of them."""
+    if seed % 5:
+        monkeypatch.setattr(replicas, "VALUES", [None, True, 1, "b"])
+        history.run(steps, within(history.rng, FAMILIES[seed % len(FAMILIES)]))
+    else:
+        monkeypatch.undo()
+        history.run(steps, wander(history.rng))
+
+
 def tried(seeds: range, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Random histories; the rules by which anything was lost in them."""
     found: set[str] = set()
     added = 0
     for seed in seeds:
         history = History(seed)
-        if seed % 5:
-            monkeypatch.setattr(replicas, "VALUES", [None, True, 1, "b"])
-            history.run(24, within(history.rng, FAMILIES[seed % len(FAMILIES)]))
-        else:
-            monkeypatch.undo()
-            history.run(24, wander(history.rng))
+        run(history, seed, 24, monkeypatch)
         found |= history.lost
         added += history.added
     assert added > 10

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import replicas
-from replicas import WALL_MS, Replica, wander
-from test_lost import FAMILIES, History, within
+from replicas import WALL_MS, Replica
+from test_lost import History, run
 
 from replication.client.losses import Side
 from replication.client.lost import lost_parts, may_lose
@@ -76,12 +75,7 @@ def test_what_one_delta_of_several_takes_away_may_be_lost(monkeypatch: pytest.Mo
     hits = 0
     for seed in [*UNTOLD, *range(40)]:
         history = Batches(seed)
-        if seed % 5:
-            monkeypatch.setattr(replicas, "VALUES", [None, True, 1, "b"])
-            history.run(30, within(history.rng, FAMILIES[seed % len(FAMILIES)]))
-        else:
-            monkeypatch.undo()
-            history.run(30, wander(history.rng))
+        run(history, seed, 30, monkeypatch)
         hits += history.hits
     assert hits > 50
 
